@@ -1,0 +1,59 @@
+#include "cli/client.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+
+#include "protocol/rest.h"
+
+namespace holdfast::cli {
+namespace {
+
+using nlohmann::json;
+
+// Of an answer that is not 2xx: {"error": {"code": ..., "message": ..., "next": ...}}.
+Error ToError(int status, const std::string& body) {
+  const json answer = json::parse(body, nullptr, false);
+  const json error = answer.is_object() ? answer.value("error", json()) : json();
+  if (!error.is_object())
+    return {Code::kInternal, fmt::format("the coordinator answered with HTTP status {}", status)};
+  std::string message = error.value("message", "");
+  if (const std::string next = error.value("next", ""); !next.empty())
+    message += "\n  next: " + next;
+  return {CodeFromName(error.value("code", "")), message};
+}
+
+}  // namespace
+
+Result<json> Client::Get(const std::string& target) { return Send("GET", target, ""); }
+
+Result<json> Client::Post(const std::string& target, const json& body) {
+  return Send("POST", target, body.dump());
+}
+
+Result<json> Client::Send(const std::string& method, const std::string& target,
+                          const std::string& body) {
+  auto credential = seal_(protocol::RestPurpose(method, target, body));
+  if (!credential) return std::unexpected(std::move(credential).error());
+
+  httplib::Client http(host_, port_);
+  http.set_connection_timeout(std::chrono::seconds(5));
+  http.set_read_timeout(patience_);
+  const httplib::Headers headers{
+      {"Authorization", std::string(protocol::kRestScheme) + *credential},
+      {"Accept", "application/json"}};
+  const httplib::Result answer = method == "GET"
+                                     ? http.Get(target, headers)
+                                     : http.Post(target, headers, body, "application/json");
+  if (!answer)
+    return Fail(Code::kUnavailable, fmt::format("asking the coordinator at {} port {}: {}", host_,
+                                                port_, httplib::to_string(answer.error())));
+  if (answer->status / 100 != 2) return std::unexpected(ToError(answer->status, answer->body));
+  json parsed = json::parse(answer->body, nullptr, false);
+  if (parsed.is_discarded())
+    return Fail(
+        Code::kInternal,
+        fmt::format("the answer of the coordinator at {} port {} is no JSON", host_, port_));
+  return parsed;
+}
+
+}  // namespace holdfast::cli

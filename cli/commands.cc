@@ -1,0 +1,224 @@
+#include "cli/commands.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <ostream>
+
+#include "cli/doctor.h"
+#include "cli/hostlist.h"
+#include "cli/view.h"
+
+namespace holdfast::cli {
+namespace {
+
+using nlohmann::json;
+
+// The longest that the coordinator lets a request wait for a checkpoint.
+constexpr int kWaitSeconds = 600;
+
+// What other programs wrote, which may be quoted, need not be UTF-8.
+std::string Dump(const json& value) {
+  return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+struct Options {
+  bool json = false;
+  uint32_t job = 0;
+  bool stop = false;
+  std::string exclude;
+  uint32_t checkpoint = 0;
+  bool from_start = false;
+};
+
+class Command {
+ public:
+  Command(const Environment& environment, Options options)
+      : environment_(environment), options_(std::move(options)) {}
+
+  Status List() {
+    HOLDFAST_CHECK(Connect());
+    HOLDFAST_TRY(const json answer, api_->Get("/v1/jobs"));
+    Show(answer, JobListText);
+    return {};
+  }
+
+  Status ShowJob() {
+    HOLDFAST_CHECK(Connect());
+    HOLDFAST_TRY(const json answer, api_->Get(Target("")));
+    Show(answer, JobText);
+    return {};
+  }
+
+  Status Save() {
+    return Checkpoint("/save", {{"stop", options_.stop}}, options_.stop ? "; the job is held" : "");
+  }
+
+  Status Migrate() {
+    HOLDFAST_TRY(json body, Excluded());
+    return Checkpoint("/migrate", body, "; the job is being requeued");
+  }
+
+  Status Resume() {
+    HOLDFAST_CHECK(Connect());
+    HOLDFAST_TRY(json body, Excluded());
+    if (options_.checkpoint != 0) body["checkpoint"] = options_.checkpoint;
+    if (options_.from_start) body["from_start"] = true;
+    HOLDFAST_TRY(const json answer, api_->Post(Target("/resume"), body));
+    Show(answer, [this](const json&) { return fmt::format("job {} is released\n", options_.job); });
+    return {};
+  }
+
+  // Whether this machine is fit.
+  bool Doctor() {
+    const auto checks = Examine(environment_.config_path, config::Load(environment_.config_path));
+    environment_.out << (options_.json ? Dump(ToJson(checks)) : ToText(checks));
+    return AllFit(checks);
+  }
+
+ private:
+  Status Connect() {
+    const auto config = config::Load(environment_.config_path);
+    if (!config)  // not the caller's mistake, whatever its code says
+      return Fail(Code::kInternal, config.error().message() + "\n  next: holdfast doctor");
+    api_ = environment_.connect(*config);
+    return {};
+  }
+
+  std::string Target(const std::string& action) const {
+    return fmt::format("/v1/jobs/{}{}", options_.job, action);
+  }
+
+  Result<json> Excluded() const {
+    json body = json::object();
+    if (options_.exclude.empty()) return body;
+    HOLDFAST_TRY(body["exclude"], ExpandHostlist(options_.exclude));
+    return body;
+  }
+
+  // Begins a checkpoint and waits until it is committed.
+  Status Checkpoint(const std::string& action, const json& body, const std::string& then) {
+    HOLDFAST_CHECK(Connect());
+    HOLDFAST_TRY(const json answer,
+                 api_->Post(fmt::format("{}?wait={}", Target(action), kWaitSeconds), body));
+    const json& checkpoint = answer.at("checkpoint");
+    if (checkpoint.at("committed_unix_ns").is_null())
+      return Fail(Code::kTimeout,
+                  fmt::format("checkpoint {} is still being made after {} s\n"
+                              "  next: holdfast show {}",
+                              checkpoint.at("number").get<uint32_t>(), kWaitSeconds, options_.job));
+    Show(answer, [&](const json&) {
+      return fmt::format("job {}: {}{}\n", options_.job, CheckpointText(checkpoint), then);
+    });
+    return {};
+  }
+
+  template <typename Format>
+  void Show(const json& answer, Format format) {
+    environment_.out << (options_.json ? Dump(answer) : format(answer));
+  }
+
+  const Environment& environment_;
+  const Options options_;
+  std::unique_ptr<Api> api_;
+};
+
+const char* Operation(const std::string& command) {
+  if (command == "list") return "listing jobs";
+  if (command == "show") return "showing job";
+  if (command == "save") return "saving job";
+  if (command == "migrate") return "moving job";
+  return "resuming job";
+}
+
+ExitCode Report(const Environment& environment, const std::string& operation, const Error& error) {
+  environment.err << "holdfast: " << operation << ": " << error.message() << "\n";
+  if (error.code() == Code::kUnavailable && !error.message().contains("next: "))
+    environment.err << "  next: holdfast doctor\n";
+  return ExitCodeFor(error.code());
+}
+
+// CLI11 itself would take "7_1", an array's task to its user, for 71. Empty: it is one.
+std::string IsId(const std::string& text) {
+  uint32_t id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error == std::errc() && end == text.data() + text.size() && id > 0) return "";
+  return fmt::format("'{}' is not a number from 1 to {}", text,
+                     std::numeric_limits<uint32_t>::max());
+}
+
+void Declare(CLI::App& app, Options& options) {
+  app.set_version_flag("--version", "holdfast " HOLDFAST_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_flag("--json", options.json, "results as JSON");
+
+  const auto with_job = [&](const char* name, const char* description) {
+    CLI::App* command = app.add_subcommand(name, description);
+    command->add_option("JOB", options.job, "job id")->required()->check(IsId, "a number");
+    return command;
+  };
+  const auto add_exclude = [&](CLI::App* command) {
+    command->add_option("--exclude", options.exclude, "nodes it must not go to: n[1-3],n7");
+  };
+  app.add_subcommand("list", "jobs, where they are, and what they are doing");
+  with_job("show", "one job: checkpoints, moves, timeline, last error");
+  with_job("save", "make a checkpoint now, and wait for it")
+      ->add_flag("--stop", options.stop, "then take the job off its nodes and hold it");
+  add_exclude(with_job("migrate", "save, requeue, go on elsewhere"));
+  CLI::App* resume = with_job("resume", "release a job that Holdfast holds");
+  add_exclude(resume);
+  CLI::Option* checkpoint =
+      resume->add_option("--checkpoint", options.checkpoint, "go on from this one, not the newest")
+          ->check(IsId, "a number");
+  resume
+      ->add_flag("--from-start", options.from_start,
+                 "begin anew, over its own output; what was saved is given up")
+      ->excludes(checkpoint);
+  app.add_subcommand("doctor", "is this machine fit? each failure with its remedy");
+}
+
+}  // namespace
+
+ExitCode Run(std::vector<std::string> arguments, const Environment& environment) {
+  Options options;
+  CLI::App app("Saves, moves and resumes checkpointed Slurm jobs.", "holdfast");
+  std::string name;
+  try {
+    Declare(app, options);
+    std::ranges::reverse(arguments);  // as CLI11 wants them
+    app.parse(arguments);
+    name = app.get_subcommands().front()->get_name();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, environment.out, environment.err) == 0 ? ExitCode::kOk
+                                                                  : ExitCode::kUsage;
+  }
+
+  Command command(environment, options);
+  if (name == "doctor") return command.Doctor() ? ExitCode::kOk : ExitCode::kFailed;
+  const std::string operation =
+      name == "list" ? Operation(name) : fmt::format("{} {}", Operation(name), options.job);
+  Status status;
+  try {
+    status = name == "list"      ? command.List()
+             : name == "show"    ? command.ShowJob()
+             : name == "save"    ? command.Save()
+             : name == "migrate" ? command.Migrate()
+                                 : command.Resume();
+  } catch (const json::exception& error) {
+    status = Fail(Code::kInternal, fmt::format("the coordinator's answer is not understood, its "
+                                               "version may differ: {}",
+                                               error.what()));
+  }
+  if (!status) return Report(environment, operation, status.error());
+  environment.out.flush();
+  if (!environment.out)
+    return Report(environment, operation,
+                  Error(Code::kInternal, "writing the result to stdout failed"));
+  return ExitCode::kOk;
+}
+
+}  // namespace holdfast::cli

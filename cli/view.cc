@@ -1,0 +1,185 @@
+#include "cli/view.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <pwd.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "base/duration.h"
+#include "cli/table.h"
+
+namespace holdfast::cli {
+namespace {
+
+using nlohmann::json;
+
+// The rest is in --json.
+constexpr size_t kShownEvents = 40;
+
+std::string Printable(std::string text) {
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n') || byte == 0x7f) c = '?';
+  }
+  return text;
+}
+
+const json& Member(const json& object, const char* key) {
+  static const json kNull;
+  const auto found = object.find(key);
+  return found == object.end() ? kNull : *found;
+}
+
+std::string Text(const json& object, const char* key) {
+  const json& value = Member(object, key);
+  return value.is_string() ? Printable(value.get<std::string>()) : "";
+}
+
+int64_t Number(const json& object, const char* key) {
+  const json& value = Member(object, key);
+  return value.is_number() ? value.get<int64_t>() : 0;
+}
+
+std::string Count(const json& object, const char* key) {
+  return fmt::format("{}", Number(object, key));
+}
+
+// "-" for what has not happened.
+std::string Duration(const json& object, const char* key) {
+  const int64_t nanoseconds = Number(object, key);
+  return nanoseconds == 0 ? "-" : FormatDuration(std::chrono::nanoseconds(nanoseconds));
+}
+
+std::string Bytes(const json& object, const char* key) {
+  return FormatBytes(static_cast<unsigned long long>(Number(object, key)));
+}
+
+std::string Time(const json& object, const char* key, bool milliseconds = false) {
+  const int64_t unix_ns = Number(object, key);
+  if (unix_ns == 0) return "-";
+  const auto seconds = static_cast<time_t>(unix_ns / 1'000'000'000);
+  std::string text = fmt::format("{:%F %T}", fmt::localtime(seconds));
+  if (milliseconds) text += fmt::format(".{:03}", unix_ns / 1'000'000 % 1000);
+  return text;
+}
+
+std::string List(const json& object, const char* key) {
+  const json& value = Member(object, key);
+  std::vector<std::string> items;
+  if (value.is_array())
+    for (const json& item : value)
+      items.push_back(item.is_string() ? Printable(item.get<std::string>()) : item.dump());
+  return items.empty() ? "-" : fmt::format("{}", fmt::join(items, ","));
+}
+
+std::string UserName(int64_t uid) {
+  const passwd* user = ::getpwuid(static_cast<uid_t>(uid));
+  return user != nullptr ? user->pw_name : fmt::format("{}", uid);
+}
+
+std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// A text of several lines below its label.
+std::string Indented(const std::string& text) {
+  std::string indented;
+  for (const char c : text) {
+    indented += c;
+    if (c == '\n') indented += "              ";
+  }
+  return indented;
+}
+
+std::string HeaderText(const json& job) {
+  std::string text = fmt::format("job {} of {}: {}", Number(job, "job_id"),
+                                 UserName(Number(job, "uid")), Text(job, "state"));
+  const std::string nodes = List(job, "nodes");
+  if (nodes != "-") text += " on " + nodes;
+  text += "\n";
+  const json& options = Member(job, "options");
+  if (options.is_object()) {
+    const int64_t interval = Number(options, "interval_seconds");
+    text += fmt::format("  saved       {}, the newest {} kept in {}\n",
+                        interval == 0 ? "when needed"
+                                      : "every " + FormatDuration(std::chrono::seconds(interval)) +
+                                            " and when needed",
+                        Number(options, "keep"), Text(options, "directory"));
+  }
+  if (const json& from = Member(job, "restored_from"); from.is_object())
+    text += fmt::format("  restored    from checkpoint {} of job {}\n", Number(from, "checkpoint"),
+                        Number(from, "job_id"));
+  if (const std::string excluded = List(job, "excluded_nodes"); excluded != "-")
+    text += fmt::format("  not on      {}\n", excluded);
+  if (const std::string error = Text(job, "last_error"); !error.empty())
+    text += fmt::format("  last error  {}\n", Indented(error));
+  return text;
+}
+
+std::string CheckpointsText(const json& checkpoints) {
+  Table table({">CHECKPOINT", "STATE", "REASON", "BEGUN", ">FROZEN", ">COMMITTED", ">DATA",
+               ">STORED", ">PROCESSES", "ERROR"});
+  for (const json& checkpoint : checkpoints)
+    table.Add({Count(checkpoint, "number"), Text(checkpoint, "state"), Text(checkpoint, "reason"),
+               Time(checkpoint, "begun_unix_ns"), Duration(checkpoint, "frozen_ns"),
+               Duration(checkpoint, "commit_ns"), Bytes(checkpoint, "raw_bytes"),
+               Bytes(checkpoint, "stored_bytes"), Count(checkpoint, "processes"),
+               FirstLine(Text(checkpoint, "error"))});
+  return table.empty() ? "" : "\n" + table.ToString();
+}
+
+std::string MovesText(const json& moves) {
+  Table table({">MOVE", "REASON", ">CHECKPOINT", "FROM", "TO", "LEFT", ">REQUEUE", ">PENDING",
+               ">RESTORE", ">TOTAL"});
+  for (const json& move : moves)
+    table.Add({Count(move, "number"), Text(move, "reason"), Count(move, "checkpoint"),
+               List(move, "from"), List(move, "to"), Time(move, "left_unix_ns"),
+               Duration(move, "requeue_ns"), Duration(move, "pending_ns"),
+               Duration(move, "restore_ns"), Duration(move, "total_ns")});
+  return table.empty() ? "" : "\n" + table.ToString();
+}
+
+std::string EventsText(const json& events) {
+  const size_t hidden = events.size() > kShownEvents ? events.size() - kShownEvents : 0;
+  Table table({"TIME", "EVENT", ">TOOK", "WHERE", "DETAIL"});
+  for (size_t i = hidden; i < events.size(); ++i) {
+    const json& event = events[i];
+    std::string where = "coordinator";
+    if (Member(event, "pod").is_number())
+      where = fmt::format("pod {} on {}", Number(event, "pod"), Text(event, "node"));
+    table.Add({Time(event, "unix_ns", true), Text(event, "name"), Duration(event, "duration_ns"),
+               where, FirstLine(Text(event, "detail"))});
+  }
+  if (table.empty()) return "";
+  return "\n" + table.ToString() +
+         (hidden > 0 ? fmt::format("({} earlier ones: --json)\n", hidden) : "");
+}
+
+}  // namespace
+
+std::string JobListText(const json& answer) {
+  Table table({">JOB", "USER", "STATE", ">CHECKPOINT", ">MOVES", "NODES", "LAST ERROR"});
+  for (const json& job : Member(answer, "jobs")) {
+    const json& saved = Member(job, "checkpoints");
+    table.Add({Count(job, "job_id"), UserName(Number(job, "uid")), Text(job, "state"),
+               saved.is_array() && !saved.empty() ? saved.back().dump() : "-", Count(job, "moves"),
+               List(job, "nodes"), FirstLine(Text(job, "last_error"))});
+  }
+  return table.ToString();
+}
+
+std::string JobText(const json& job) {
+  return HeaderText(job) + CheckpointsText(Member(job, "checkpoints")) +
+         MovesText(Member(job, "moves")) + EventsText(Member(job, "events"));
+}
+
+std::string CheckpointText(const json& checkpoint) {
+  return fmt::format("checkpoint {} {} in {}: {} of {} processes, {} stored",
+                     Number(checkpoint, "number"), Text(checkpoint, "state"),
+                     Duration(checkpoint, "commit_ns"), Bytes(checkpoint, "raw_bytes"),
+                     Number(checkpoint, "processes"), Bytes(checkpoint, "stored_bytes"));
+}
+
+}  // namespace holdfast::cli

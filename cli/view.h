@@ -1,0 +1,17 @@
+// What the coordinator answers, as text for people (docs/operations/rest-api.md has the JSON). Text
+// that came from jobs cannot control the terminal. Pure but for names of users and the time zone.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace holdfast::cli {
+
+// Of GET /v1/jobs.
+std::string JobListText(const nlohmann::json& answer);
+// Of GET /v1/jobs/ID.
+std::string JobText(const nlohmann::json& job);
+// "checkpoint 3 committed in 1.20 s: 512 MiB of 4 processes, 20 MiB stored".
+std::string CheckpointText(const nlohmann::json& checkpoint);
+
+}  // namespace holdfast::cli

@@ -1,0 +1,52 @@
+# The three kinds of target Holdfast has, with one set of compiler options for all.
+
+include(GoogleTest)
+find_package(GTest REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+add_library(holdfast_options INTERFACE)
+target_include_directories(holdfast_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(holdfast_options INTERFACE
+  _GNU_SOURCE HOLDFAST_VERSION="${PROJECT_VERSION}" HOLDFAST_LIBEXEC="${CMAKE_INSTALL_FULL_LIBEXECDIR}/holdfast")
+target_compile_options(holdfast_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers>
+  $<$<AND:$<BOOL:${HOLDFAST_WERROR}>,$<COMPILE_LANGUAGE:CXX>>:-Werror>
+  -fstack-protector-strong)
+if(HOLDFAST_SANITIZE)
+  target_compile_options(holdfast_options INTERFACE
+    -fsanitize=${HOLDFAST_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(holdfast_options INTERFACE -fsanitize=${HOLDFAST_SANITIZE})
+endif()
+
+# holdfast_add_library(NAME SOURCES file... [LIBS target...])
+function(holdfast_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC holdfast_options ${ARG_LIBS})
+endfunction()
+
+# holdfast_add_executable(NAME DESTINATION dir SOURCES file... [LIBS target...] [OUTPUT name])
+# A thin main over a library; installed to DESTINATION.
+function(holdfast_add_executable name)
+  cmake_parse_arguments(ARG "" "DESTINATION;OUTPUT" "SOURCES;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE holdfast_options ${ARG_LIBS})
+  if(ARG_OUTPUT)
+    set_target_properties(${name} PROPERTIES OUTPUT_NAME ${ARG_OUTPUT})
+  endif()
+  install(TARGETS ${name} RUNTIME DESTINATION ${ARG_DESTINATION})
+endfunction()
+
+# holdfast_add_test(COMPONENT STEM [LIBS target...])
+# Builds tests/unit/COMPONENT/STEM_test.cc and registers its cases with CTest.
+function(holdfast_add_test component stem)
+  cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
+  string(REPLACE "-" "_" prefix ${component})
+  set(name ${prefix}_${stem}_test)
+  add_executable(${name} ${PROJECT_SOURCE_DIR}/tests/unit/${component}/${stem}_test.cc)
+  target_link_libraries(${name} PRIVATE holdfast_options ${ARG_LIBS} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} TEST_PREFIX ${component}. PROPERTIES TIMEOUT 120 DISCOVERY_TIMEOUT 60)
+  set_property(GLOBAL APPEND PROPERTY HOLDFAST_TEST_SOURCES
+    ${PROJECT_SOURCE_DIR}/tests/unit/${component}/${stem}_test.cc)
+endfunction()

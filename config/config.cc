@@ -1,0 +1,142 @@
+#include "config/config.h"
+
+#include <fmt/format.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
+#include <limits>
+
+#include "config/keys.h"
+
+namespace holdfast::config {
+namespace {
+
+constexpr int64_t kDay = 24 * 3600;
+constexpr int64_t kMiB = 1 << 20;
+
+#define HOLDFAST_MEMBER(member) [](Config& config) -> Target { return &config.member; }
+
+constexpr std::array kKeys = {
+    Key{"coordinator", "host", Kind::kText, HOLDFAST_MEMBER(coordinator.host), 0, 0,
+        "Name or address at which wardens and the command line reach the coordinator."},
+    Key{"coordinator", "warden_port", Kind::kPort, HOLDFAST_MEMBER(coordinator.warden_port), 1,
+        65535, "TCP port for wardens (gRPC)."},
+    Key{"coordinator", "rest_port", Kind::kPort, HOLDFAST_MEMBER(coordinator.rest_port), 1, 65535,
+        "TCP port of the REST API."},
+    Key{"coordinator", "user", Kind::kText, HOLDFAST_MEMBER(coordinator.user), 0, 0,
+        "User that the coordinator runs as; a Slurm operator. Wardens obey no other."},
+    Key{"coordinator", "state_directory", Kind::kPath, HOLDFAST_MEMBER(coordinator.state_directory),
+        0, 0, "Where the coordinator keeps its journal."},
+    Key{"coordinator", "poll_interval", Kind::kDuration, HOLDFAST_MEMBER(coordinator.poll_interval),
+        1, 600,
+        "How often the Slurm records of checkpointed jobs are read. Preemption is noticed "
+        "this late where Slurm delivers no signal."},
+    Key{"coordinator", "restore_attempts", Kind::kCount,
+        HOLDFAST_MEMBER(coordinator.restore_attempts), 1, 100,
+        "Restores of one checkpoint that are tried, each on other nodes, before the job is held."},
+    Key{"checkpoint", "directory", Kind::kDirectory, HOLDFAST_MEMBER(checkpoint.directory), 0, 0,
+        "Where checkpoints go if the job gives no `--checkpoint-dir`. On a filesystem that all "
+        "nodes share; `%h` is the user's home, `%u` their name."},
+    Key{"checkpoint", "keep", Kind::kCount, HOLDFAST_MEMBER(checkpoint.keep), 1, 1000,
+        "Newest checkpoints kept if the job gives no `--checkpoint-keep`."},
+    Key{"checkpoint", "interval", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.interval), 0,
+        365 * kDay,
+        "Time between periodic checkpoints of a job that gives `--checkpoint` without "
+        "one. `0s`: none, only when one is needed."},
+    Key{"checkpoint", "memory_budget", Kind::kSize, HOLDFAST_MEMBER(checkpoint.memory_budget_bytes),
+        16 * kMiB, int64_t{1} << 40,
+        "Buffers that one warden may hold while it stores a checkpoint. They count against the "
+        "job's memory limit."},
+    Key{"checkpoint", "compression_level", Kind::kCount,
+        HOLDFAST_MEMBER(checkpoint.compression_level), 0, 19,
+        "zstd level. 0: memory is stored as it is."},
+    Key{"checkpoint", "timeout", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.timeout), 10, kDay,
+        "Longest time one checkpoint or one restore may take before it counts as failed."},
+    Key{"node", "key_file", Kind::kPath, HOLDFAST_MEMBER(node.key_file), 0, 0,
+        "The site key, which authenticates manifests: 64 hex digits, the same on all nodes, owned "
+        "by root with mode 0400."},
+    Key{"node", "log_directory", Kind::kPath, HOLDFAST_MEMBER(node.log_directory), 0, 0,
+        "Logs of wardens and of CRIU, by job."},
+    Key{"node", "criu", Kind::kCommand, HOLDFAST_MEMBER(node.criu), 0, 0,
+        "The CRIU to run, 4.2 or newer."},
+    Key{"node", "vxlan_port", Kind::kPort, HOLDFAST_MEMBER(node.vxlan_port), 1, 1023,
+        "UDP port of the job networks. Privileged, so that only root can send from it."},
+    Key{"node", "subnet", Kind::kSubnet, HOLDFAST_MEMBER(node.subnet), 8, 24,
+        "Addresses of the pods in every job's own network. Jobs do not see each other's, so all "
+        "may use the same; choose one that jobs need not reach outside."},
+    Key{"node", "coordinator_patience", Kind::kDuration, HOLDFAST_MEMBER(node.coordinator_patience),
+        5, kDay, "How long a frozen pod waits for the coordinator's verdict before it goes on."},
+};
+
+#undef HOLDFAST_MEMBER
+
+Result<passwd> FindUser(uid_t uid, std::string& buffer) {
+  const long suggested = sysconf(_SC_GETPW_R_SIZE_MAX);
+  buffer.resize(suggested > 0 ? static_cast<size_t>(suggested) : 1024);
+  passwd entry{};
+  passwd* found = nullptr;
+  int error = 0;
+  while ((error = getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found)) == ERANGE)
+    buffer.resize(buffer.size() * 2);
+  if (error != 0)
+    return std::unexpected(Error::FromErrno(fmt::format("looking up user id {}", uid), error));
+  if (found == nullptr)
+    return Fail(Code::kNotFound, fmt::format("user id {} has no entry in the user database", uid));
+  return entry;
+}
+
+}  // namespace
+
+std::span<const Key> Keys() { return kKeys; }
+
+Result<std::string> ExpandDirectory(const std::string& directory, uid_t uid) {
+  std::string expanded;
+  std::string buffer;
+  for (size_t i = 0; i < directory.size(); ++i) {
+    if (directory[i] != '%') {
+      expanded += directory[i];
+      continue;
+    }
+    const char letter = i + 1 < directory.size() ? directory[++i] : '\0';
+    if (letter == '%') {
+      expanded += '%';
+    } else if (letter == 'h' || letter == 'u') {
+      HOLDFAST_TRY(const passwd user, FindUser(uid, buffer));
+      expanded += letter == 'h' ? user.pw_dir : user.pw_name;
+    } else {
+      return Fail(Code::kInvalid,
+                  fmt::format("checkpoint directory '{}': after %, only h (home), u (user) and % "
+                              "are accepted",
+                              directory));
+    }
+  }
+  return expanded;
+}
+
+std::string Reference() {
+  std::string text =
+      "# Configuration reference\n\n"
+      "Generated from the table in `config/config.cc` by the CMake target `config_reference`; a "
+      "unit "
+      "test compares them.\n\n"
+      "Holdfast reads one file, `/etc/holdfast/holdfast.yaml`, the same on every node and on the "
+      "controller. Every key is optional. `holdfast-coordinator --check-config` reports all of its "
+      "problems at once, with line and column.\n\n"
+      "Durations are a number with `s`, `m`, `h` or `d`, or a time as sbatch writes it, in which a "
+      "plain number is minutes. Sizes are a number of bytes, or one with `KiB`, `MiB`, `GiB` or "
+      "`TiB`.\n";
+  std::string_view section;
+  for (const Key& key : kKeys) {
+    if (key.section != section) {
+      section = key.section;
+      text += fmt::format("\n## {}\n\n| key | accepted | default | meaning |\n|---|---|---|---|\n",
+                          section);
+    }
+    text += fmt::format("| `{}` | {} | `{}` | {} |\n", key.name, Accepted(key),
+                        ValueText(key, Config{}), key.doc);
+  }
+  return text;
+}
+
+}  // namespace holdfast::config

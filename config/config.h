@@ -1,0 +1,56 @@
+// The site's settings, /etc/holdfast/holdfast.yaml. Read by the coordinator and by wardens; one
+// table in config.cc gives every key its type, unit, default and documentation.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace holdfast::config {
+
+inline constexpr const char* kDefaultPath = "/etc/holdfast/holdfast.yaml";
+
+struct Config {
+  struct {
+    std::string host = "localhost";  // where wardens and the command line reach it
+    uint16_t warden_port = 6828;
+    uint16_t rest_port = 6829;
+    std::string user = "holdfast";  // whom it runs as: wardens accept no other
+    std::string state_directory = "/var/lib/holdfast";
+    std::chrono::seconds poll_interval{2};  // of tracked jobs' Slurm records (PreemptTime)
+    uint32_t restore_attempts = 3;          // on different nodes, before the job is held
+  } coordinator;
+  struct {
+    std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user
+    uint32_t keep = 2;                       // default for --checkpoint-keep
+    std::chrono::seconds interval{
+        0};  // default for --checkpoint without a time; 0: only when needed
+    uint64_t memory_budget_bytes = 256ULL << 20;  // buffers of one warden
+    int compression_level = 1;                    // zstd; 0 stores as is
+    std::chrono::seconds timeout{600};            // for one checkpoint or restore
+  } checkpoint;
+  struct {
+    std::string key_file = "/etc/holdfast/site.key";
+    std::string log_directory = "/var/log/holdfast";
+    std::string criu = "criu";
+    uint16_t vxlan_port = 829;             // privileged: only root can send to or from it
+    std::string subnet = "198.18.0.0/16";  // of every job's own network (RFC 2544: never routed)
+    std::chrono::seconds coordinator_patience{
+        120};  // a frozen pod waits so long for a verdict, then resumes
+  } node;
+};
+
+// All problems at once, each as "FILE:LINE:COLUMN: what, and what is accepted". A missing file is
+// an error.
+Result<Config> Load(const std::string& path);
+// "%h/x" -> "/home/alice/x" for that user.
+Result<std::string> ExpandDirectory(const std::string& directory, uid_t uid);
+// The reference of all keys, as Markdown.
+std::string Reference();
+
+}  // namespace holdfast::config

@@ -1,0 +1,170 @@
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <optional>
+
+#include "base/duration.h"
+#include "config/keys.h"
+
+namespace holdfast::config {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, int64_t>, 4> kSizeUnits{
+    {{"TiB", 1LL << 40}, {"GiB", 1LL << 30}, {"MiB", 1LL << 20}, {"KiB", 1LL << 10}}};
+constexpr std::array<std::pair<std::string_view, int64_t>, 4> kTimeUnits{
+    {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}};
+
+std::optional<int64_t> ParseNumber(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<int64_t> ParseSize(std::string_view text) {
+  for (const auto& [unit, factor] : kSizeUnits) {
+    if (!text.ends_with(unit)) continue;
+    text.remove_suffix(unit.size());
+    const auto number = ParseNumber(text);
+    if (!number || *number < 0 || *number > INT64_MAX / factor) return std::nullopt;
+    return *number * factor;
+  }
+  return ParseNumber(text);
+}
+
+std::optional<int64_t> ParseSeconds(std::string_view text) {
+  const auto duration = ParseDuration(text);
+  if (!duration) return std::nullopt;
+  return duration->count();
+}
+
+// In the largest of the units that divides it, which both tables list first.
+std::string InUnits(int64_t value, std::span<const std::pair<std::string_view, int64_t>> units) {
+  for (const auto& [unit, factor] : units)
+    if (value != 0 && value % factor == 0) return fmt::format("{}{}", value / factor, unit);
+  return fmt::format("{}{}", value, units.back().second == 1 ? units.back().first : "");
+}
+
+std::string NumberText(Kind kind, int64_t value) {
+  if (kind == Kind::kSize) return InUnits(value, kSizeUnits);
+  if (kind == Kind::kDuration) return InUnits(value, kTimeUnits);
+  return fmt::format("{}", value);
+}
+
+bool IsNumber(Kind kind) {
+  return kind == Kind::kPort || kind == Kind::kCount || kind == Kind::kSize ||
+         kind == Kind::kDuration;
+}
+
+std::optional<int64_t> ParseByKind(Kind kind, std::string_view text) {
+  if (kind == Kind::kSize) return ParseSize(text);
+  if (kind == Kind::kDuration) return ParseSeconds(text);
+  return ParseNumber(text);
+}
+
+// "A.B.C.D/N" with no bit set beyond the prefix.
+bool IsSubnet(std::string_view text, int64_t min_prefix, int64_t max_prefix) {
+  const size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return false;
+  const auto prefix = ParseNumber(text.substr(slash + 1));
+  in_addr address{};
+  if (!prefix || *prefix < min_prefix || *prefix > max_prefix ||
+      inet_pton(AF_INET, std::string(text.substr(0, slash)).c_str(), &address) != 1)
+    return false;
+  return (ntohl(address.s_addr) & (0xffffffffU >> *prefix)) == 0;
+}
+
+bool IsText(const Key& key, std::string_view text) {
+  if (text.empty() || text.find_first_of(" \t\n") != std::string_view::npos) return false;
+  switch (key.kind) {
+    case Kind::kPath:
+      return text.starts_with('/');
+    case Kind::kCommand:
+      return text.starts_with('/') || text.find('/') == std::string_view::npos;
+    case Kind::kDirectory:
+      return text.starts_with('/') || text.starts_with("%h") || text.starts_with("file:///") ||
+             text.starts_with("gs://");
+    case Kind::kSubnet:
+      return IsSubnet(text, key.min, key.max);
+    default:
+      return true;
+  }
+}
+
+struct Assign {
+  std::string_view text;
+  int64_t number;
+  void operator()(std::string* target) const { *target = text; }
+  void operator()(std::chrono::seconds* target) const { *target = std::chrono::seconds(number); }
+  template <typename T>
+  void operator()(T* target) const {
+    *target = static_cast<T>(number);
+  }
+};
+
+struct Text {
+  Kind kind;
+  std::string operator()(const std::string* value) const { return *value; }
+  std::string operator()(const std::chrono::seconds* value) const {
+    return NumberText(kind, value->count());
+  }
+  template <typename T>
+  std::string operator()(const T* value) const {
+    return NumberText(kind, static_cast<int64_t>(*value));
+  }
+};
+
+}  // namespace
+
+std::string Accepted(const Key& key) {
+  const auto range = [&key](std::string_view what) {
+    return fmt::format("{}, {} to {}", what, NumberText(key.kind, key.min),
+                       NumberText(key.kind, key.max));
+  };
+  switch (key.kind) {
+    case Kind::kText:
+      return "a word";
+    case Kind::kPath:
+      return "an absolute path";
+    case Kind::kCommand:
+      return "a name in PATH or an absolute path";
+    case Kind::kDirectory:
+      return "an absolute path, file:///PATH or gs://BUCKET/PREFIX";
+    case Kind::kPort:
+      return range("a port");
+    case Kind::kCount:
+      return range("a number");
+    case Kind::kSize:
+      return range("a size");
+    case Kind::kDuration:
+      return range("a duration");
+    case Kind::kSubnet:
+      return fmt::format("an IPv4 network, prefix {} to {}", key.min, key.max);
+  }
+  std::unreachable();
+}
+
+Status SetValue(const Key& key, std::string_view text, Config& config) {
+  int64_t number = 0;
+  bool valid = false;
+  if (IsNumber(key.kind)) {
+    const auto parsed = ParseByKind(key.kind, text);
+    number = parsed.value_or(0);
+    valid = parsed && number >= key.min && number <= key.max;
+  } else {
+    valid = IsText(key, text);
+  }
+  if (!valid)
+    return Fail(Code::kInvalid, fmt::format("'{}' is not accepted for {}.{}: expected {}", text,
+                                            key.section, key.name, Accepted(key)));
+  std::visit(Assign{text, number}, key.target(config));
+  return {};
+}
+
+std::string ValueText(const Key& key, Config config) {
+  return std::visit(Text{key.kind}, key.target(config));
+}
+
+}  // namespace holdfast::config

@@ -1,0 +1,137 @@
+// What happens to a job, and what is to be done about it: input and output of state.h.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "coordinator/job.h"
+#include "protocol/holdfast.pb.h"
+
+namespace holdfast::coordinator {
+
+// A job as Slurm knows it.
+struct Record {
+  enum class State { kGone, kPending, kRunning, kTerminal };  // kRunning: also suspended
+  State state = State::kGone;
+  int64_t asked_ns = 0;     // when Slurm was asked
+  std::string state_name;   // Slurm's word for it
+  bool completing = false;  // still being cleaned up on its nodes
+  uint32_t job_id = 0;
+  uint32_t restart_count = 0;
+  uid_t uid = 0;
+  int64_t start_time = 0;    // unix seconds
+  int64_t begin_time = 0;    // of a pending job: not before
+  int64_t preempt_time = 0;  // or 0
+  bool held = false;
+  bool unsatisfiable = false;  // no nodes can ever fit what it asks for
+  std::vector<std::string> nodes;     // allocated, in Slurm's order
+  std::vector<std::string> excluded;  // ExcNodeList
+};
+
+// The stream of a pod's warden broke.
+struct Lost {};
+
+// A process restart of the coordinator: wardens must come back.
+struct Restarted {};
+
+enum class TimerKind {
+  kPhase,      // the stage takes too long
+  kReconnect,  // a lost warden has had its time
+  kInterval,   // a periodic checkpoint is due
+  kNotice,     // look again whether the signal meant preemption
+  kRetry,      // save again after a failure
+  kAsk,        // look again how far Slurm is
+};
+struct Timer {
+  TimerKind kind;
+};
+
+// The job's user, or an administrator, wants it released from a hold.
+struct Resume {
+  std::vector<std::string> excluded;
+  uint32_t checkpoint = 0;  // this one, not the newest
+  bool from_start = false;  // none
+};
+
+// How the last Requeue action went.
+struct RequeueResult {
+  std::string error;  // empty: Slurm took it
+};
+
+struct Event {
+  int64_t unix_ns = 0;
+  uint32_t pod = 0;  // whom messages of the protocol come from
+  std::variant<v1::Hello, Lost, v1::Ready, v1::Running, v1::Prepared, v1::Committed, v1::Settled,
+               v1::Failed, v1::Notice, v1::Ended, Wish, Resume, Record, RequeueResult, Timer,
+               Restarted>
+      body;
+};
+const char* EventName(const Event& event);
+
+// Times and limits, from the site's settings.
+struct Policy {
+  uint32_t restore_attempts = 3;
+  std::chrono::milliseconds gather_timeout{120'000};
+  std::chrono::milliseconds phase_timeout{600'000};
+  std::chrono::milliseconds settle_timeout{60'000};
+  std::chrono::milliseconds reconnect_grace{15'000};
+  std::chrono::milliseconds restart_grace{45'000};
+  std::chrono::milliseconds notice_pause{200};
+  uint32_t notice_lookups = 6;
+  std::chrono::milliseconds retry_pause{3'000};
+  std::chrono::milliseconds ask_pause{200};
+};
+
+struct Send {
+  uint32_t pod;
+  v1::ToWarden message;
+};
+struct Arm {
+  TimerKind kind;
+  std::chrono::milliseconds after;
+};
+struct Disarm {
+  TimerKind kind;
+};
+// Look the job up in Slurm; a Record follows.
+struct Ask {};
+// Take the job off its nodes; a RequeueResult follows.
+struct Requeue {
+  bool hold;
+};
+// Change the record of the pending job.
+struct Amend {
+  std::optional<std::vector<std::string>> excluded;  // its ExcNodeList
+  bool eligible = false;                             // StartTime: now
+  bool hold = false;
+  bool release = false;  // from a hold
+};
+// The job's comment in Slurm; empty takes it away.
+struct Comment {
+  std::string text;
+};
+struct SaveCheckpoint {
+  Checkpoint checkpoint;
+};
+struct SaveMove {
+  Move move;
+};
+// One point of the job's timeline.
+struct TimelineEvent {
+  std::string name;
+  int64_t unix_ns = 0;
+  int64_t duration_ns = 0;
+  int32_t pod = -1;  // -1: the coordinator's own
+  std::string node;
+  std::string detail;
+  uint32_t checkpoint = 0;
+};
+
+using Action = std::variant<Send, Arm, Disarm, Ask, Requeue, Amend, Comment, SaveCheckpoint,
+                            SaveMove, TimelineEvent>;
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,64 @@
+#include "coordinator/job.h"
+
+#include <algorithm>
+
+namespace holdfast::coordinator {
+
+const char* StageName(Stage stage) {
+  switch (stage) {
+    case Stage::kGathering:
+      return "gathering";
+    case Stage::kPreparing:
+      return "preparing";
+    case Stage::kStarting:
+      return "starting";
+    case Stage::kRunning:
+      return "running";
+    case Stage::kFreezing:
+      return "freezing";
+    case Stage::kCommitting:
+      return "committing";
+    case Stage::kSettling:
+      return "settling";
+    case Stage::kLeaving:
+      return "leaving";
+    case Stage::kWaiting:
+      return "waiting";
+    case Stage::kHeld:
+      return "held";
+    case Stage::kEnding:
+      return "ending";
+    case Stage::kEnded:
+      return "ended";
+  }
+  return "unknown";
+}
+
+bool IsActive(Stage stage) { return stage <= Stage::kSettling; }
+
+std::vector<std::string> Job::nodes() const {
+  std::vector<std::string> names;
+  for (const Pod& pod : pods) names.push_back(pod.node);
+  return names;
+}
+
+bool Job::all_connected() const {
+  return !pods.empty() && std::ranges::all_of(pods, &Pod::connected);
+}
+
+bool Job::all_in(v1::Phase phase) const {
+  return !pods.empty() && std::ranges::all_of(pods, [phase](const Pod& pod) {
+    return pod.phase == phase;
+  });
+}
+
+bool Job::can_save() const { return all_connected() && all_in(v1::PHASE_RUNNING); }
+
+uint32_t Job::newest() const {
+  uint32_t best = 0;
+  for (const uint32_t number : saved)
+    if (!std::ranges::contains(bad, number)) best = std::max(best, number);
+  return best;
+}
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,145 @@
+// What the coordinator knows of one job. Values only: state.cc changes them, journal.cc keeps them,
+// rest_json.cc shows them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/holdfast.pb.h"
+
+namespace holdfast::coordinator {
+
+// Where a job is in its life. Persisted by number in the journal: do not change.
+enum class Stage : int {
+  kGathering = 0,   // the wardens of this start are coming
+  kPreparing = 1,   // pods are being created or restored; nothing runs yet
+  kStarting = 2,    // all are ready and have been told to run
+  kRunning = 3,
+  kFreezing = 4,    // pods are being saved, each for itself
+  kCommitting = 5,  // all are saved; pod 0 writes the manifest
+  kSettling = 6,    // the verdict is out: resume, release or abort
+  kLeaving = 7,     // being requeued, until Slurm says it is pending
+  kWaiting = 8,     // pending in Slurm
+  kHeld = 9,        // pending and held, by Holdfast
+  kEnding = 10,     // its wardens have been told to go
+  kEnded = 11,      // no longer in Slurm's hands
+};
+const char* StageName(Stage stage);
+// Wardens are there, or are expected to be.
+bool IsActive(Stage stage);
+
+struct Pod {
+  std::string node;
+  std::string address;  // of the node
+  uint32_t mtu = 0;     // of the node's interface
+  bool connected = false;
+  v1::Phase phase = v1::PHASE_FRESH;  // as far as the coordinator knows
+  std::optional<v1::Part> part;       // in phase PREPARED
+  int32_t signal = 0;                 // it was notified of, and that may have to be delivered yet
+  bool signal_to_batch = false;
+};
+
+// One checkpoint, in flight or in the job's history.
+struct Checkpoint {
+  uint32_t number = 0;
+  std::string reason;        // "interval", "preemption", "spot", "save", "migrate"
+  bool stop = false;         // the job leaves its nodes afterwards
+  bool hold = false;         // and is held
+  bool second_try = false;   // of a preemption whose first checkpoint failed
+  std::vector<std::string> excluded;  // nodes, for the next start
+  int64_t deadline_unix_ms = 0;
+  int64_t begun_ns = 0;  // when what caused it was noticed; unix time, as all of these
+  int64_t prepared_ns = 0;   // all pods saved
+  int64_t committed_ns = 0;  // 0: it does not exist
+  int64_t settled_ns = 0;    // all pods go on or are gone
+  int64_t frozen_ns = 0;     // longest time that a pod was frozen until it was saved
+  uint64_t raw_bytes = 0;
+  uint64_t stored_bytes = 0;
+  uint32_t processes = 0;
+  v1::Settle::How how = v1::Settle::RESUME;  // while settling
+  std::string error;                         // why it failed
+};
+
+// One way from nodes to nodes.
+struct Move {
+  uint32_t number = 0;
+  uint32_t checkpoint = 0;
+  std::string reason;
+  std::vector<std::string> from;
+  std::vector<std::string> to;
+  int64_t left_ns = 0;      // its pods were released
+  int64_t requeued_ns = 0;  // Slurm had it pending
+  int64_t chosen_ns = 0;    // all wardens on the new nodes had said Hello
+  int64_t restored_ns = 0;
+  int64_t running_ns = 0;
+};
+
+// What somebody wants done with a running job.
+struct Wish {
+  std::string reason;
+  bool stop = false;
+  bool hold = false;
+  bool second_try = false;
+  std::vector<std::string> excluded;  // nodes, for the next start
+  int64_t begun_ns = 0;
+  int64_t deadline_unix_ms = 0;
+};
+
+struct Job {
+  uint32_t id = 0;
+  uint32_t restart_count = 0;  // Slurm's, of the start that the rest is about
+  uid_t uid = 0;
+  gid_t gid = 0;
+  Stage stage = Stage::kGathering;
+  v1::Options options;
+  uint32_t vni = 0;
+  std::vector<Pod> pods;
+  std::vector<std::string> hostnames;  // by pod, from the job's first start on
+
+  bool started = false;          // processes of it have run: it may never start over by itself
+  uint32_t first_checkpoint = 1;  // lower numbers belong to an earlier job with this id
+  uint32_t next_checkpoint = 1;
+  std::vector<uint32_t> saved;  // committed and kept
+  std::vector<uint32_t> bad;    // of these, what turned out to be damaged
+  bool from_start = false;      // the user wants it to start over
+  uint32_t wanted_checkpoint = 0;  // the user wants this one restored next
+  uint32_t restore_job = 0;        // what this start was told to restore; 0: fresh
+  uint32_t restore_checkpoint = 0;
+  uint32_t attempts = 0;  // starts in a row that came to nothing
+
+  std::optional<Checkpoint> checkpoint;  // in flight
+  bool commit_sent = false;              // to pod 0, on the stream that it still has
+  std::optional<Move> move;              // under way
+  std::optional<Wish> wish;              // to be done once it runs
+  uint32_t moves = 0;
+
+  bool preemption_seen = false;  // of this start: it is being, or has been, dealt with
+  int64_t notice_ns = 0;         // when the oldest signal came that may be a notice, or 0
+  uint32_t notice_lookups = 0;   // how often Slurm was asked about it
+  int64_t since_ns = 0;          // what Slurm said before then is about an earlier start
+  std::string suspicion;         // why the job may be broken; Slurm has been asked
+
+  uint32_t awaited_start = 0;         // Slurm has begun it; its wardens have not come yet
+  bool refused = false;               // ending, because it cannot go on
+  bool hold = false;                  // leave for a hold
+  bool requeue_failed = false;        // and must be asked for again
+  bool hurry = false;                 // make it eligible at once
+  std::vector<std::string> excluded;  // for its next start, by us
+  std::vector<std::string> set_excluded;   // what we last wrote into Slurm's record
+  std::vector<std::string> user_excluded;  // what the user had there
+  bool commented = false;             // its comment in Slurm is ours
+  std::string last_error;
+
+  std::vector<std::string> nodes() const;
+  bool all_connected() const;
+  bool can_save() const;  // every pod is there and runs
+  bool all_in(v1::Phase phase) const;
+  // The newest checkpoint that may be restored, or 0.
+  uint32_t newest() const;
+};
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,259 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <slurm/slurm.h>
+#include <slurm/slurm_errno.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+#include <unordered_map>
+#include <utility>
+
+#include "coordinator/clock.h"
+#include "coordinator/slurm_client.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+template <typename T, void (*Free)(T*)>
+using Owned = std::unique_ptr<T, decltype([](T* p) { Free(p); })>;
+using JobMessage = Owned<job_info_msg_t, slurm_free_job_info_msg>;
+using ArrayResponse = Owned<job_array_resp_msg_t, slurm_free_job_array_resp>;
+using Configuration = Owned<slurm_conf_t, slurm_free_ctl_conf>;
+using Hosts = Owned<hostlist_t, slurm_hostlist_destroy>;
+
+// Above this many jobs one request for all of the cluster's is cheaper than one each.
+constexpr size_t kLoadOneByOne = 32;
+
+// In the order of enum job_states, whose numbers Slurm never changes.
+constexpr std::array kStateNames{"PENDING", "RUNNING",   "SUSPENDED", "COMPLETED",
+                                 "CANCELLED", "FAILED",  "TIMEOUT",   "NODE_FAIL",
+                                 "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY"};
+
+bool IsTransient(int error) {
+  return error == SLURM_COMMUNICATIONS_CONNECTION_ERROR ||
+         error == SLURM_COMMUNICATIONS_SEND_ERROR || error == SLURM_COMMUNICATIONS_RECEIVE_ERROR ||
+         error == SLURM_COMMUNICATIONS_SHUTDOWN_ERROR ||
+         error == SLURMCTLD_COMMUNICATIONS_CONNECTION_ERROR ||
+         error == SLURM_PROTOCOL_SOCKET_IMPL_TIMEOUT || error == ESLURM_IN_STANDBY_MODE ||
+         error == ETIMEDOUT || error == ECONNREFUSED;
+}
+
+std::unexpected<Error> SlurmError(const std::string& operation, int error) {
+  Code code = Code::kInternal;
+  if (IsTransient(error)) code = Code::kUnavailable;
+  if (error == ESLURM_INVALID_JOB_ID) code = Code::kNotFound;
+  if (error == ESLURM_USER_ID_MISSING || error == ESLURM_ACCESS_DENIED) code = Code::kDenied;
+  return Fail(code, fmt::format("{}: Slurm: {}{}", operation, slurm_strerror(error),
+                                code == Code::kDenied
+                                    ? "; the coordinator's user must be a Slurm operator: "
+                                      "sacctmgr modify user NAME set adminlevel=operator"
+                                    : ""));
+}
+
+std::vector<std::string> ExpandHosts(const char* expression) {
+  std::vector<std::string> names;
+  if (expression == nullptr || *expression == '\0') return names;
+  const Hosts hosts(slurm_hostlist_create(expression));
+  if (!hosts) return names;
+  while (char* name = slurm_hostlist_shift(hosts.get())) {
+    names.emplace_back(name);
+    std::free(name);
+  }
+  return names;
+}
+
+Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
+  Record record;
+  const uint32_t base = info.job_state & JOB_STATE_BASE;
+  switch (base) {
+    case JOB_PENDING:
+      record.state = Record::State::kPending;
+      break;
+    case JOB_RUNNING:
+    case JOB_SUSPENDED:
+      record.state = Record::State::kRunning;
+      break;
+    default:
+      record.state = Record::State::kTerminal;
+  }
+  record.state_name = base < kStateNames.size() ? kStateNames[base] : "UNKNOWN";
+  record.asked_ns = asked_ns;
+  record.completing = (info.job_state & (JOB_COMPLETING | JOB_REQUEUE)) != 0;
+  record.job_id = info.job_id;
+  record.restart_count = info.restart_cnt;
+  record.uid = info.user_id;
+  record.start_time = info.start_time;
+  record.begin_time = info.eligible_time;
+  record.preempt_time = info.preempt_time;
+  record.held = info.priority == 0;
+  record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
+  record.nodes = ExpandHosts(info.nodes);
+  record.excluded = ExpandHosts(info.exc_nodes);
+  return record;
+}
+
+class LibslurmClient : public SlurmClient {
+ public:
+  LibslurmClient() { slurm_init(nullptr); }
+  ~LibslurmClient() override { slurm_fini(); }
+
+  Result<Record> Load(uint32_t job_id) override {
+    const int64_t asked_ns = NowNs();
+    HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
+    if (message)
+      for (uint32_t i = 0; i < message->record_count; ++i)
+        if (message->job_array[i].job_id == job_id)
+          return ToRecord(message->job_array[i], asked_ns);
+    return Gone(job_id, asked_ns);
+  }
+
+  Result<std::vector<Record>> LoadMany(const std::vector<uint32_t>& job_ids) override {
+    std::vector<Record> records;
+    if (job_ids.size() <= kLoadOneByOne) {
+      for (const uint32_t job_id : job_ids) {
+        HOLDFAST_TRY(Record record, Load(job_id));
+        records.push_back(std::move(record));
+      }
+      return records;
+    }
+    const int64_t asked_ns = NowNs();
+    job_info_msg_t* raw = nullptr;
+    if (slurm_load_jobs(0, &raw, SHOW_ALL) != SLURM_SUCCESS)
+      return SlurmError("looking up all jobs", errno);
+    const JobMessage message(raw);
+    std::unordered_map<uint32_t, const slurm_job_info_t*> by_id;
+    for (uint32_t i = 0; i < message->record_count; ++i)
+      by_id[message->job_array[i].job_id] = &message->job_array[i];
+    for (const uint32_t job_id : job_ids) {
+      const auto found = by_id.find(job_id);
+      records.push_back(found == by_id.end() ? Gone(job_id, asked_ns)
+                                             : ToRecord(*found->second, asked_ns));
+    }
+    return records;
+  }
+
+  Status Requeue(uint32_t job_id, bool hold) override {
+    HOLDFAST_TRY(std::string job, Name(job_id));
+    const std::string operation = "requeueing job " + job;
+    int error = RequeueOnce(job, hold);
+    if (error == ESLURM_DISABLED) {
+      job_desc_msg_t change;
+      slurm_init_job_desc_msg(&change);
+      change.requeue = 1;
+      HOLDFAST_CHECK(Update(job, change, operation + ", which was submitted with --no-requeue"));
+      error = RequeueOnce(job, hold);
+    }
+    if (error == SLURM_SUCCESS || error == ESLURM_JOB_PENDING) return {};
+    return SlurmError(operation, error);
+  }
+
+  Status Apply(uint32_t job_id, const Amend& amend) override {
+    if (!amend.excluded && !amend.eligible && !amend.hold && !amend.release) return {};
+    HOLDFAST_TRY(const std::string job, Name(job_id));
+    job_desc_msg_t change;
+    slurm_init_job_desc_msg(&change);
+    std::string excluded;
+    if (amend.excluded) {
+      excluded = fmt::format("{}", fmt::join(*amend.excluded, ","));
+      change.exc_nodes = excluded.data();  // empty: none
+    }
+    if (amend.eligible) change.begin_time = std::time(nullptr);
+    if (amend.hold) {
+      change.priority = 0;
+      change.alloc_sid = ALLOC_SID_USER_HOLD;  // so that its user may release it
+    }
+    if (amend.release) change.priority = INFINITE;
+    return Update(job, change, "changing job " + job);
+  }
+
+  Status SetComment(uint32_t job_id, const std::string& text) override {
+    HOLDFAST_TRY(const std::string job, Name(job_id));
+    HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
+    std::string present;
+    if (message)
+      for (uint32_t i = 0; i < message->record_count; ++i)
+        if (message->job_array[i].job_id == job_id && message->job_array[i].comment != nullptr)
+          present = message->job_array[i].comment;
+    std::string comment = MergeComment(present, text);
+    if (comment == present) return {};
+    job_desc_msg_t change;
+    slurm_init_job_desc_msg(&change);
+    change.comment = comment.data();
+    return Update(job, change, "commenting job " + job);
+  }
+
+  Result<uid_t> SlurmUser() override {
+    slurm_conf_t* raw = nullptr;
+    if (slurm_load_ctl_conf(0, &raw) != SLURM_SUCCESS)
+      return SlurmError("reading Slurm's configuration", errno);
+    const Configuration configuration(raw);
+    return configuration->slurm_user_id;
+  }
+
+ private:
+  static Record Gone(uint32_t job_id, int64_t asked_ns) {
+    Record record;
+    record.state_name = "UNKNOWN";
+    record.asked_ns = asked_ns;
+    record.job_id = job_id;
+    return record;
+  }
+
+  // Null if slurmctld does not know the job.
+  static Result<JobMessage> LoadMessage(uint32_t job_id) {
+    job_info_msg_t* raw = nullptr;
+    if (slurm_load_job(&raw, job_id, SHOW_ALL) == SLURM_SUCCESS) return JobMessage(raw);
+    if (errno == ESLURM_INVALID_JOB_ID) return JobMessage();
+    return SlurmError(fmt::format("looking up job {}", job_id), errno);
+  }
+
+  // What slurmctld takes to mean this job alone: the plain id of the last task of a job array is that of
+  // the whole array, too.
+  static Result<std::string> Name(uint32_t job_id) {
+    HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
+    if (message)
+      for (uint32_t i = 0; i < message->record_count; ++i) {
+        const slurm_job_info_t& info = message->job_array[i];
+        if (info.job_id == job_id && info.array_job_id != 0 && info.array_task_id != NO_VAL)
+          return fmt::format("{}_{}", info.array_job_id, info.array_task_id);
+      }
+    return std::to_string(job_id);
+  }
+
+  static int FirstError(int code, const job_array_resp_msg_t* response) {
+    if (code != SLURM_SUCCESS) return errno;
+    if (response != nullptr)
+      for (uint32_t i = 0; i < response->job_array_count; ++i)
+        if (response->error_code[i] != SLURM_SUCCESS)
+          return static_cast<int>(response->error_code[i]);
+    return SLURM_SUCCESS;
+  }
+
+  static int RequeueOnce(std::string& job, bool hold) {
+    job_array_resp_msg_t* raw = nullptr;
+    // JOB_RUNNING: a running job only. Slurm would requeue a cancelled one as well.
+    const auto flags = static_cast<uint32_t>(JOB_RUNNING | (hold ? JOB_REQUEUE_HOLD : 0));
+    const int code = slurm_requeue2(job.data(), flags, &raw);
+    const int error = FirstError(code, raw);
+    const ArrayResponse owner(raw);
+    return error;
+  }
+
+  static Status Update(std::string job, job_desc_msg_t& change, const std::string& operation) {
+    change.job_id_str = job.data();
+    job_array_resp_msg_t* raw = nullptr;
+    const int code = slurm_update_job2(&change, &raw);
+    const int error = FirstError(code, raw);
+    const ArrayResponse owner(raw);
+    if (error == SLURM_SUCCESS) return {};
+    return SlurmError(operation, error);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<SlurmClient> MakeLibslurmClient() { return std::make_unique<LibslurmClient>(); }
+
+}  // namespace holdfast::coordinator

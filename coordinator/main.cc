@@ -1,0 +1,53 @@
+// holdfast-coordinator: one per cluster, run by the service user (config: coordinator.user).
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/log.h"
+#include "config/config.h"
+#include "coordinator/server.h"
+
+int main(int argc, char** argv) {
+  using namespace holdfast;
+  std::string config_path = config::kDefaultPath;
+  std::string log_path;
+  bool check_config = false;
+  bool verbose = false;
+  CLI::App app("Holdfast's coordinator: saves jobs before they lose their nodes, and brings them back");
+  app.set_version_flag("--version", HOLDFAST_VERSION);
+  app.add_option("--config", config_path, "the site's settings")->capture_default_str();
+  app.add_option("--log", log_path, "append to this file instead of writing to stderr");
+  app.add_flag("--check-config", check_config, "say whether the settings are valid, and end");
+  app.add_flag("--verbose", verbose, "log more");
+  CLI11_PARSE(app, argc, argv);
+
+  const auto fail = [](const Error& error) {
+    std::fprintf(stderr, "holdfast-coordinator: %s\n", error.message().c_str());
+    return 1;
+  };
+  const Result<config::Config> config = config::Load(config_path);
+  if (!config) return fail(config.error());
+  if (check_config) {
+    std::printf("%s: valid\n", config_path.c_str());
+    return 0;
+  }
+  if (const Status opened = log::Open("holdfast-coordinator", log_path); !opened)
+    return fail(opened.error());
+  log::SetVerbose(verbose);
+
+  // Blocked here, so that every thread inherits it and the signals wait for sigwait.
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+
+  auto server = coordinator::Server::Start(*config);
+  if (!server) return fail(server.error());
+  int signal = 0;
+  sigwait(&stop, &signal);
+  log::Info("stopping", {{"signal", signal}});
+  return 0;
+}

@@ -1,0 +1,76 @@
+// Signals to the job, and preemption. At the start of GraceTime Slurm sends the job's steps SIGTERM and
+// notes PreemptTime; a SIGTERM without PreemptTime is somebody's scancel, and belongs to the job.
+#include <csignal>
+
+#include "coordinator/transitions.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+void Deliver(Turn& turn, uint32_t pod, int32_t signal, bool to_batch) {
+  v1::ToWarden message;
+  message.mutable_deliver()->set_signal(signal);
+  message.mutable_deliver()->set_to_batch(to_batch);
+  turn.Tell(pod, std::move(message));
+}
+
+}  // namespace
+
+void DeliverPending(Turn& turn) {
+  Job& job = turn.job;
+  for (uint32_t i = 0; i < job.pods.size(); ++i) {
+    Pod& pod = job.pods[i];
+    if (pod.signal != 0) Deliver(turn, i, pod.signal, pod.signal_to_batch);
+    pod.signal = 0;
+  }
+  job.notice_ns = 0;
+  job.notice_lookups = 0;
+  turn.Do(Disarm{TimerKind::kNotice});
+}
+
+void OnNotice(Turn& turn, const v1::Notice& notice) {
+  Job& job = turn.job;
+  if (notice.kind() == v1::Notice::SPOT) {
+    job.preemption_seen = true;
+    return OnWish(turn, Wish{.reason = "spot",
+                             .stop = true,
+                             .excluded = {turn.pod().node},
+                             .begun_ns = turn.now(),
+                             .deadline_unix_ms = notice.deadline_unix_ms()});
+  }
+  if (notice.signal() != SIGTERM) {
+    // With PreemptParameters=send_user_signal this, too, may be how preemption begins.
+    Deliver(turn, turn.event.pod, notice.signal(), notice.from_batch());
+    turn.Do(Ask{});
+    return;
+  }
+  turn.pod().signal = SIGTERM;
+  turn.pod().signal_to_batch = notice.from_batch();
+  if (job.preemption_seen) {
+    const bool given_up = job.stage == Stage::kRunning && !job.wish;
+    if (given_up) DeliverPending(turn);
+    return;
+  }
+  if (job.notice_ns == 0) job.notice_ns = turn.now();
+  turn.Do(Ask{});
+}
+
+void OnNoticeTimer(Turn& turn, const Timer&) { turn.Do(Ask{}); }
+
+void ConsiderRecord(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  // A requeued job may still carry the time of an earlier preemption.
+  const bool preempted = record.preempt_time != 0 && record.preempt_time >= record.start_time;
+  if (preempted && !job.preemption_seen) {
+    job.preemption_seen = true;
+    return OnWish(turn, Wish{.reason = "preemption",
+                             .stop = true,
+                             .begun_ns = job.notice_ns != 0 ? job.notice_ns : turn.now()});
+  }
+  if (preempted || job.notice_ns == 0) return;
+  // slurmctld may note the time shortly after the signal has gone out.
+  if (++job.notice_lookups >= turn.policy.notice_lookups) return DeliverPending(turn);
+  turn.Do(Arm{TimerKind::kNotice, turn.policy.notice_pause});
+}
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,110 @@
+#include "coordinator/rest_json.h"
+
+#include <algorithm>
+
+namespace holdfast::coordinator {
+namespace {
+
+using nlohmann::json;
+
+// Absent rather than 0 for what has not happened.
+json TimeOrNull(int64_t unix_ns) { return unix_ns == 0 ? json(nullptr) : json(unix_ns); }
+json SpanOrNull(int64_t from_ns, int64_t to_ns) {
+  return from_ns == 0 || to_ns == 0 ? json(nullptr) : json(to_ns - from_ns);
+}
+
+const char* StateOf(const Checkpoint& checkpoint, const Job& job) {
+  if (checkpoint.committed_ns == 0) {
+    const bool in_flight = job.checkpoint && job.checkpoint->number == checkpoint.number;
+    return in_flight ? "in-progress" : "failed";
+  }
+  if (std::ranges::contains(job.bad, checkpoint.number)) return "damaged";
+  return std::ranges::contains(job.saved, checkpoint.number) ? "committed" : "removed";
+}
+
+json ToJson(const Move& move) {
+  return {{"number", move.number},
+          {"reason", move.reason},
+          {"checkpoint", move.checkpoint},
+          {"from", move.from},
+          {"to", move.to},
+          {"left_unix_ns", TimeOrNull(move.left_ns)},
+          {"requeue_ns", SpanOrNull(move.left_ns, move.requeued_ns)},
+          {"pending_ns", SpanOrNull(move.requeued_ns, move.chosen_ns)},
+          {"restore_ns", SpanOrNull(move.chosen_ns, move.restored_ns)},
+          {"total_ns", SpanOrNull(move.left_ns, move.running_ns)}};
+}
+
+json ToJson(const TimelineEvent& event) {
+  return {{"name", event.name},
+          {"unix_ns", event.unix_ns},
+          {"duration_ns", event.duration_ns},
+          {"pod", event.pod < 0 ? json(nullptr) : json(event.pod)},
+          {"node", event.node},
+          {"detail", event.detail},
+          {"checkpoint", event.checkpoint}};
+}
+
+}  // namespace
+
+std::string StateOf(const Job& job) {
+  if (job.stage == Stage::kPreparing && job.restore_job != 0) return "restoring";
+  return StageName(job.stage);
+}
+
+json ToJson(const Checkpoint& checkpoint, const Job& job) {
+  return {{"number", checkpoint.number},
+          {"state", StateOf(checkpoint, job)},
+          {"reason", checkpoint.reason},
+          {"stop", checkpoint.stop},
+          {"begun_unix_ns", TimeOrNull(checkpoint.begun_ns)},
+          {"committed_unix_ns", TimeOrNull(checkpoint.committed_ns)},
+          {"commit_ns", SpanOrNull(checkpoint.begun_ns, checkpoint.committed_ns)},
+          {"total_ns", SpanOrNull(checkpoint.begun_ns, checkpoint.settled_ns)},
+          {"frozen_ns", checkpoint.frozen_ns},
+          {"raw_bytes", checkpoint.raw_bytes},
+          {"stored_bytes", checkpoint.stored_bytes},
+          {"processes", checkpoint.processes},
+          {"error", checkpoint.error}};
+}
+
+json Summary(const Job& job) {
+  return {{"job_id", job.id},
+          {"uid", job.uid},
+          {"state", StateOf(job)},
+          {"restart_count", job.restart_count},
+          {"nodes", IsActive(job.stage) ? job.nodes() : std::vector<std::string>{}},
+          {"checkpoints", job.saved},
+          {"restored_from", job.restore_checkpoint == 0 && job.restore_job == 0
+                                ? json(nullptr)
+                                : json{{"job_id", job.restore_job},
+                                       {"checkpoint", job.restore_checkpoint}}},
+          {"moves", job.moves},
+          {"last_error", job.last_error}};
+}
+
+json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
+             const std::vector<Move>& moves, const std::vector<TimelineEvent>& events) {
+  json details = Summary(job);
+  details["hostnames"] = job.hostnames;
+  details["options"] = {{"interval_seconds", job.options.interval_seconds()},
+                        {"directory", job.options.directory()},
+                        {"keep", job.options.keep()},
+                        {"restore_from", job.options.restore_from()}};
+  details["excluded_nodes"] = job.excluded;
+  details["checkpoints"] = json::array();
+  for (const Checkpoint& checkpoint : checkpoints)
+    details["checkpoints"].push_back(ToJson(checkpoint, job));
+  details["moves"] = json::array();
+  for (const Move& move : moves) details["moves"].push_back(ToJson(move));
+  details["events"] = json::array();
+  for (const TimelineEvent& event : events) details["events"].push_back(ToJson(event));
+  return details;
+}
+
+json ToJson(const Error& error, const std::string& next) {
+  return {{"error",
+           {{"code", CodeName(error.code())}, {"message", error.message()}, {"next", next}}}};
+}
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,290 @@
+#include "coordinator/rest_server.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "coordinator/rest_json.h"
+#include "protocol/rest.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxBodyBytes = 64 * 1024;
+constexpr size_t kThreads = 32;  // requests that wait for a checkpoint hold one each
+constexpr int kMaxWaitSeconds = 600;
+constexpr unsigned kMaxEvents = 1000;
+
+int HttpStatus(Code code) {
+  switch (code) {
+    case Code::kInvalid:
+      return 400;
+    case Code::kDenied:
+      return 401;
+    case Code::kNotFound:
+      return 404;
+    case Code::kConflict:
+      return 409;
+    case Code::kUnavailable:
+      return 503;
+    default:
+      return 500;
+  }
+}
+
+std::string NextStep(Code code, const std::string& job_id) {
+  switch (code) {
+    case Code::kConflict:
+      return fmt::format("holdfast show {}", job_id);
+    case Code::kNotFound:
+      return "holdfast list";
+    case Code::kUnavailable:
+      return "try again in a moment";
+    case Code::kDenied:
+      return "check that munged runs here and that the clocks agree: holdfast doctor";
+    default:
+      return "";
+  }
+}
+
+// The request's JSON object; an empty body is an empty one. Keys other than `known` are refused.
+Result<json> ParseBody(const std::string& body, std::initializer_list<const char*> known) {
+  if (body.empty()) return json::object();
+  json parsed = json::parse(body, nullptr, false);
+  if (!parsed.is_object()) return Fail(Code::kInvalid, "the body is not a JSON object");
+  for (const auto& [key, value] : parsed.items())
+    if (std::ranges::find(known, key) == known.end())
+      return Fail(Code::kInvalid, fmt::format("'{}' is not a known key; known are: {}", key,
+                                              fmt::join(known, ", ")));
+  return parsed;
+}
+
+Result<bool> ReadFlag(const json& body, const char* key) {
+  const json value = body.value(key, json(false));
+  if (!value.is_boolean())
+    return Fail(Code::kInvalid, fmt::format("'{}' must be true or false", key));
+  return value.get<bool>();
+}
+
+Result<std::vector<std::string>> ReadNodes(const json& body, const char* key) {
+  std::vector<std::string> nodes;
+  const json value = body.value(key, json::array());
+  const auto is_name = [](const json& node) {
+    return node.is_string() && !node.get_ref<const std::string&>().empty() &&
+           std::ranges::all_of(node.get_ref<const std::string&>(), [](unsigned char c) {
+             return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+           });
+  };
+  if (!value.is_array() || !std::ranges::all_of(value, is_name))
+    return Fail(Code::kInvalid, fmt::format("'{}' must be a list of node names", key));
+  for (const json& node : value) nodes.push_back(node.get<std::string>());
+  return nodes;
+}
+
+Result<int> ReadWait(const httplib::Request& request) {
+  if (!request.has_param("wait")) return 0;
+  const std::string text = request.get_param_value("wait");
+  int seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc() || end != text.data() + text.size() || seconds < 0 ||
+      seconds > kMaxWaitSeconds)
+    return Fail(Code::kInvalid,
+                fmt::format("wait={}: seconds from 0 to {} are expected", text, kMaxWaitSeconds));
+  return seconds;
+}
+
+void Answer(const httplib::Request& request, httplib::Response& response,
+            const Result<std::string>& result, int status) {
+  if (result) {
+    response.status = status;
+    response.set_content(*result, "application/json");
+    return;
+  }
+  const std::string job_id = request.matches.size() > 1 ? request.matches[1].str() : "";
+  response.status = HttpStatus(result.error().code());
+  response.set_content(ToJson(result.error(), NextStep(result.error().code(), job_id)).dump(),
+                       "application/json");
+}
+
+}  // namespace
+
+RestServer::RestServer(Controller& controller, Journal& journal, SlurmClient& slurm,
+                       Authenticator& authenticator)
+    : controller_(controller),
+      journal_(journal),
+      slurm_(slurm),
+      authenticator_(authenticator),
+      server_(std::make_unique<httplib::Server>()) {
+  server_->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+  server_->set_payload_max_length(kMaxBodyBytes);
+  server_->set_keep_alive_timeout(10);
+  server_->set_read_timeout(10);
+  server_->set_write_timeout(10);
+  server_->set_ipv6_v6only(false);
+  server_->set_error_handler([](const httplib::Request&, httplib::Response& response) {
+    if (!response.body.empty()) return;
+    const Code code = response.status == 404 ? Code::kNotFound : Code::kInvalid;
+    response.set_content(
+        ToJson(Error(code, fmt::format("HTTP {}: no such resource or method", response.status)),
+               "see docs/operations/rest-api.md")
+            .dump(),
+        "application/json");
+  });
+  Route();
+}
+
+RestServer::~RestServer() { Shutdown(); }
+
+void RestServer::Route() {
+  using Handler = std::function<Result<std::string>(const httplib::Request&, int&)>;
+  const auto handle = [](Handler handler, int status) {
+    return [handler = std::move(handler), status](const httplib::Request& request,
+                                                  httplib::Response& response) {
+      int answer_status = status;
+      const Result<std::string> result = handler(request, answer_status);
+      Answer(request, response, result, answer_status);
+    };
+  };
+  server_->Get("/v1/health", [this](const httplib::Request&, httplib::Response& response) {
+    const Result<uid_t> slurm = slurm_.SlurmUser();
+    response.set_content(json{{"status", slurm ? "ok" : "degraded"},
+                              {"version", HOLDFAST_VERSION},
+                              {"protocol", protocol::kProtocolVersion},
+                              {"slurm", slurm ? "ok" : slurm.error().message()}}
+                             .dump(),
+                         "application/json");
+  });
+  server_->Get("/v1/jobs", handle([this](const auto& request, int&) { return ListJobs(request); },
+                                  200));
+  server_->Get(R"(/v1/jobs/(\d+))",
+               handle([this](const auto& request, int&) { return ShowJob(request); }, 200));
+  server_->Post(R"(/v1/jobs/(\d+)/save)",
+                handle([this](const auto& request,
+                              int& status) { return Save(request, false, status); },
+                       202));
+  server_->Post(R"(/v1/jobs/(\d+)/migrate)",
+                handle([this](const auto& request,
+                              int& status) { return Save(request, true, status); },
+                       202));
+  server_->Post(R"(/v1/jobs/(\d+)/resume)",
+                handle([this](const auto& request, int&) { return ResumeJob(request); }, 202));
+}
+
+Status RestServer::Listen(const std::string& host, int port) {
+  if (port == 0)
+    port_ = server_->bind_to_any_port(host);
+  else
+    port_ = server_->bind_to_port(host, port) ? port : -1;
+  if (port_ <= 0)
+    return Fail(Code::kUnavailable,
+                fmt::format("listening for REST on {}:{}: the address cannot be had; does another "
+                            "coordinator run?",
+                            host, port));
+  thread_ = std::thread([this] { server_->listen_after_bind(); });
+  server_->wait_until_ready();
+  return {};
+}
+
+void RestServer::Shutdown() {
+  server_->stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<uid_t> RestServer::Authenticate(const httplib::Request& request) {
+  const std::string header = request.get_header_value("Authorization");
+  if (!header.starts_with(protocol::kRestScheme))
+    return Fail(Code::kDenied, "the request carries no 'Authorization: Munge CREDENTIAL'");
+  HOLDFAST_TRY(const protocol::Credential credential,
+               authenticator_.Unseal(header.substr(protocol::kRestScheme.size())));
+  if (credential.payload != protocol::RestPurpose(request.method, request.target, request.body))
+    return Fail(Code::kDenied, "the credential was made for another request");
+  return credential.uid;
+}
+
+bool RestServer::SeesAll(uid_t uid) {
+  if (uid == 0 || uid == ::geteuid()) return true;
+  const Result<uid_t> slurm_user = slurm_.SlurmUser();
+  return slurm_user && uid == *slurm_user;
+}
+
+Result<Job> RestServer::FindJob(const httplib::Request& request) {
+  HOLDFAST_TRY(const uid_t uid, Authenticate(request));
+  const std::string text = request.matches[1];
+  uint32_t job_id = 0;
+  std::from_chars(text.data(), text.data() + text.size(), job_id);
+  const std::optional<Job> job = controller_.Find(job_id);
+  // Somebody else's job and none at all look the same.
+  if (!job || (job->uid != uid && !SeesAll(uid)))
+    return Fail(Code::kNotFound,
+                fmt::format("job {} is not known here: it was not submitted with --checkpoint, has "
+                            "not started yet, or is not yours",
+                            text));
+  return *job;
+}
+
+Result<std::string> RestServer::ListJobs(const httplib::Request& request) {
+  HOLDFAST_TRY(const uid_t uid, Authenticate(request));
+  const bool all = SeesAll(uid);
+  json jobs = json::array();
+  for (const Job& job : controller_.List())
+    if (all || job.uid == uid) jobs.push_back(Summary(job));
+  return json{{"jobs", jobs}}.dump();
+}
+
+Result<std::string> RestServer::ShowJob(const httplib::Request& request) {
+  HOLDFAST_TRY(const Job job, FindJob(request));
+  HOLDFAST_TRY(const std::vector<Checkpoint> checkpoints, journal_.Checkpoints(job.id));
+  HOLDFAST_TRY(const std::vector<Move> moves, journal_.Moves(job.id));
+  HOLDFAST_TRY(const std::vector<TimelineEvent> events, journal_.Events(job.id, kMaxEvents));
+  return Details(job, checkpoints, moves, events).dump();
+}
+
+Result<std::string> RestServer::Save(const httplib::Request& request, bool migrate, int& status) {
+  HOLDFAST_TRY(const Job job, FindJob(request));
+  HOLDFAST_TRY(const int wait_seconds, ReadWait(request));
+  Wish wish{.reason = migrate ? "migrate" : "save"};
+  if (migrate) {
+    HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude"}));
+    HOLDFAST_TRY(wish.excluded, ReadNodes(body, "exclude"));
+    if (wish.excluded.empty()) wish.excluded = job.nodes();
+    wish.stop = true;
+  } else {
+    HOLDFAST_TRY(const json body, ParseBody(request.body, {"stop"}));
+    HOLDFAST_TRY(wish.stop, ReadFlag(body, "stop"));
+    wish.hold = wish.stop;
+  }
+  HOLDFAST_TRY(const uint32_t number, controller_.Save(job.id, std::move(wish)));
+  HOLDFAST_TRY(const Checkpoint checkpoint,
+               controller_.Await(job.id, number, std::chrono::seconds(wait_seconds)));
+  if (!checkpoint.error.empty()) return Fail(Code::kInternal, checkpoint.error);
+  if (checkpoint.committed_ns != 0) status = 200;
+  return json{{"job_id", job.id},
+              {"checkpoint", ToJson(checkpoint, controller_.Find(job.id).value_or(job))}}
+      .dump();
+}
+
+Result<std::string> RestServer::ResumeJob(const httplib::Request& request) {
+  HOLDFAST_TRY(const Job job, FindJob(request));
+  HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude", "checkpoint", "from_start"}));
+  Resume resume;
+  HOLDFAST_TRY(resume.excluded, ReadNodes(body, "exclude"));
+  HOLDFAST_TRY(resume.from_start, ReadFlag(body, "from_start"));
+  const json checkpoint = body.value("checkpoint", json(0U));
+  if (!checkpoint.is_number_unsigned())
+    return Fail(Code::kInvalid, "'checkpoint' must be a checkpoint's number");
+  resume.checkpoint = checkpoint.get<uint32_t>();
+  if (resume.from_start && resume.checkpoint != 0)
+    return Fail(Code::kInvalid, "'from_start' and 'checkpoint' exclude each other");
+  HOLDFAST_CHECK(controller_.ResumeJob(job.id, resume));
+  return json{{"job_id", job.id}}.dump();
+}
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,59 @@
+// The REST API for people and tools: docs/operations/rest-api.md. Every request but /v1/health carries a MUNGE
+// credential (protocol/rest.h); users reach their own jobs, root, Slurm's user and the coordinator's all.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/result.h"
+#include "coordinator/authenticator.h"
+#include "coordinator/controller.h"
+#include "coordinator/journal.h"
+#include "coordinator/slurm_client.h"
+
+namespace httplib {
+class Server;
+struct Request;
+struct Response;
+}  // namespace httplib
+
+namespace holdfast::coordinator {
+
+class RestServer {
+ public:
+  // All must outlive it.
+  RestServer(Controller& controller, Journal& journal, SlurmClient& slurm,
+             Authenticator& authenticator);
+  ~RestServer();
+
+  // Port 0 picks a free one.
+  Status Listen(const std::string& host, int port);
+  int port() const { return port_; }
+  // Waits for requests under way. Stop the controller first.
+  void Shutdown();
+
+ private:
+  // The verified user of a request, or an error that it is to be answered with.
+  Result<uid_t> Authenticate(const httplib::Request& request);
+  bool SeesAll(uid_t uid);
+  // The job named in the request's path, if this user may know of it.
+  Result<Job> FindJob(const httplib::Request& request);
+  void Route();
+
+  Result<std::string> ListJobs(const httplib::Request& request);
+  Result<std::string> ShowJob(const httplib::Request& request);
+  // Save and migrate: the answer, and its HTTP status.
+  Result<std::string> Save(const httplib::Request& request, bool migrate, int& status);
+  Result<std::string> ResumeJob(const httplib::Request& request);
+
+  Controller& controller_;
+  Journal& journal_;
+  SlurmClient& slurm_;
+  Authenticator& authenticator_;
+  std::unique_ptr<httplib::Server> server_;
+  std::thread thread_;
+  int port_ = 0;
+};
+
+}  // namespace holdfast::coordinator

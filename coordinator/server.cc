@@ -1,0 +1,79 @@
+#include "coordinator/server.h"
+
+#include <fmt/format.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "coordinator/authenticator.h"
+#include "coordinator/controller.h"
+#include "coordinator/journal.h"
+#include "coordinator/rest_server.h"
+#include "coordinator/slurm_client.h"
+#include "coordinator/warden_service.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+// Wardens accept no other user's credential, so running as another would be of no use.
+Status CheckUser(const std::string& name) {
+  const passwd* user = ::getpwnam(name.c_str());
+  if (user == nullptr)
+    return Fail(Code::kInvalid, fmt::format("coordinator.user: there is no user '{}'", name));
+  if (user->pw_uid != ::geteuid())
+    return Fail(Code::kDenied, fmt::format("coordinator.user is '{}' (uid {}), but this process runs "
+                                           "with uid {}: start it as '{}'",
+                                           name, user->pw_uid, ::geteuid(), name));
+  return {};
+}
+
+Controller::Options ToOptions(const config::Config& config) {
+  Controller::Options options;
+  options.policy.restore_attempts = config.coordinator.restore_attempts;
+  options.policy.phase_timeout = config.checkpoint.timeout;
+  options.poll_interval = config.coordinator.poll_interval;
+  return options;
+}
+
+}  // namespace
+
+struct Server::Parts {
+  std::unique_ptr<Journal> journal;
+  std::unique_ptr<SlurmClient> slurm;
+  Authenticator authenticator;
+  std::unique_ptr<Controller> controller;
+  std::unique_ptr<WardenService> wardens;
+  std::unique_ptr<RestServer> rest;
+};
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Server::~Server() {
+  if (parts_->controller) parts_->controller->Stop();
+  if (parts_->wardens) parts_->wardens->Shutdown();
+  if (parts_->rest) parts_->rest->Shutdown();
+}
+
+Result<std::unique_ptr<Server>> Server::Start(const config::Config& config) {
+  HOLDFAST_CHECK(CheckUser(config.coordinator.user));
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>()));
+  Parts& parts = *server->parts_;
+  HOLDFAST_CHECK(MakeDirectories(config.coordinator.state_directory, 0700));
+  HOLDFAST_TRY(parts.journal, Journal::Open(config.coordinator.state_directory + "/journal.db"));
+  parts.slurm = MakeLibslurmClient();
+  if (const Result<uid_t> user = parts.slurm->SlurmUser(); !user)
+    log::Failure("slurm", user.error());  // it may come later
+  parts.controller = std::make_unique<Controller>(ToOptions(config), *parts.journal, *parts.slurm);
+  HOLDFAST_CHECK(parts.controller->Start());
+  parts.wardens =
+      std::make_unique<WardenService>(*parts.controller, *parts.slurm, parts.authenticator);
+  HOLDFAST_CHECK(parts.wardens->Listen(fmt::format("[::]:{}", config.coordinator.warden_port)));
+  parts.rest = std::make_unique<RestServer>(*parts.controller, *parts.journal, *parts.slurm,
+                                            parts.authenticator);
+  HOLDFAST_CHECK(parts.rest->Listen("::", config.coordinator.rest_port));
+  log::Info("listening", {{"wardens", parts.wardens->port()}, {"rest", parts.rest->port()}});
+  return server;
+}
+
+}  // namespace holdfast::coordinator

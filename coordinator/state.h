@@ -1,0 +1,21 @@
+// A job's life as a pure function: no I/O, no clock, no thread.
+//
+// Step takes a job and what happened, changes the job, and returns what is to be done, in order. The
+// caller (controller.cc) first makes the changed job durable, then acts: so after a crash the journal
+// never knows less than the wardens were told. The table in state.cc says which event means something
+// in which stage; transitions.h names the functions behind it.
+#pragma once
+
+#include <vector>
+
+#include "base/result.h"
+#include "coordinator/event.h"
+#include "coordinator/job.h"
+
+namespace holdfast::coordinator {
+
+// Fails, with the job unchanged, when the event means nothing in the job's stage (kConflict), or when
+// what is wished for is not possible now.
+Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy);
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,93 @@
+// The functions behind the table of state.cc, and what they share. Used by nothing else.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/event.h"
+#include "coordinator/job.h"
+
+namespace holdfast::coordinator {
+
+// One step under way: the job, what happened, and what is to be done so far.
+struct Turn {
+  Job& job;
+  const Event& event;
+  const Policy& policy;
+  std::vector<Action> actions;
+  std::string refusal;  // set: the step is undone, and this is why
+
+  int64_t now() const { return event.unix_ns; }
+  Pod& pod() const { return job.pods[event.pod]; }
+  template <typename A>
+  void Do(A action) {
+    actions.emplace_back(std::move(action));
+  }
+  void Tell(uint32_t pod, v1::ToWarden message);   // if it is connected
+  void TellAll(const v1::ToWarden& message);
+  // Enters a stage and arms its time limit; 0: none.
+  void Enter(Stage stage, std::chrono::milliseconds limit = {});
+  void Mark(std::string name, int64_t duration_ns = 0, std::string detail = "");
+  // "pod 2 on n3"
+  std::string Name(uint32_t pod) const;
+};
+
+// start.cc: from Hello to running.
+void OnHello(Turn&, const v1::Hello&);
+void OnReady(Turn&, const v1::Ready&);
+void OnRunning(Turn&, const v1::Running&);
+void OnStartFailed(Turn&, const v1::Failed&);
+void OnStartTimeout(Turn&, const Timer&);
+void EnterRunning(Turn&);
+
+// save.cc: checkpoints.
+void OnWish(Turn&, const Wish&);
+void OnInterval(Turn&, const Timer&);
+void OnRetry(Turn&, const Timer&);
+void OnPrepared(Turn&, const v1::Prepared&);
+void OnCommitted(Turn&, const v1::Committed&);
+void OnSettled(Turn&, const v1::Settled&);
+void OnSaveFailed(Turn&, const v1::Failed&);
+void OnSaveTimeout(Turn&, const Timer&);
+void OnLostFreezing(Turn&, const Lost&);
+void OnLostSettling(Turn&, const Lost&);
+// A pod came back in the middle of a checkpoint.
+void Reconcile(Turn&, const v1::Hello&);
+void Begin(Turn&, const Wish&);
+// Begins what was wished for while it could not be.
+void GrantWish(Turn&);
+void Abort(Turn&, const std::string& why);
+
+// notice.cc: signals and preemption.
+void OnNotice(Turn&, const v1::Notice&);
+void OnNoticeTimer(Turn&, const Timer&);
+// The job runs, as Slurm says: is it being preempted?
+void ConsiderRecord(Turn&, const Record&);
+// Pods get the signals that were held back.
+void DeliverPending(Turn&);
+
+// leave.cc: requeueing, holding, ending, and finding out that a job is broken.
+void OnLost(Turn&, const Lost&);
+void OnReconnectTimeout(Turn&, const Timer&);
+void OnEnded(Turn&, const v1::Ended&);
+void OnRecordActive(Turn&, const Record&);
+void OnRecordLeaving(Turn&, const Record&);
+void OnRecordWaiting(Turn&, const Record&);
+// Slurm runs the job again, and nobody of it has said Hello.
+void OnNoWarden(Turn&, const Timer&);
+void OnRecordEnding(Turn&, const Record&);
+void OnAsk(Turn&, const Timer&);
+void OnRequeueResult(Turn&, const RequeueResult&);
+void OnResume(Turn&, const Resume&);
+void OnRestarted(Turn&, const Restarted&);
+// Off its nodes and back into the queue.
+void Leave(Turn&, const std::string& reason);
+void Hold(Turn&, const std::string& why);
+void Suspect(Turn&, const std::string& why);
+void OnEndingTimeout(Turn&, const Timer&);
+// A pod of an ending job may go: Finish or, if it was refused, Refuse.
+void TellTheEnd(Turn&, uint32_t pod);
+// Its wardens end it with this message.
+void RefuseAll(Turn&, const std::string& why);
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,18 @@
+// What the plugin and holdfast-batch tell each other through a job's environment, beside the
+// warden's (pod/warden_environment.h). None of it reaches the job's script.
+#pragma once
+
+namespace holdfast::pod {
+
+// Set by sbatch to "truncate" when Slurm would have emptied the job's output file at its start,
+// and the plugin made it append. Slurm passes names that begin so on, whatever --export says.
+inline constexpr const char* kOpenModeVariable = "SLURM_HOLDFAST_OPEN_MODE";
+
+// Set by holdfast-batch for the pod step and so marks it; the name of the abstract socket where
+// holdfast-batch waits for the task of pod 0.
+inline constexpr const char* kPodStepVariable = "HOLDFAST_POD_STEP";
+
+// Set by the plugin for a task of the pod step: its end of pod/task_link.h.
+inline constexpr const char* kTaskFdVariable = "HOLDFAST_TASK_FD";
+
+}  // namespace holdfast::pod

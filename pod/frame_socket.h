@@ -1,0 +1,62 @@
+// The connection between holdfast-rsh and the pod-root that serves it: frames over TCP on the job's own
+// network. One thread; never blocks; what cannot be sent yet waits here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace holdfast::pod {
+
+// Numbers are saved in running jobs: do not change.
+enum class RshFrame : uint8_t {
+  kWatch = 1,     // another pod's root: nothing follows; the end of the connection is the job's end
+  kRun = 2,       // first frame of a session: a serialized Launch
+  kInput = 3,     // to the command
+  kInputEnd = 4,
+  kOutput = 5,    // from the command
+  kError = 6,
+  kExit = 7,      // last frame: how it ended, as text "CODE SIGNAL"
+};
+
+struct RshMessage {
+  RshFrame type{};
+  std::string data;
+};
+
+class FrameSocket {
+ public:
+  static constexpr size_t kMaxFrameBytes = 16 << 20;
+  // On the wire: length of the data (4 bytes, little-endian as every node of a job is), type, data.
+  static constexpr size_t kHeaderBytes = 5;
+
+  // Takes a connected stream socket.
+  explicit FrameSocket(UniqueFd socket);
+
+  int fd() const { return socket_.get(); }
+  // What to poll for now, besides POLLIN.
+  short events() const;
+  bool has_unsent() const { return !out_.empty(); }
+  // The peer has closed, or the connection broke; frames read before may still be there.
+  bool closed() const { return closed_; }
+
+  void Queue(RshFrame type, std::string_view data = {});
+  // Sends and receives what is possible without waiting.
+  void Pump();
+  // The next whole frame; nothing if there is none yet. A malformed one closes the connection.
+  std::optional<RshMessage> Next();
+
+ private:
+  void Receive();
+  void Send();
+
+  UniqueFd socket_;
+  std::string in_, out_;
+  bool closed_ = false;
+};
+
+}  // namespace holdfast::pod

@@ -1,0 +1,46 @@
+// What lies in a pod's private directory, /run/holdfast (warden::kPodDirectory), when pod-root
+// starts. All of it belongs to the job's user and is saved with the pod.
+//
+// The warden puts there, before it starts pod-root: copies of the two static programs pod-root and
+// holdfast-rsh (from HOLDFAST_LIBEXEC), of the script `srun` (likewise), the peers, and in pod 0
+// the launch. pod-root adds the batch script and the host list for MPI.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace holdfast::pod {
+
+inline constexpr const char* kPodRootPath = "/run/holdfast/pod-root";
+inline constexpr const char* kRshPath = "/run/holdfast/holdfast-rsh";
+// A directory that pod-root puts first in PATH; it has `srun`, which explains itself and fails.
+inline constexpr const char* kProgramDirectory = "/run/holdfast/bin";
+inline constexpr const char* kPeersPath = "/run/holdfast/peers";
+inline constexpr const char* kLaunchPath = "/run/holdfast/launch";  // pod 0 only
+inline constexpr const char* kScriptPath = "/run/holdfast/slurm_script";
+inline constexpr const char* kHostsPath = "/run/holdfast/hosts";  // for mpirun: "NAME slots=N"
+inline constexpr const char* kMpichHostsPath = "/run/holdfast/hosts.mpich";  // for hydra: "NAME:N"
+
+// TCP port on the job's own network where each pod-root serves holdfast-rsh (not privileged:
+// pod-root is the user).
+inline constexpr uint16_t kRshPort = 6830;
+
+// One pod of the job, as every pod sees it for the job's whole life.
+struct Peer {
+  std::string address;   // IPv4 on the job's own network
+  std::string hostname;  // what the pod calls itself
+  bool operator==(const Peer&) const = default;
+};
+
+// The file kPeersPath: by pod, pod 0 first.
+std::string SerializePeers(const std::vector<Peer>& peers);
+Result<std::vector<Peer>> ParsePeers(std::string_view text);
+
+// pod-root's command line: {kPodRootPath, "POD"}.
+std::vector<std::string> PodRootArguments(uint32_t pod);
+
+}  // namespace holdfast::pod

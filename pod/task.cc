@@ -1,0 +1,130 @@
+#include "pod/task.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include <array>
+#include <optional>
+
+#include "base/numbers.h"
+#include "pod/abstract_socket.h"
+#include "pod/batch.h"
+#include "pod/signal_fd.h"
+#include "pod/task_link.h"
+
+namespace holdfast::pod {
+namespace {
+
+// A warden that died took its pod with it. The coordinator then has the job requeued; if it does
+// not, the job must not seem to run for ever.
+constexpr std::chrono::minutes kLostWardenPatience{5};
+
+class Task {
+ public:
+  explicit Task(TaskLinks links) : links_(std::move(links)) {}
+
+  Result<ExitStatus> Run() {
+    HOLDFAST_TRY(signals_, OpenSignalFd(JobSignals()));
+    while (!ended_) {
+      std::array<pollfd, 3> fds{{{.fd = signals_.get(), .events = POLLIN},
+                                 {.fd = links_.warden.get(), .events = POLLIN},
+                                 {.fd = links_.batch.get(), .events = POLLIN}}};
+      const auto patience = std::chrono::milliseconds(kLostWardenPatience);
+      const int timeout_ms =
+          links_.warden.valid() || released_ ? -1 : static_cast<int>(patience.count());
+      const int ready = ::poll(fds.data(), fds.size(), timeout_ms);
+      if (ready < 0 && errno != EINTR) return FailErrno("poll");
+      if (ready == 0) return OnAbandoned();
+      if (fds[0].revents) HOLDFAST_CHECK(OnSignal());
+      if (fds[1].revents) HOLDFAST_CHECK(OnWarden());
+      if (fds[2].revents) OnBatch();
+    }
+    return *ended_;
+  }
+
+ private:
+  Status OnSignal() {
+    HOLDFAST_TRY(const signalfd_siginfo info, ReadSignal(signals_));
+    const int signal = static_cast<int>(info.ssi_signo);
+    if (!links_.warden.valid() || released_) {
+      // Nobody is left to act upon it: Slurm is taking the job away.
+      if (signal == SIGTERM) ended_ = ExitStatus{.signal = SIGTERM};
+      return {};
+    }
+    ToWarden({.type = FrameType::kSignal, .signal = signal});
+    return {};
+  }
+
+  Status OnWarden() {
+    auto frame = ReceiveFrame(links_.warden);
+    if (!frame) {
+      links_.warden.Reset();
+      return {};
+    }
+    ToBatch(*frame);
+    switch (frame->type) {
+      case FrameType::kEnded:
+        ended_ = frame->status;
+        return {};
+      case FrameType::kFailed:
+        return Fail(Code::kUnavailable, frame->message);
+      case FrameType::kReleased:
+        released_ = true;
+        return {};
+      default:
+        return Fail(Code::kInternal, "the warden sent what only a task sends");
+    }
+  }
+
+  void OnBatch() {
+    const auto frame = ReceiveFrame(links_.batch);
+    if (frame)
+      ToWarden(*frame);
+    else
+      links_.batch.Reset();  // the batch step is over; Slurm will end this one
+  }
+
+  Result<ExitStatus> OnAbandoned() {
+    const std::string message = "the warden of this node ended unexpectedly, and nobody requeued "
+                                "the job: see the warden's log, then `holdfast show`";
+    ToBatch({.type = FrameType::kFailed, .message = message});
+    return Fail(Code::kUnavailable, message);
+  }
+
+  // A peer that is gone shows as the end of its stream.
+  void ToWarden(const Frame& frame) {
+    [[maybe_unused]] const Status sent = SendFrame(links_.warden, frame);
+  }
+  void ToBatch(const Frame& frame) {
+    if (!links_.batch.valid()) return;
+    [[maybe_unused]] const Status sent = SendFrame(links_.batch, frame);
+  }
+
+  TaskLinks links_;
+  UniqueFd signals_;
+  bool released_ = false;
+  std::optional<ExitStatus> ended_;
+};
+
+}  // namespace
+
+Result<TaskLinks> FindTaskLinks() {
+  const char* const warden = ::getenv(kTaskFdVariable);
+  const auto fd = ParseNumber<int>(warden ? warden : "");
+  if (!fd || ::fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
+    return Fail(Code::kInvalid,
+                "no warden was started beside this task: is holdfast.so in this node's "
+                "plugstack.conf?");
+  TaskLinks links{.warden = UniqueFd(*fd)};
+  const char* const node = ::getenv("SLURM_NODEID");
+  if (node == nullptr || std::string_view(node) != "0") return links;
+  const char* const name = ::getenv(kPodStepVariable);
+  HOLDFAST_TRY(links.batch, ConnectAbstract(name ? name : ""));
+  return links;
+}
+
+Result<ExitStatus> RunTask(TaskLinks links) { return Task(std::move(links)).Run(); }
+
+}  // namespace holdfast::pod

@@ -1,0 +1,132 @@
+#include "pod/task_link.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+namespace holdfast::pod {
+namespace {
+
+// On the socket: length of what follows (4 bytes, the machine's order: both ends are one machine),
+// type (1 byte), body.
+struct [[gnu::packed]] Header {
+  uint32_t length;
+  FrameType type;
+};
+
+struct SignalBody {
+  int32_t signal;
+  int32_t from_batch;
+};
+struct EndedBody {
+  int32_t code;
+  int32_t signal;
+};
+
+template <typename T>
+std::string Bytes(const T& body) {
+  return std::string(reinterpret_cast<const char*>(&body), sizeof body);
+}
+
+template <typename T>
+bool Read(std::string_view bytes, T& body) {
+  if (bytes.size() != sizeof body) return false;
+  std::memcpy(&body, bytes.data(), sizeof body);
+  return true;
+}
+
+std::string Body(const Frame& frame) {
+  switch (frame.type) {
+    case FrameType::kLaunch:
+      return frame.launch;
+    case FrameType::kSignal:
+      return Bytes(SignalBody{frame.signal, frame.from_batch});
+    case FrameType::kEnded:
+      return Bytes(EndedBody{frame.status.code, frame.status.signal});
+    case FrameType::kFailed:
+      return frame.message;
+    case FrameType::kReleased:
+      break;
+  }
+  return {};
+}
+
+// False if a body of this type cannot look like this.
+bool ReadBody(std::string body, Frame& frame) {
+  switch (frame.type) {
+    case FrameType::kLaunch:
+      frame.launch = std::move(body);
+      return true;
+    case FrameType::kSignal: {
+      SignalBody signal{};
+      if (!Read(body, signal) || signal.signal < 1 || signal.signal >= NSIG) return false;
+      frame.signal = signal.signal;
+      frame.from_batch = signal.from_batch != 0;
+      return true;
+    }
+    case FrameType::kEnded: {
+      EndedBody ended{};
+      if (!Read(body, ended) || ended.code < 0 || ended.code > 255 || ended.signal < 0 ||
+          ended.signal >= NSIG)
+        return false;
+      frame.status = {.code = ended.code, .signal = ended.signal};
+      return true;
+    }
+    case FrameType::kFailed:
+      frame.message = std::move(body);
+      return true;
+    case FrameType::kReleased:
+      return body.empty();
+  }
+  return false;
+}
+
+// Bytes received, fewer than asked for only at the end of the stream.
+Result<size_t> ReceiveFull(const UniqueFd& socket, char* data, size_t size) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t n = ::recv(socket.get(), data + done, size - done, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno != ECONNRESET) return FailErrno("receiving from a peer");
+    if (n <= 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+}  // namespace
+
+Status SendFrame(const UniqueFd& socket, const Frame& frame) {
+  const std::string body = Body(frame);
+  if (body.size() > kMaxFrameBytes) return Fail(Code::kInvalid, "a frame is too long to send");
+  const std::string bytes =
+      Bytes(Header{.length = static_cast<uint32_t>(body.size()), .type = frame.type}) + body;
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t n = ::send(socket.get(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return FailErrno("sending to a peer");
+    done += static_cast<size_t>(n);
+  }
+  return {};
+}
+
+Result<Frame> ReceiveFrame(const UniqueFd& socket) {
+  char bytes[sizeof(Header)];
+  HOLDFAST_TRY(const size_t got, ReceiveFull(socket, bytes, sizeof bytes));
+  if (got == 0) return Fail(Code::kNotFound, "the peer has closed the connection");
+  Header header;
+  std::memcpy(&header, bytes, sizeof header);
+  if (got < sizeof header || header.length > kMaxFrameBytes)
+    return Fail(Code::kInvalid, "a peer sent a malformed frame");
+  std::string body(header.length, '\0');
+  HOLDFAST_TRY(const size_t body_got, ReceiveFull(socket, body.data(), body.size()));
+  Frame frame{.type = header.type};
+  if (body_got < body.size() || !ReadBody(std::move(body), frame))
+    return Fail(Code::kInvalid, "a peer sent a malformed frame");
+  return frame;
+}
+
+}  // namespace holdfast::pod

@@ -1,0 +1,50 @@
+// What a warden knows when it starts: its environment, made by the plugin in slurmstepd
+// (spank-plugin/pod_step.cc), read by the warden's main. Beside it the warden has PATH and nothing
+// else: no variable of the user's reaches it.
+//
+// Ids and the node's index come from Slurm itself; the options are the user's, checked again by
+// ParseWardenEnvironment.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/identity.h"
+#include "base/result.h"
+
+namespace holdfast::pod {
+
+struct WardenEnvironment {
+  uint32_t job_id = 0;         // HOLDFAST_JOB_ID
+  uint32_t restart_count = 0;  // HOLDFAST_RESTART_COUNT: Slurm's, for this start of the job
+  uint32_t pod = 0;            // HOLDFAST_POD: this node's index in the job's node list
+  uint32_t pods = 0;           // HOLDFAST_PODS
+  std::string node;            // HOLDFAST_NODE: Slurm's NodeName
+  Identity owner;              // HOLDFAST_UID, HOLDFAST_GID, HOLDFAST_GROUPS ("27,100")
+  std::string config_path;     // HOLDFAST_CONFIG
+
+  // The job's options; absent means the site's default.
+  std::optional<std::chrono::seconds> interval;  // HOLDFAST_CHECKPOINT_INTERVAL, in seconds
+  std::string directory;                         // HOLDFAST_CHECKPOINT_DIR: a URL, or empty
+  std::optional<uint32_t> keep;                  // HOLDFAST_CHECKPOINT_KEEP
+  std::string restore_from;                      // HOLDFAST_RESTORE_FROM: "JOBID[:CKPT]", or empty
+
+  // The task beside the warden, whose cgroups it joins, but only after the task has become
+  // `holdfast-batch --task`: Slurm puts it into its cgroups between fork and exec. exec_fd is a
+  // pipe that reaches its end when the task execs (or dies). The pid is a pid of the node.
+  pid_t task_pid = 0;  // HOLDFAST_TASK_PID
+  int exec_fd = -1;    // HOLDFAST_EXEC_FD
+  int link_fd = -1;    // HOLDFAST_WARDEN_FD: the socket of pod/task_link.h
+};
+
+// NAME=value for each, as the plugin passes them.
+std::vector<std::string> ToStrings(const WardenEnvironment& environment);
+// From `environ` or the like. kInvalid, naming the variable, if one is missing or malformed.
+Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment);
+
+}  // namespace holdfast::pod

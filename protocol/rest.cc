@@ -1,0 +1,20 @@
+#include "protocol/rest.h"
+
+#include <fmt/format.h>
+#include <sodium.h>
+
+#include <array>
+
+namespace holdfast::protocol {
+
+std::string RestPurpose(std::string_view method, std::string_view target, std::string_view body) {
+  std::array<unsigned char, crypto_generichash_BYTES> hash;
+  // Cannot fail: the sizes are constants it accepts, and hashing needs no sodium_init.
+  crypto_generichash(hash.data(), hash.size(), reinterpret_cast<const unsigned char*>(body.data()),
+                     body.size(), nullptr, 0);
+  std::array<char, 2 * hash.size() + 1> hex;
+  sodium_bin2hex(hex.data(), hex.size(), hash.data(), hash.size());
+  return fmt::format("holdfast-rest {} {} {}", method, target, hex.data());
+}
+
+}  // namespace holdfast::protocol

@@ -1,0 +1,87 @@
+#include "spank-plugin/options.h"
+
+#include <limits.h>
+
+#include <algorithm>
+
+#include "base/duration.h"
+#include "base/numbers.h"
+
+namespace holdfast::spank {
+namespace {
+
+std::unexpected<Error> Refuse(OptionId id, std::string_view value, std::string_view accepted) {
+  return Fail(Code::kInvalid, "--" + std::string(kOptions[static_cast<size_t>(id)].name) + "=" +
+                                  std::string(value) + ": accepted is " + std::string(accepted));
+}
+
+// /path, file:///path, gs://bucket[/prefix]; nothing that a log line could not show.
+bool IsCheckpointUrl(std::string_view url) {
+  const bool printable = std::ranges::all_of(
+      url, [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7f; });
+  if (!printable || url.size() >= PATH_MAX) return false;
+  constexpr std::string_view kBucketScheme = "gs://";
+  if (!url.starts_with(kBucketScheme)) return url.starts_with('/') || url.starts_with("file:///");
+  const std::string_view rest = url.substr(kBucketScheme.size());
+  return !rest.empty() && !rest.starts_with('/');
+}
+
+// "JOBID" or "JOBID:CKPT", both from 1.
+bool IsCheckpointName(std::string_view name) {
+  const size_t colon = name.find(':');
+  const auto job = ParseNumber<uint32_t>(name.substr(0, colon));
+  if (!job || *job == 0) return false;
+  if (colon == std::string_view::npos) return true;
+  const auto checkpoint = ParseNumber<uint32_t>(name.substr(colon + 1));
+  return checkpoint && *checkpoint > 0;
+}
+
+}  // namespace
+
+Status Options::SetCheckpoint(std::string_view value) {
+  if (value.empty() || value == "on" || value == "off") {
+    enabled_ = value != "off";
+    interval_.reset();
+    return {};
+  }
+  const auto interval = ParseDuration(value);
+  if (!interval || interval->count() == 0)
+    return Refuse(OptionId::kCheckpoint, value,
+                  "on, off, or the time between checkpoints: minutes, minutes:seconds, "
+                  "hours:minutes:seconds, days-hours[:minutes[:seconds]], or a number with s, m, h "
+                  "or d");
+  enabled_ = true;
+  interval_ = *interval;
+  return {};
+}
+
+Status Options::Set(OptionId id, std::string_view value) {
+  switch (id) {
+    case OptionId::kCheckpoint:
+      return SetCheckpoint(value);
+    case OptionId::kDirectory:
+      if (!IsCheckpointUrl(value))
+        return Refuse(id, value, "/ABSOLUTE/PATH, file:///ABSOLUTE/PATH or gs://BUCKET/PREFIX");
+      directory_ = value;
+      return {};
+    case OptionId::kKeep:
+      keep_ = ParseNumber<uint32_t>(value);
+      if (!keep_ || *keep_ == 0) return Refuse(id, value, "a whole number from 1");
+      return {};
+    case OptionId::kRestoreFrom:
+      if (!IsCheckpointName(value))
+        return Refuse(id, value, "a job id, or JOBID:CHECKPOINT, as `holdfast list` shows them");
+      restore_from_ = value;
+      return {};
+  }
+  return Fail(Code::kInternal, "an option that is not in the table");
+}
+
+Status Options::Check() const {
+  if (enabled_ == false && !restore_from_.empty())
+    return Fail(Code::kInvalid,
+                "--restore-from and --checkpoint=off contradict each other: give one of them");
+  return {};
+}
+
+}  // namespace holdfast::spank

@@ -1,0 +1,41 @@
+// The plugin's parts, one file for each kind of process that Slurm loads it into. dispatch.cc calls
+// them; each says what it does and returns a Status for dispatch.cc to report.
+#pragma once
+
+extern "C" {
+#include <slurm/spank.h>
+}
+
+#include <string>
+
+#include "base/result.h"
+#include "spank-plugin/options.h"
+
+namespace holdfast::spank {
+
+// What plugstack.conf says after the plugin's name.
+struct Site {
+  std::string libexec = HOLDFAST_LIBEXEC;              // libexec=
+  std::string config = "/etc/holdfast/holdfast.yaml";  // config=
+};
+Result<Site> ParseSite(int argc, char** argv);
+
+// submit.cc: in sbatch, salloc and srun, for whoever submits.
+//
+// Before options are read: shows sbatch's HOLDFAST_* variables to Slurm as its own, so that it
+// ranks them as it ranks those, above #SBATCH lines and below the command line.
+void PublishEnvironment();
+// After all options are read: refuses what cannot work, and arranges that a requeued job goes on
+// writing to its output.
+Status CheckSubmission(const Options& options);
+
+// batch_step.cc: in slurmstepd of the batch step, as the user, before the script is executed: puts
+// holdfast-batch in front of it.
+Status SuperviseBatchStep(spank_t spank, const Site& site);
+
+// pod_step.cc: in slurmstepd of the pod step, in the new task, as root: starts the warden.
+Status StartWarden(spank_t spank, const Site& site, const Options& options);
+// Whether this task belongs to a pod step.
+bool IsPodStep(spank_t spank);
+
+}  // namespace holdfast::spank

@@ -1,0 +1,126 @@
+// In sbatch, salloc and srun.
+//
+// A requeued job must go on writing where it stopped, so its output is opened for appending
+// whenever Slurm starts it. Slurm would otherwise truncate it, before anything of Holdfast runs.
+// On the job's first start holdfast-batch empties the file as Slurm would have, told by
+// kOpenModeVariable.
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+extern "C" {
+#include <slurm/slurm.h>
+}
+
+#include <string_view>
+
+#include "pod/batch.h"
+#include "spank-plugin/plugin.h"
+
+namespace holdfast::spank {
+namespace {
+
+// What SPANK does not offer, but cli_filter plugins use: sbatch's options by their names. Slurm
+// exports these symbols (src/common/slurm_opt.h, `opt` in src/sbatch/opt.c); SPANK itself looks up
+// sbatch's functions so.
+class SbatchOptions {
+ public:
+  SbatchOptions()
+      : options_(::dlsym(RTLD_DEFAULT, "opt")),
+        is_set_(reinterpret_cast<IsSet*>(::dlsym(RTLD_DEFAULT, "slurm_option_isset"))),
+        get_(reinterpret_cast<Get*>(::dlsym(RTLD_DEFAULT, "slurm_option_get"))),
+        set_(reinterpret_cast<Set*>(::dlsym(RTLD_DEFAULT, "slurm_option_set"))) {}
+
+  bool available() const { return options_ && is_set_ && get_ && set_; }
+  bool IsGiven(const char* name) const { return is_set_(options_, name); }
+  std::string Value(const char* name) const {
+    const char* const value = get_(options_, name);  // allocated by Slurm; sbatch soon ends
+    return value ? value : "";
+  }
+  Status Change(const char* name, const char* value) const {
+    if (set_(options_, name, value, false) == SLURM_SUCCESS) return {};
+    return Fail(Code::kUnsupported, std::string("this sbatch did not take --") + name);
+  }
+
+ private:
+  using IsSet = bool(void*, const char*);
+  using Get = char*(void*, const char*);
+  using Set = int(void*, const char*, const char*, bool);
+
+  void* options_;
+  IsSet* is_set_;
+  Get* get_;
+  Set* set_;
+};
+
+bool IsSbatch() { return std::string_view(program_invocation_short_name) == "sbatch"; }
+
+// Slurm hands a job's options to the commands in it through the environment: an srun in a
+// checkpointed job has them without its user's doing. A job that sbatch submits in there is another
+// job, and does not.
+bool g_inherited = false;
+
+// The name under which Slurm looks for a SPANK option in the environment (_opt_env_name and
+// spank_process_env_options in src/common/spank.c).
+std::string SlurmVariable(const OptionInfo& info) {
+  std::string name = std::string("SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_") + info.name;
+  for (char& c : name)
+    if (c == '-') c = '_';
+  return name;
+}
+
+// Whether Slurm would empty the job's output file at its start.
+bool TruncatesOutput(const SbatchOptions& sbatch) {
+  if (sbatch.IsGiven("open-mode")) return sbatch.Value("open-mode").starts_with('t');
+  const auto* const conf = static_cast<const slurm_conf_t*>(::dlsym(RTLD_DEFAULT, "slurm_conf"));
+  return conf == nullptr || conf->job_file_append == 0;
+}
+
+// Called once per component of a job: more than one is a heterogeneous job.
+Status CheckBatchJob(bool enabled) {
+  static int components = 0;
+  static bool any_enabled = false;
+  any_enabled |= enabled;
+  if (++components > 1 && any_enabled)
+    return Fail(Code::kUnsupported,
+                "--checkpoint: heterogeneous jobs cannot be saved; submit the job without "
+                "components, or without --checkpoint");
+  if (!enabled) return {};
+  const SbatchOptions sbatch;
+  if (!sbatch.available())
+    return Fail(Code::kUnsupported,
+                "--checkpoint: this sbatch hides its options from plugins; Slurm 23.02 and later "
+                "do not");
+  if (sbatch.Value("requeue") == "no-requeue")
+    return Fail(Code::kInvalid,
+                "--checkpoint and --no-requeue contradict each other: a saved job goes on by being "
+                "requeued; remove one of them");
+  HOLDFAST_CHECK(sbatch.Change("requeue", nullptr));
+  if (TruncatesOutput(sbatch)) ::setenv(pod::kOpenModeVariable, "truncate", 1);
+  return sbatch.Change("open-mode", "append");
+}
+
+}  // namespace
+
+void PublishEnvironment() {
+  for (const OptionInfo& info : kOptions) {
+    const std::string variable = SlurmVariable(info);
+    g_inherited |= ::getenv(variable.c_str()) != nullptr;
+    if (!IsSbatch()) continue;
+    const char* const value = ::getenv(info.environment);
+    if (value != nullptr && *value != '\0')
+      ::setenv(variable.c_str(), value, 1);
+    else
+      ::unsetenv(variable.c_str());
+  }
+  if (IsSbatch()) ::unsetenv(pod::kOpenModeVariable);
+}
+
+Status CheckSubmission(const Options& options) {
+  HOLDFAST_CHECK(options.Check());
+  if (IsSbatch()) return CheckBatchJob(options.enabled());
+  if (!options.enabled() || g_inherited) return {};
+  return Fail(Code::kInvalid, "--checkpoint: only batch jobs can be requeued: use sbatch");
+}
+
+}  // namespace holdfast::spank

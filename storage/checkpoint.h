@@ -1,0 +1,179 @@
+// Checkpoints as wardens see them: written pod by pod, committed by a manifest, read back verified.
+//
+// A job's checkpoints lie in one directory of a back end (storage/backend.h), JOB/ below the job's
+// --checkpoint-dir. Each pod writes its extents into packs and one part file that names them; the
+// manifest, written last, names the parts. A checkpoint without a manifest does not exist.
+//
+// Trust: the manifest is authenticated with the site key; everything else is checked against the
+// digests it (and the parts) hold before it is parsed or used. All accesses are made as the job's
+// user.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/identity.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "storage/gcs/settings.h"
+
+namespace holdfast::storage {
+
+using Digest = std::array<std::byte, 32>;  // BLAKE3
+
+// Longest piece of a stream that is stored as one extent. Streams of memory are cut at multiples of
+// this in *address*, so that a second checkpoint finds the same pieces.
+inline constexpr size_t kExtentBytes = 256 * 1024;
+
+// 32 secret bytes shared by the nodes of the cluster. `path` holds them as 64 hex digits and must
+// belong to root with mode 0400 or 0600; otherwise kDenied, saying so.
+struct SiteKey {
+  std::array<std::byte, 32> bytes;
+};
+Result<SiteKey> LoadSiteKey(const std::string& path);
+
+// A file that a process of the job had open for writing when it was saved.
+struct FileRecord {
+  std::string path;  // as the pod saw it
+  uint64_t size_bytes = 0;
+  int64_t mtime_ns = 0;  // since the epoch
+  uint64_t inode = 0;
+  bool append = false;      // every descriptor of it has O_APPEND
+  bool job_output = false;  // the job's own stdout or stderr file
+};
+
+// What a pod's part tells about the pod, beside its data.
+struct PodInfo {
+  uint32_t pod = 0;
+  std::string node;
+  std::string hostname;  // inside the pod
+  Identity owner;
+  uint32_t processes = 0;
+  uint32_t root_pid = 0;  // of pod-root inside the pod
+  std::map<std::string, std::string>
+      attributes;  // kernel, criu, cpu, boot times ... for people and preflight
+};
+
+struct PartSummary {
+  uint32_t pod = 0;
+  std::string name;  // of the part file, in the job's directory
+  Digest digest{};
+  uint64_t raw_bytes = 0;
+  uint64_t stored_bytes = 0;
+  uint32_t processes = 0;
+};
+
+struct Manifest {
+  uint32_t job_id = 0;
+  uint32_t checkpoint = 0;
+  int64_t unix_ms = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::vector<std::string> hostnames;  // by pod
+  std::vector<PartSummary> parts;      // by pod
+  std::map<std::string, std::string> attributes;
+};
+
+// Compress while that makes a checkpoint faster, by what is measured during it.
+inline constexpr int kCompressionAuto = -1;
+
+struct WriteOptions {
+  unsigned threads = 2;  // how many callers of Put may compress and write at a time
+  uint64_t memory_budget_bytes = 256ULL << 20;  // of buffers
+  int compression_level = 1;  // zstd's, 1 to 19; 0 stores as is; or kCompressionAuto
+};
+
+// Writes one pod's share of a checkpoint. Put may be called from many threads, and does its work in
+// them: it is as fast as its callers are many. The rest is for one thread. Destroyed without
+// Finish, it removes what it wrote.
+class PodWriter {
+ public:
+  virtual ~PodWriter() = default;
+  // A new stream of bytes: "pages-1.img", "tmp.tar". Bytes never put read as zero.
+  virtual Result<uint32_t> AddStream(std::string name) = 0;
+  // Stores data[0..size) at `offset` of the stream; at most kExtentBytes, never overlapping. `data`
+  // is no longer needed when it returns. Blocks while the memory budget is used up. `address` is
+  // where the data lies in `pid`'s memory, or 0: it is recorded in the extent table. The first
+  // error of the pipeline is returned by every later call.
+  virtual Status Put(uint32_t stream, uint64_t offset, std::span<const std::byte> data,
+                     uint64_t address = 0, uint32_t pid = 0) = 0;
+  // The stream's length, if it is longer than what was put.
+  virtual Status SetSize(uint32_t stream, uint64_t size_bytes) = 0;
+  // A small file of CRIU's, kept whole.
+  virtual Status AddImage(std::string name, std::string_view contents) = 0;
+  virtual void AddFile(FileRecord file) = 0;
+  virtual void SetInfo(PodInfo info) = 0;
+  // Everything durable; the part names it all.
+  virtual Result<PartSummary> Finish() = 0;
+};
+
+// Reads one pod's share. Every byte returned has been verified: kCorrupt otherwise, naming the
+// file. Thread-safe.
+class PodReader {
+ public:
+  struct Stream {
+    std::string name;
+    uint64_t size_bytes = 0;
+  };
+  virtual ~PodReader() = default;
+  virtual const PodInfo& info() const = 0;
+  virtual const std::vector<FileRecord>& files() const = 0;
+  virtual std::vector<std::string> images() const = 0;
+  virtual Result<std::string> ReadImage(const std::string& name) = 0;
+  virtual const std::vector<Stream>& streams() const = 0;
+  // Any part of a stream; zeros where nothing was put.
+  virtual Status Read(uint32_t stream, uint64_t offset, std::span<std::byte> out) = 0;
+  // The whole stream into a file, by several threads, leaving holes where it is zero.
+  virtual Status CopyTo(uint32_t stream, const UniqueFd& file, unsigned threads) = 0;
+};
+
+// The checkpoints of one job.
+class JobStore {
+ public:
+  // `url`: the job's --checkpoint-dir (/abs/path, file:///abs/path, gs://bucket/prefix). `cloud`:
+  // for gs:// only; credentials are read now. Nothing is created yet.
+  static Result<std::unique_ptr<JobStore>> Open(const std::string& url, uint32_t job_id,
+                                                const Identity& owner, const SiteKey& key,
+                                                const gcs::Settings& cloud = {});
+  virtual ~JobStore() = default;
+
+  // Creates the job's directory, private to its user, and proves that it can be written.
+  virtual Status Prepare() = 0;
+  // Numbers only grow: kConflict unless it is above the newest committed checkpoint's. Removes what
+  // an earlier attempt of this pod left under that number.
+  virtual Result<std::unique_ptr<PodWriter>> Write(uint32_t checkpoint, uint32_t pod,
+                                                   const WriteOptions& options) = 0;
+  // The commit point: durable and visible when it returns success. kConflict if that checkpoint or
+  // a newer one exists, or it was discarded. After any other error it may have become visible all
+  // the same: ReadManifest tells.
+  virtual Status Commit(const Manifest& manifest) = 0;
+  // Removes what was written for a checkpoint that was not committed; kConflict if it was. After
+  // success it never will be: that number is used up.
+  virtual Status Discard(uint32_t checkpoint) = 0;
+  // Committed checkpoints, oldest first. One that cannot be read or verified is listed in `bad`
+  // with the reason, and otherwise left out.
+  struct Listing {
+    std::vector<Manifest> good;
+    std::vector<std::pair<uint32_t, Error>> bad;
+  };
+  virtual Result<Listing> List() = 0;
+  virtual Result<Manifest> ReadManifest(uint32_t checkpoint) = 0;
+  virtual Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) = 0;
+  // Reads all that the manifest names, by several threads: kCorrupt names what is damaged.
+  virtual Status Verify(const Manifest& manifest, unsigned threads) = 0;
+  // Removes all but the newest `keep` committed checkpoints, debris of uncommitted ones older than
+  // the newest, and packs that no kept manifest names. Safe while another checkpoint is written. If
+  // a kept checkpoint's part cannot be read, it fails and removes nothing. keep = 0 removes the
+  // job's directory.
+  virtual Status Prune(uint32_t keep) = 0;
+};
+
+// Refuses a URL that no back end can serve, naming what is accepted. Touches nothing.
+Status CheckUrl(const std::string& url);
+
+}  // namespace holdfast::storage

@@ -1,0 +1,70 @@
+#include "storage/extent_index.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "storage/digest.h"
+
+namespace holdfast::storage {
+
+Digest KeyOf(std::span<const BlockDigest> blocks) { return HashOf(std::as_bytes(blocks)); }
+
+size_t DigestHash::operator()(const Digest& digest) const {
+  size_t value;
+  std::memcpy(&value, digest.data(), sizeof value);
+  return value;
+}
+
+Place PlaceOf(const std::string& stream, uint64_t offset, uint32_t pid, uint64_t address) {
+  if (address != 0) return {pid, address};
+  // Apart from all pids; that two streams might share a space only makes a look-up in vain.
+  return {std::hash<std::string>()(stream) | 1ULL << 63, offset};
+}
+
+ExtentIndex::ExtentIndex(Part previous, const std::vector<bool>& usable)
+    : part_(std::move(previous)), first_blocks_(part_.FirstBlocks()) {
+  blobs_.reserve(part_.blobs.size());
+  for (uint32_t i = 0; i < part_.blobs.size(); ++i)
+    if (usable[part_.blobs[i].pack]) blobs_.emplace(KeyOf(BlocksOf(i)), i);
+  extents_.reserve(part_.extents.size());
+  for (uint32_t i = 0; i < part_.extents.size(); ++i) {
+    const ExtentRow& extent = part_.extents[i];
+    if (!usable[part_.blobs[extent.blob].pack]) continue;
+    extents_.emplace_back(
+        PlaceOf(part_.streams[extent.stream].name, extent.offset, extent.pid, extent.address), i);
+  }
+  std::ranges::sort(extents_);
+}
+
+std::span<const BlockDigest> ExtentIndex::BlocksOf(uint32_t blob) const {
+  return std::span(part_.blocks).subspan(first_blocks_[blob], part_.blobs[blob].blocks());
+}
+
+std::optional<uint32_t> ExtentIndex::FindBlob(const Digest& key) const {
+  const auto found = blobs_.find(key);
+  if (found == blobs_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::vector<std::optional<BlockPlace>> ExtentIndex::FindUnchanged(
+    Place place, std::span<const BlockDigest> blocks) const {
+  std::vector<std::optional<BlockPlace>> unchanged(blocks.size());
+  const auto begins_after = [](Place at, const auto& entry) { return at < entry.first; };
+  auto next = std::upper_bound(extents_.begin(), extents_.end(), place, begins_after);
+  for (size_t i = 0; i < blocks.size(); ++i, place.position += kBlockBytes) {
+    while (next != extents_.end() && next->first <= place) ++next;
+    if (next == extents_.begin()) continue;
+    const auto& [start, row] = *std::prev(next);
+    const ExtentRow& extent = part_.extents[row];
+    const uint64_t distance = place.position - start.position;
+    if (start.space != place.space || distance >= extent.length_bytes ||
+        distance % kBlockBytes != 0)
+      continue;
+    const uint32_t blob_offset = extent.blob_offset + static_cast<uint32_t>(distance);
+    if (BlocksOf(extent.blob)[blob_offset / kBlockBytes] == blocks[i])
+      unchanged[i] = BlockPlace{extent.blob, blob_offset};
+  }
+  return unchanged;
+}
+
+}  // namespace holdfast::storage

@@ -1,0 +1,30 @@
+// Google Cloud Storage: objects BUCKET/PREFIX/JOB/KEY, over the JSON API.
+//
+// Objects become visible whole, and only under the condition that the name is free
+// (ifGenerationMatch=0): that is what makes a manifest the commit. Rights: the bucket knows the
+// site's service account, not the job's user, so what keeps users apart is the job number in every
+// name and the authenticated manifest (docs/operations/gcp.md).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "storage/backend.h"
+#include "storage/gcs/settings.h"
+
+namespace holdfast::storage::gcs {
+
+// "gs://bucket/some/prefix": its two parts, or kInvalid.
+struct Location {
+  std::string bucket;
+  std::string prefix;  // without slashes at its ends; may be empty
+};
+Result<Location> ParseLocation(std::string_view url);
+
+// The objects of `job` below `url`. Reads the credentials, which are the site's, with this
+// process's own rights; touches no network.
+Result<std::unique_ptr<Backend>> MakeGcsBackend(const std::string& url, const std::string& job,
+                                                Settings settings);
+
+}  // namespace holdfast::storage::gcs

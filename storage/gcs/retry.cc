@@ -1,0 +1,39 @@
+#include "storage/gcs/retry.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace holdfast::storage::gcs {
+namespace {
+
+// Retry-After in seconds; its other form, a date, is not used by Cloud Storage.
+std::chrono::milliseconds AskedFor(const Result<http::Response>& response) {
+  unsigned seconds = 0;
+  if (response) {
+    const std::string_view text = response->Header("retry-after");
+    std::from_chars(text.data(), text.data() + text.size(), seconds);
+  }
+  return std::chrono::seconds(std::min(seconds, 60U));
+}
+
+}  // namespace
+
+bool IsTransient(const Result<http::Response>& response) {
+  if (!response) return response.error().code() == Code::kUnavailable;
+  const int status = response->status;
+  return status == 408 || status == 429 || status >= 500;
+}
+
+Backoff::Backoff(http::Clock::time_point deadline)
+    : deadline_(deadline), random_(std::random_device{}()) {}
+
+std::optional<std::chrono::milliseconds> Backoff::Next(const Result<http::Response>& response) {
+  const std::chrono::milliseconds jitter(
+      std::uniform_int_distribution<int64_t>(0, bound_.count())(random_));
+  const auto pause = std::max(jitter, AskedFor(response));
+  bound_ = std::min(bound_ * 2, kLongest);
+  if (http::Clock::now() + pause >= deadline_) return std::nullopt;
+  return pause;
+}
+
+}  // namespace holdfast::storage::gcs

@@ -1,0 +1,39 @@
+// What is tried again, and when. The one place that decides it for all requests to Cloud Storage
+// and its token servers.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <random>
+
+#include "base/http_client.h"
+
+namespace holdfast::storage::gcs {
+
+// Whether the same request may succeed later: no whole answer came, or one that Cloud Storage's
+// documentation calls transient (https://cloud.google.com/storage/docs/retry-strategy): 408, 429
+// and 5xx. Everything this back end sends may be sent twice (gcs_backend.cc says why).
+bool IsTransient(const Result<http::Response>& response);
+
+// Pauses between attempts: random between nothing and a bound ("full jitter"), so that the pods of
+// a job, which all fail at the same moment, do not all come back at the same moment. The bound
+// doubles from 200 ms to 10 s. Not thread-safe: one for each operation.
+class Backoff {
+ public:
+  explicit Backoff(http::Clock::time_point deadline);
+  // The next pause, or nothing when it would reach the deadline. A server that said Retry-After
+  // is given that much at least.
+  std::optional<std::chrono::milliseconds> Next(const Result<http::Response>& response);
+  // Something was achieved: short pauses again.
+  void Reset() { bound_ = kFirst; }
+  http::Clock::time_point deadline() const { return deadline_; }
+
+ private:
+  static constexpr std::chrono::milliseconds kFirst{200};
+  static constexpr std::chrono::milliseconds kLongest{10000};
+  const http::Clock::time_point deadline_;
+  std::chrono::milliseconds bound_ = kFirst;
+  std::minstd_rand random_;
+};
+
+}  // namespace holdfast::storage::gcs

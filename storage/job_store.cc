@@ -1,0 +1,118 @@
+#include "storage/job_store.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "base/log.h"
+#include "storage/commit.h"
+#include "storage/gcs/gcs_backend.h"
+#include "storage/layout.h"
+#include "storage/pod_reader.h"
+#include "storage/pod_writer.h"
+#include "storage/posix_backend.h"
+#include "storage/retention.h"
+
+namespace holdfast::storage {
+namespace {
+
+class JobStoreImpl : public JobStore {
+ public:
+  JobStoreImpl(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid, const SiteKey& key)
+      : backend_(std::move(backend)), key_(key), job_{*backend_, key_, job_id, uid} {}
+
+  Status Prepare() override { return backend_->Prepare(); }
+
+  Result<std::unique_ptr<PodWriter>> Write(uint32_t checkpoint, uint32_t pod,
+                                           const WriteOptions& options) override {
+    HOLDFAST_TRY(const auto newest, NewestCheckpoint(job_));
+    if (checkpoint == 0 || (newest && newest->checkpoint >= checkpoint))
+      return Fail(Code::kConflict,
+                  fmt::format("writing checkpoint {} of job {}: the newest is {}", checkpoint,
+                              job_.id, newest ? newest->checkpoint : 0));
+    HOLDFAST_CHECK(RemoveEarlierAttempt(checkpoint, pod));
+    ExtentIndex index;
+    // Only the newest, because only of that one retention promises to keep all packs.
+    if (newest && pod < newest->parts.size()) index = LoadIndex(newest->parts[pod]);
+    return MakePodWriter({backend_, job_.id, checkpoint, pod}, std::move(index), options);
+  }
+
+  Status Commit(const Manifest& manifest) override { return CommitCheckpoint(job_, manifest); }
+  Status Discard(uint32_t checkpoint) override { return DiscardCheckpoint(job_, checkpoint); }
+  Result<Listing> List() override { return ListCheckpoints(job_); }
+  Result<Manifest> ReadManifest(uint32_t checkpoint) override {
+    return LoadManifest(job_, checkpoint);
+  }
+  Status Prune(uint32_t keep) override { return PruneCheckpoints(job_, keep); }
+
+  Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) override {
+    if (pod >= manifest.parts.size())
+      return Fail(Code::kInvalid, fmt::format("reading pod {} of checkpoint {}: it has {} pods",
+                                              pod, manifest.checkpoint, manifest.parts.size()));
+    HOLDFAST_TRY(Part part, LoadPart(job_, manifest.parts[pod]));
+    return MakePodReader(backend_, std::move(part));
+  }
+
+  Status Verify(const Manifest& manifest, unsigned threads) override {
+    for (const PartSummary& summary : manifest.parts) {
+      HOLDFAST_TRY(const Part part, LoadPart(job_, summary));
+      HOLDFAST_CHECK(VerifyBlobs(*backend_, part, threads));
+    }
+    return {};
+  }
+
+ private:
+  // What this pod wrote for that number before, in a process that died.
+  Status RemoveEarlierAttempt(uint32_t checkpoint, uint32_t pod) {
+    HOLDFAST_TRY(const auto objects, backend_->List("pa"));  // parts/ and packs/
+    for (const ObjectInfo& object : objects) {
+      const auto name = ParseKey(object.key);
+      if (name && name->checkpoint == checkpoint && name->pod == pod)
+        HOLDFAST_CHECK(backend_->Delete(object.key));
+    }
+    return {};
+  }
+
+  // Without an index everything is stored again: slower, not wrong.
+  ExtentIndex LoadIndex(const PartSummary& summary) {
+    const auto objects = backend_->List("packs/");
+    auto part = LoadPart(job_, summary);
+    if (!objects || !part) {
+      log::Failure("storage.index", part ? objects.error() : part.error(), {{"job", job_.id}});
+      return {};
+    }
+    std::map<std::string, uint64_t> sizes;
+    for (const ObjectInfo& object : *objects) sizes[object.key] = object.size_bytes;
+    std::vector<bool> usable;
+    for (const PackRow& pack : part->packs) {
+      const auto found = sizes.find(pack.name);
+      usable.push_back(found != sizes.end() && found->second == pack.size_bytes);
+    }
+    return ExtentIndex(std::move(*part), usable);
+  }
+
+  const std::shared_ptr<Backend> backend_;
+  const SiteKey key_;
+  const Job job_;
+};
+
+}  // namespace
+
+std::unique_ptr<JobStore> MakeJobStore(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid,
+                                       const SiteKey& key) {
+  return std::make_unique<JobStoreImpl>(std::move(backend), job_id, uid, key);
+}
+
+Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& url, uint32_t job_id,
+                                                 const Identity& owner, const SiteKey& key,
+                                                 const gcs::Settings& cloud) {
+  if (url.starts_with("gs://")) {
+    HOLDFAST_TRY(auto bucket, gcs::MakeGcsBackend(url, std::to_string(job_id), cloud));
+    return MakeJobStore(std::move(bucket), job_id, owner.uid, key);
+  }
+  HOLDFAST_TRY(std::string directory, DirectoryOfUrl(url));
+  return MakeJobStore(MakePosixBackend(std::move(directory), std::to_string(job_id), owner), job_id,
+                      owner.uid, key);
+}
+
+}  // namespace holdfast::storage

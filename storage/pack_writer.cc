@@ -1,0 +1,82 @@
+#include "storage/pack_writer.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "storage/layout.h"
+
+namespace holdfast::storage {
+
+Result<Packs::New> Packs::Add() {
+  uint32_t index;
+  std::string name;
+  {
+    const std::lock_guard lock(mutex_);
+    index = static_cast<uint32_t>(rows_.size());
+    name = PackKey(checkpoint_, pod_, index);
+    rows_.push_back({name, 0});
+  }
+  HOLDFAST_TRY(auto writer, backend_.Create(name));
+  return New{index, std::move(writer)};
+}
+
+void Packs::Finished(uint32_t index, uint64_t size_bytes) {
+  const std::lock_guard lock(mutex_);
+  rows_[index].size_bytes = size_bytes;
+}
+
+std::vector<PackRow> Packs::rows() const {
+  const std::lock_guard lock(mutex_);
+  return rows_;
+}
+
+uint64_t Packs::stored_bytes() const {
+  const std::lock_guard lock(mutex_);
+  uint64_t size = 0;
+  for (const PackRow& row : rows_) size += row.size_bytes;
+  return size;
+}
+
+void Packs::Remove() {
+  // What cannot be deleted now is debris that the next Prune finds.
+  for (const PackRow& row : rows())
+    if (row.size_bytes > 0) std::ignore = backend_.Delete(row.name);
+}
+
+Result<PackWriter::Location> PackWriter::Append(std::span<const std::byte> data) {
+  if (pack_.writer && written_bytes_ + buffer_.size() + data.size() > kPackBytes)
+    HOLDFAST_CHECK(Finish());
+  if (!pack_.writer) {
+    HOLDFAST_TRY(pack_, packs_.Add());
+    written_bytes_ = 0;
+    buffer_.reserve(packs_.backend().capabilities().write_bytes);
+  }
+  const Location location{pack_.index, written_bytes_ + buffer_.size()};
+  while (!data.empty()) {
+    const size_t piece = std::min(data.size(), buffer_.capacity() - buffer_.size());
+    buffer_.insert(buffer_.end(), data.begin(), data.begin() + static_cast<ptrdiff_t>(piece));
+    data = data.subspan(piece);
+    if (buffer_.size() == buffer_.capacity()) HOLDFAST_CHECK(Flush());
+  }
+  return location;
+}
+
+Status PackWriter::Finish() {
+  if (!pack_.writer) return {};
+  HOLDFAST_CHECK(Flush());
+  const Status finished = pack_.writer->Finish();
+  pack_.writer.reset();
+  // After an error it may be there all the same, unless the name is somebody else's.
+  if (finished || finished.error().code() != Code::kConflict)
+    packs_.Finished(pack_.index, written_bytes_);
+  return finished;
+}
+
+Status PackWriter::Flush() {
+  HOLDFAST_CHECK(pack_.writer->Append(buffer_));
+  written_bytes_ += buffer_.size();
+  buffer_.clear();
+  return {};
+}
+
+}  // namespace holdfast::storage

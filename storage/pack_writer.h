@@ -1,0 +1,74 @@
+// Packs on their way: blobs are gathered into large sequential writes, one pack after the other.
+//
+// A node writes a few packs at once, because a filesystem lets only one thread at a time write to a
+// file: PackWriter is one of these lanes, Packs is what they share. pipeline.cc uses them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "storage/backend.h"
+#include "storage/part.h"
+
+namespace holdfast::storage {
+
+// A pack is closed when it has reached this size: few files, none so large that one live blob
+// keeps much dead data alive (docs/adr/0007-extents-blobs-packs.md).
+inline constexpr uint64_t kPackBytes = 1ULL << 30;
+
+// The packs that one pod writes for one checkpoint. Thread-safe.
+class Packs {
+ public:
+  Packs(Backend& backend, uint32_t checkpoint, uint32_t pod)
+      : backend_(backend), checkpoint_(checkpoint), pod_(pod) {}
+
+  struct New {
+    uint32_t index = 0;
+    std::unique_ptr<ObjectWriter> writer;
+  };
+  Result<New> Add();
+  // The pack has been finished, with that size: it is there, and ours to remove.
+  void Finished(uint32_t index, uint64_t size_bytes);
+
+  Backend& backend() { return backend_; }
+  // By index.
+  std::vector<PackRow> rows() const;
+  uint64_t stored_bytes() const;
+  // Deletes those that were finished.
+  void Remove();
+
+ private:
+  Backend& backend_;
+  const uint32_t checkpoint_;
+  const uint32_t pod_;
+  mutable std::mutex mutex_;
+  std::vector<PackRow> rows_;
+};
+
+// One lane. Used by one thread at a time.
+class PackWriter {
+ public:
+  explicit PackWriter(Packs& packs) : packs_(packs) {}
+
+  struct Location {
+    uint32_t pack = 0;  // index in Packs
+    uint64_t offset = 0;
+  };
+  Result<Location> Append(std::span<const std::byte> data);
+  // What was appended is durable.
+  Status Finish();
+
+ private:
+  Status Flush();
+
+  Packs& packs_;
+  Packs::New pack_;
+  std::vector<std::byte> buffer_;
+  uint64_t written_bytes_ = 0;  // of this pack, to the back end
+};
+
+}  // namespace holdfast::storage

@@ -1,0 +1,89 @@
+// From memory to packs. pod_writer.cc hands it pieces of streams; it answers where they lie.
+//
+// A piece goes through these steps, all in the thread that brings it, so that its data is read from
+// memory once and is then in that core's cache, and so that nothing is ever queued:
+//
+//   blocks    cut into blocks of 16 KiB; those that are zero are not stored
+//   digests   BLAKE3 of each block
+//   look-up   of the piece's content among all blobs known: done, if it is there
+//   compare   with the blocks at the same place of the previous checkpoint: only changed ones go on
+//   compress  zstd, unless that gains too little
+//   append    to a pack, through a lane's write buffer
+//
+// The pipeline is as parallel as its callers, up to `threads` in the last three steps, and its
+// buffers are bounded by the memory budget: more callers wait.
+//
+// Thread-safe, but for Finish. The first error is remembered and is every later call's answer.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "storage/checkpoint.h"
+#include "storage/compression.h"
+#include "storage/extent_index.h"
+#include "storage/pack_writer.h"
+#include "storage/part_builder.h"
+#include "storage/pool.h"
+
+namespace holdfast::storage {
+
+// An extent is put together from at most so many blobs; then it is stored anew as one, or reading
+// it would cost more and more.
+inline constexpr size_t kMaxBlobsPerExtent = 8;
+
+class Pipeline {
+ public:
+  // All must outlive this.
+  Pipeline(const ExtentIndex& index, PartBuilder& builder, Packs& packs,
+           const WriteOptions& options);
+
+  // Where `length_bytes` of a piece, from `offset` in it, are found.
+  struct Range {
+    uint32_t offset = 0;
+    uint32_t length_bytes = 0;
+    uint32_t blob = 0;
+    uint32_t blob_offset = 0;
+  };
+  // What no range covers is zero. `data` has at most kExtentBytes.
+  Result<std::vector<Range>> Store(Place place, std::span<const std::byte> data);
+  // Everything stored is durable.
+  Status Finish();
+
+ private:
+  // Blocks of the piece that are not zero, with what is known of them.
+  struct Block {
+    uint32_t offset = 0;  // in the piece
+    uint32_t length_bytes = 0;
+    std::optional<BlockPlace> unchanged;  // in the previous checkpoint
+  };
+  struct Piece {
+    std::span<const std::byte> data;
+    std::vector<Block> blocks;
+    std::vector<BlockDigest> digests;  // of `blocks`
+  };
+
+  static Piece Split(std::span<const std::byte> data);
+  Result<std::vector<Range>> StoreUnlessFailed(Place place, std::span<const std::byte> data);
+  std::optional<uint32_t> FindBlob(const Digest& key);
+  void FindUnchanged(Place place, Piece& piece) const;
+  Result<uint32_t> StoreChanged(const Piece& piece);
+  // `blob` holds the changed blocks.
+  std::vector<Range> RangesOf(const Piece& piece, uint32_t blob);
+
+  const ExtentIndex& index_;
+  PartBuilder& builder_;
+  Packs& packs_;
+  Pool<PackWriter> lanes_;
+  CompressionGauge gauge_;
+  Pool<Compressor> compressors_;
+  std::atomic<bool> failed_ = false;
+  std::mutex error_mutex_;
+  std::optional<Error> error_;
+};
+
+}  // namespace holdfast::storage

@@ -1,0 +1,127 @@
+#include "storage/pod_writer.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <tuple>
+
+#include "storage/digest.h"
+#include "storage/layout.h"
+#include "storage/pipeline.h"
+
+namespace holdfast::storage {
+namespace {
+
+class PodWriterImpl : public PodWriter {
+ public:
+  PodWriterImpl(PodWriterTarget target, ExtentIndex index, const WriteOptions& options)
+      : target_(std::move(target)),
+        index_(std::move(index)),
+        packs_(*target_.backend, target_.checkpoint, target_.pod),
+        pipeline_(std::make_unique<Pipeline>(index_, builder_, packs_, options)) {
+    part_.job_id = target_.job_id;
+    part_.checkpoint = target_.checkpoint;
+    part_.info.pod = target_.pod;
+  }
+
+  ~PodWriterImpl() override {
+    if (finished_) return;
+    pipeline_.reset();  // and with it the writers of unfinished packs
+    packs_.Remove();
+    if (part_doubtful_) std::ignore = target_.backend->Delete(PartName());
+  }
+
+  Result<uint32_t> AddStream(std::string name) override {
+    return builder_.AddStream(std::move(name));
+  }
+
+  Status Put(uint32_t stream, uint64_t offset, std::span<const std::byte> data, uint64_t address,
+             uint32_t pid) override {
+    const auto name = builder_.StreamName(stream);
+    if (!name || data.size() > kExtentBytes || offset + data.size() < offset)
+      return Fail(Code::kInvalid, fmt::format("putting {} bytes at {} of stream {}: no such stream "
+                                              "or more than {} bytes",
+                                              data.size(), offset, stream, kExtentBytes));
+    if (data.empty()) return {};
+    auto stored = pipeline_->Store(PlaceOf(*name, offset, pid, address), data);
+    if (!stored)
+      return std::unexpected(
+          std::move(stored).error().Wrap(fmt::format("storing {} at {}", *name, offset)));
+    std::vector<ExtentRow> extents;
+    for (const Pipeline::Range& range : *stored)
+      extents.push_back({.stream = stream,
+                         .pid = pid,
+                         .offset = offset + range.offset,
+                         .address = address == 0 ? 0 : address + range.offset,
+                         .length_bytes = range.length_bytes,
+                         .blob = range.blob,
+                         .blob_offset = range.blob_offset});
+    builder_.AddExtents(extents);
+    builder_.SetSize(stream, offset + data.size());
+    if (pid != 0) builder_.CountMemory(pid, data.size());
+    raw_bytes_ += data.size();
+    return {};
+  }
+
+  Status SetSize(uint32_t stream, uint64_t size_bytes) override {
+    if (!builder_.StreamName(stream))
+      return Fail(Code::kInvalid, fmt::format("size of stream {}: no such stream", stream));
+    builder_.SetSize(stream, size_bytes);
+    return {};
+  }
+
+  Status AddImage(std::string name, std::string_view contents) override {
+    if (name.empty() || name == "." || name.find('/') != name.npos)
+      return Fail(Code::kInvalid, "image '" + name + "': not a file name");
+    raw_bytes_ += contents.size();
+    if (!part_.images.try_emplace(std::move(name), contents).second)
+      return Fail(Code::kConflict, "an image of that name was added before");
+    return {};
+  }
+
+  void AddFile(FileRecord file) override { part_.files.push_back(std::move(file)); }
+
+  void SetInfo(PodInfo info) override {
+    part_.info = std::move(info);
+    part_.info.pod = target_.pod;
+  }
+
+  Result<PartSummary> Finish() override {
+    HOLDFAST_CHECK(pipeline_->Finish());
+    // Packs first: a part that is there names only what is there.
+    builder_.Build(packs_.rows(), part_);
+    HOLDFAST_TRY(const auto file, EncodePart(part_));
+    const Status put = target_.backend->PutIfAbsent(PartName(), file);
+    part_doubtful_ = !put && put.error().code() != Code::kConflict;
+    HOLDFAST_CHECK(put);
+    finished_ = true;
+    return PartSummary{.pod = target_.pod,
+                       .name = PartName(),
+                       .digest = HashOf(file),
+                       .raw_bytes = raw_bytes_,
+                       .stored_bytes = packs_.stored_bytes() + file.size(),
+                       .processes = part_.info.processes};
+  }
+
+ private:
+  std::string PartName() const { return PartKey(target_.checkpoint, target_.pod); }
+
+  const PodWriterTarget target_;
+  const ExtentIndex index_;
+  PartBuilder builder_{index_};
+  Packs packs_;
+  std::unique_ptr<Pipeline> pipeline_;
+  Part part_;
+  std::atomic<uint64_t> raw_bytes_ = 0;
+  bool finished_ = false;
+  bool part_doubtful_ = false;  // after an error, it may have become visible
+};
+
+}  // namespace
+
+std::unique_ptr<PodWriter> MakePodWriter(PodWriterTarget target, ExtentIndex index,
+                                         const WriteOptions& options) {
+  return std::make_unique<PodWriterImpl>(std::move(target), std::move(index), options);
+}
+
+}  // namespace holdfast::storage

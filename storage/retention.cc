@@ -1,0 +1,61 @@
+// What goes is decided by numbers and names alone, never by clocks:
+//
+//   newest   the highest number that is committed
+//   kept     the newest `keep` committed ones; what they and their parts name stays
+//   above    anything with a higher number than the newest may be on its way: it stays
+//   goes     the rest, manifests first, so that a crash in between leaves no manifest that names
+//            something removed
+//
+// A checkpoint being written may refer to packs of the newest committed one only (job_store.cc),
+// and that one is always kept.
+#include "storage/retention.h"
+
+#include <set>
+
+#include "storage/layout.h"
+
+namespace holdfast::storage {
+namespace {
+
+// Deletes our objects for which goes(key, name) holds, manifests before all others.
+template <typename Goes>
+Status DeleteIf(Backend& backend, Goes goes) {
+  HOLDFAST_TRY(const auto objects, backend.List(""));
+  for (const bool manifests : {true, false})
+    for (const ObjectInfo& object : objects) {
+      const auto name = ParseKey(object.key);
+      if (name && (name->kind == ObjectName::Kind::kManifest) == manifests &&
+          goes(object.key, *name))
+        HOLDFAST_CHECK(backend.Delete(object.key));
+    }
+  return {};
+}
+
+}  // namespace
+
+Status PruneCheckpoints(const Job& job, uint32_t keep) {
+  if (keep == 0) {
+    HOLDFAST_CHECK(DeleteIf(job.backend, [](const auto&, const auto&) { return true; }));
+    return job.backend.RemoveIfEmpty();
+  }
+  HOLDFAST_TRY(const JobStore::Listing listing, ListCheckpoints(job));
+  if (listing.good.empty()) return {};
+  const uint32_t newest = listing.good.back().checkpoint;
+  const size_t first = listing.good.size() > keep ? listing.good.size() - keep : 0;
+  std::set<std::string> named;
+  for (size_t i = first; i < listing.good.size(); ++i) {
+    const Manifest& manifest = listing.good[i];
+    named.insert(ManifestKey(manifest.checkpoint));
+    for (const PartSummary& summary : manifest.parts) {
+      // If one cannot be read we do not know what it needs, and remove nothing.
+      HOLDFAST_TRY(const Part part, LoadPart(job, summary));
+      named.insert(summary.name);
+      for (const PackRow& pack : part.packs) named.insert(pack.name);
+    }
+  }
+  return DeleteIf(job.backend, [&](const std::string& key, const ObjectName& name) {
+    return name.checkpoint <= newest && !named.contains(key);
+  });
+}
+
+}  // namespace holdfast::storage

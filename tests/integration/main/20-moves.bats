@@ -1,0 +1,124 @@
+# Preempted jobs go on elsewhere and print what uninterrupted ones print.
+
+load ../lib
+
+ring_digest() { # ROUNDS
+    local job
+    job=$(alice env ROUNDS="$1" PAUSE_MS=0 sbatch --parsable --checkpoint=off -p urgent -o ring.plain "$examples/ring/ring.sbatch")
+    wait_for_end "$job"
+    grep '^digest' /shared/alice/ring.plain
+}
+
+@test "an MPI job on two nodes is preempted and ends with the same digest" {
+    expected=$(ring_digest 1000)
+    job=$(alice env ROUNDS=1000 sbatch --parsable -o ring.out "$examples/ring/ring.sbatch")
+    wait_for_text /shared/alice/ring.out 'round'
+    move "$job"
+    wait_for_state "$job" COMPLETED 120
+    assert_equal "$(grep '^digest' /shared/alice/ring.out)" "$expected"
+    diff /shared/alice/ring.plain /shared/alice/ring.out
+    assert_equal "$(details "$job" '.moves | length')" 1
+    # All went well: nothing is kept.
+    eventually 10 sh -c '! ls -d /home/alice/.holdfast/'"$job"' 2>/dev/null'
+}
+
+@test "ten moves in a row, each to other nodes, and the same digest" {
+    expected=$(ring_digest 6000)
+    job=$(alice env ROUNDS=6000 sbatch --parsable -o ten.out "$examples/ring/ring.sbatch")
+    wait_for_text /shared/alice/ten.out 'round'
+    for _ in {1..10}; do move "$job"; done
+    wait_for_state "$job" COMPLETED 300
+    assert_equal "$(job_field "$job" Restarts)" 10
+    assert_equal "$(grep '^digest' /shared/alice/ten.out)" "$expected"
+}
+
+@test "preempted in the middle of its own restore, the job survives" {
+    expected=$(ring_digest 1500)
+    job=$(alice env ROUNDS=1500 sbatch --parsable -o twice.out "$examples/ring/ring.sbatch")
+    wait_for_text /shared/alice/twice.out 'round'
+    first=$(preempt "$(job_field "$job" NodeList)")
+    eventually 60 details_are "$job" .state restoring
+    second=$(preempt "$(job_field "$job" NodeList)")
+    alice scancel "$first"
+    wait_for_restart "$job" 2 120
+    alice scancel "$second"
+    wait_for_state "$job" COMPLETED 120
+    assert_equal "$(grep '^digest' /shared/alice/twice.out)" "$expected"
+}
+
+@test "XGBoost with two threads is moved in mid-training; its predictions are the same to the last bit" {
+    job=$(alice env ROUNDS=4000 ROWS=4000 sbatch --parsable --checkpoint=off -p urgent -o xgboost.plain "$examples/xgboost/xgboost.sbatch")
+    wait_for_end "$job"
+    job=$(alice env ROUNDS=4000 ROWS=4000 sbatch --parsable -o xgboost.out "$examples/xgboost/xgboost.sbatch")
+    wait_for_text /shared/alice/xgboost.out 'round'
+    move "$job"
+    wait_for_state "$job" COMPLETED 120
+    diff /shared/alice/xgboost.plain /shared/alice/xgboost.out
+}
+
+@test "a shell script with a coprocess and files in /tmp is moved" {
+    job=$(alice env COUNT=40 PAUSE=0.2 sbatch --parsable -o count.out "$examples/bash/count.sbatch")
+    wait_for_state "$job" RUNNING
+    eventually 20 details_are "$job" .state running
+    move "$job"
+    wait_for_state "$job" COMPLETED
+    assert_equal "$(cat /shared/alice/count.out)" 'squares: 40, sum: 22140'
+}
+
+@test "pids and addresses are the same after a move" {
+    job=$(submit --checkpoint -o same.out <<'END'
+#!/bin/bash
+look() { echo $$ $BASHPID $PPID; hostname; ip -brief address show hf0; ip link show hf0 | grep -o 'mtu [0-9]*'; }
+look; echo ready
+until [ -e go ]; do sleep 0.1; done
+look
+END
+    )
+    wait_for_text /shared/alice/same.out ready
+    move "$job"
+    alice touch go
+    wait_for_state "$job" COMPLETED
+    assert_equal "$(sed '1,/ready/d' /shared/alice/same.out)" "$(sed '/ready/,$d' /shared/alice/same.out)"
+}
+
+@test "periodic checkpoints are taken, and the newest two are kept" {
+    job=$(submit --checkpoint=2s --checkpoint-dir=/shared/alice/ckpt -o periodic.out <<<$'#!/bin/bash\nfor i in {1..150}; do sleep 0.1; done')
+    wait_for_state "$job" RUNNING
+    eventually 30 sh -c "[ \"\$(ls /shared/alice/ckpt/$job 2>/dev/null | grep -c manifest)\" = 2 ]"
+    eventually 30 details_are "$job" '[.checkpoints[] | select(.state == "removed")] | length > 0' true
+    wait_for_state "$job" COMPLETED
+}
+
+@test "holdfast save --stop stops the job until it is resumed" {
+    job=$(submit --checkpoint -o stop.out <<<$'#!/bin/bash\nfor i in {1..50}; do echo $i; sleep 0.1; done')
+    wait_for_text /shared/alice/stop.out 3
+    alice holdfast save "$job" --stop
+    wait_for_state "$job" PENDING
+    alice holdfast resume "$job"
+    wait_for_state "$job" COMPLETED
+    assert_equal "$(cat /shared/alice/stop.out)" "$(seq 50)"
+}
+
+@test "holdfast migrate moves it" {
+    job=$(submit --checkpoint -o migrate.out <<<$'#!/bin/bash\nfor i in {1..100}; do echo $i; sleep 0.1; done')
+    wait_for_text /shared/alice/migrate.out 3
+    from=$(job_field "$job" NodeList)
+    alice holdfast migrate "$job"
+    wait_for_restart "$job" 1
+    [ "$(job_field "$job" NodeList)" != "$from" ]
+    wait_for_state "$job" COMPLETED
+    assert_equal "$(cat /shared/alice/migrate.out)" "$(seq 100)"
+}
+
+@test "--restore-from starts a new job from a saved one" {
+    job=$(submit --checkpoint -o origin.out <<<$'#!/bin/bash\nfor i in {1..40}; do echo $i >> log-$SLURM_JOB_ID; sleep 0.1; done')
+    wait_for_state "$job" RUNNING
+    eventually 20 details_are "$job" .state running
+    alice holdfast save "$job"
+    alice scancel "$job"
+    wait_for_end "$job"
+    sleep 1
+    clone=$(submit --checkpoint --restore-from="$job" -o clone.out <<<$'#!/bin/bash\necho never run')
+    wait_for_end "$clone"
+    run ! grep 'never run' /shared/alice/clone.out
+}

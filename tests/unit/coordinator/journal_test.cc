@@ -1,0 +1,206 @@
+#include "coordinator/journal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+
+namespace holdfast::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class JournalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = ::testing::TempDir() + "/journal_test." + std::to_string(::getpid());
+    std::filesystem::create_directories(directory_);
+    path_ = directory_ + "/journal.db";
+    Reopen();
+  }
+  void TearDown() override {
+    journal_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+  void Reopen() {
+    journal_.reset();
+    auto opened = Journal::Open(path_);
+    ASSERT_TRUE(opened) << opened.error().message();
+    journal_ = std::move(*opened);
+  }
+  static Job SomeJob(uint32_t job_id) {
+    Job job;
+    job.id = job_id;
+    job.uid = 1000;
+    job.gid = 1001;
+    job.restart_count = 3;
+    job.stage = Stage::kCommitting;
+    job.options.set_directory("/ckpt");
+    job.options.set_interval_seconds(60);
+    job.options.set_keep(2);
+    job.vni = job_id;
+    job.pods = {Pod{.node = "n1"}, Pod{.node = "n2"}};
+    job.hostnames = {"n3", "n4"};
+    job.started = true;
+    job.first_checkpoint = 2;
+    job.next_checkpoint = 9;
+    job.saved = {6, 7};
+    job.bad = {5};
+    job.wanted_checkpoint = 6;
+    job.restore_job = job_id;
+    job.restore_checkpoint = 7;
+    job.attempts = 1;
+    job.moves = 2;
+    job.preemption_seen = true;
+    job.hurry = true;
+    job.excluded = {"n1"};
+    job.set_excluded = {"n1", "n9"};
+    job.user_excluded = {"n9"};
+    job.last_error = "it's \"odd\"";
+    job.checkpoint = Checkpoint{.number = 8, .reason = "preemption", .stop = true, .begun_ns = 77};
+    job.move = Move{.number = 2, .checkpoint = 7, .reason = "migrate", .from = {"n3", "n4"},
+                    .left_ns = 5};
+    return job;
+  }
+  std::string directory_;
+  std::string path_;
+  std::unique_ptr<Journal> journal_;
+};
+
+TEST_F(JournalTest, RemembersEverythingThatMustOutliveTheCoordinator) {
+  const Job job = SomeJob(42);
+  ASSERT_TRUE(journal_->Write(job, {SaveMove{*job.move}}));
+  Reopen();
+  const auto jobs = journal_->Load();
+  ASSERT_TRUE(jobs);
+  ASSERT_THAT(*jobs, SizeIs(1));
+  const Job& read = jobs->front();
+  EXPECT_EQ(read.id, 42U);
+  EXPECT_EQ(read.restart_count, 3U);
+  EXPECT_EQ(read.uid, 1000U);
+  EXPECT_EQ(read.gid, 1001U);
+  EXPECT_EQ(read.stage, Stage::kCommitting);
+  EXPECT_EQ(read.options.SerializeAsString(), job.options.SerializeAsString());
+  EXPECT_EQ(read.vni, 42U);
+  EXPECT_THAT(read.nodes(), ElementsAre("n1", "n2"));
+  EXPECT_EQ(read.hostnames, job.hostnames);
+  EXPECT_TRUE(read.started);
+  EXPECT_EQ(read.first_checkpoint, 2U);
+  EXPECT_EQ(read.next_checkpoint, 9U);
+  EXPECT_EQ(read.saved, job.saved);
+  EXPECT_EQ(read.bad, job.bad);
+  EXPECT_FALSE(read.from_start);
+  EXPECT_EQ(read.wanted_checkpoint, 6U);
+  EXPECT_EQ(read.restore_job, 42U);
+  EXPECT_EQ(read.restore_checkpoint, 7U);
+  EXPECT_EQ(read.attempts, 1U);
+  EXPECT_EQ(read.moves, 2U);
+  EXPECT_TRUE(read.preemption_seen);
+  EXPECT_FALSE(read.refused);
+  EXPECT_FALSE(read.hold);
+  EXPECT_TRUE(read.hurry);
+  EXPECT_EQ(read.excluded, job.excluded);
+  EXPECT_EQ(read.set_excluded, job.set_excluded);
+  EXPECT_EQ(read.user_excluded, job.user_excluded);
+  EXPECT_EQ(read.last_error, job.last_error);
+  ASSERT_TRUE(read.checkpoint);
+  EXPECT_EQ(read.checkpoint->number, 8U);
+  EXPECT_TRUE(read.checkpoint->stop);
+  EXPECT_EQ(read.checkpoint->begun_ns, 77);
+  ASSERT_TRUE(read.move);
+  EXPECT_EQ(read.move->reason, "migrate");
+  EXPECT_THAT(read.move->from, ElementsAre("n3", "n4"));
+}
+
+TEST_F(JournalTest, HistoryIsKeptPerJobAndReplacedByNumber) {
+  Job job = SomeJob(1);
+  job.checkpoint.reset();
+  job.move.reset();
+  ASSERT_TRUE(journal_->Write(job, {SaveCheckpoint{{.number = 1, .reason = "save"}},
+                                    TimelineEvent{.name = "cut", .unix_ns = 20, .pod = 1},
+                                    TimelineEvent{.name = "notice", .unix_ns = 10}}));
+  ASSERT_TRUE(journal_->Write(
+      job, {SaveCheckpoint{{.number = 1, .reason = "save", .committed_ns = 5, .stored_bytes = 6}}}));
+  ASSERT_TRUE(journal_->Write(SomeJob(2), {}));
+  const auto checkpoints = journal_->Checkpoints(1);
+  ASSERT_TRUE(checkpoints);
+  ASSERT_THAT(*checkpoints, SizeIs(1));
+  EXPECT_EQ(checkpoints->front().stored_bytes, 6U);
+  const auto events = journal_->Events(1, 10);
+  ASSERT_TRUE(events);
+  ASSERT_THAT(*events, SizeIs(2));
+  EXPECT_EQ(events->front().name, "notice");
+  EXPECT_EQ(events->back().pod, 1);
+  EXPECT_THAT(*journal_->Events(1, 1), SizeIs(1));
+  EXPECT_THAT(*journal_->HostnamesOf(2), ElementsAre("n3", "n4"));
+  EXPECT_THAT(*journal_->HostnamesOf(3), IsEmpty());
+}
+
+TEST_F(JournalTest, CheckpointInFlightIsWrittenWithoutAnAction) {
+  Job job = SomeJob(1);
+  job.checkpoint->stop = false;
+  ASSERT_TRUE(journal_->Write(job, {}));
+  job.checkpoint->stop = true;
+  ASSERT_TRUE(journal_->Write(job, {}));
+  Reopen();
+  EXPECT_TRUE(journal_->Load()->front().checkpoint->stop);
+}
+
+TEST_F(JournalTest, AKilledProcessLosesNothingThatWasWritten) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto journal = Journal::Open(path_);
+    if (!journal || !(*journal)->Write(SomeJob(5), {})) ::_exit(1);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  Reopen();
+  EXPECT_THAT(*journal_->Load(), SizeIs(1));
+}
+
+TEST_F(JournalTest, ForgetsAndPrunes) {
+  EXPECT_EQ(*journal_->FirstJob(), 0U);
+  Job job = SomeJob(10);
+  ASSERT_TRUE(journal_->Write(job, {}));
+  Job ended = SomeJob(11);
+  ended.stage = Stage::kEnded;
+  ASSERT_TRUE(journal_->Write(ended, {TimelineEvent{.name = "ended"}}));
+  ASSERT_TRUE(journal_->Prune(1));
+  EXPECT_THAT(*journal_->Load(), SizeIs(2)) << "it ended after that";
+  ASSERT_TRUE(journal_->Prune(INT64_MAX));
+  EXPECT_THAT(*journal_->Load(), SizeIs(1));
+  EXPECT_THAT(*journal_->Events(11, 10), IsEmpty());
+  ASSERT_TRUE(journal_->Forget(10));
+  EXPECT_THAT(*journal_->Load(), IsEmpty());
+  EXPECT_EQ(*journal_->FirstJob(), 10U);
+}
+
+TEST_F(JournalTest, NewerVersionIsRefused) {
+  journal_.reset();
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "PRAGMA user_version=99", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  const auto opened = Journal::Open(path_);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code(), Code::kUnsupported);
+}
+
+TEST_F(JournalTest, UnwritablePlaceIsNamed) {
+  const auto opened = Journal::Open(directory_ + "/none/journal.db");
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().message(), HasSubstr("/none/journal.db"));
+}
+
+}  // namespace
+}  // namespace holdfast::coordinator

@@ -1,0 +1,154 @@
+#include "coordinator/rest_server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <nlohmann/json.hpp>
+
+#include "protocol/rest.h"
+#include "tests/unit/coordinator/harness.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+class RestServerTest : public CoordinatorTest {
+ protected:
+  void SetUp() override {
+    CoordinatorTest::SetUp();
+    server_ =
+        std::make_unique<RestServer>(*controller_, *journal_, slurm_, authenticator_);
+    ASSERT_TRUE(server_->Listen("127.0.0.1", 0));
+    StartJob({"n1", "n2"});
+    ASSERT_TRUE(Reaches(Stage::kRunning));
+  }
+  void TearDown() override {
+    server_.reset();
+    CoordinatorTest::TearDown();
+  }
+
+  struct Answer {
+    int status = 0;
+    json body;
+    std::string error() const { return body["error"]["message"]; }
+  };
+  Answer Ask(uid_t uid, const std::string& method, const std::string& path,
+             const std::string& body = "", const std::string& purpose = "") {
+    const std::string payload =
+        purpose.empty() ? protocol::RestPurpose(method, path, body) : purpose;
+    authenticator_.Forget();  // the same request may come twice here
+    return Raw(method, path, body,
+               {{"Authorization", "Munge " + std::to_string(uid) + ":" + payload}});
+  }
+  Answer Raw(const std::string& method, const std::string& path, const std::string& body,
+             const httplib::Headers& headers) {
+    httplib::Client client("127.0.0.1", server_->port());
+    client.set_read_timeout(20);
+    const httplib::Result result = method == "GET"
+                                       ? client.Get(path, headers)
+                                       : client.Post(path, headers, body, "application/json");
+    if (!result) return {};
+    return {result->status, json::parse(result->body, nullptr, false)};
+  }
+  const std::string job_path_ = "/v1/jobs/4242";
+  std::unique_ptr<RestServer> server_;
+};
+
+TEST_F(RestServerTest, UsersSeeTheirOwnJobsOnly) {
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs").body["jobs"].size(), 1U);
+  EXPECT_EQ(Ask(1001, "GET", "/v1/jobs").body["jobs"].size(), 0U);
+  EXPECT_EQ(Ask(0, "GET", "/v1/jobs").body["jobs"].size(), 1U);
+  EXPECT_EQ(Ask(64030, "GET", "/v1/jobs").body["jobs"].size(), 1U) << "Slurm's user";
+}
+
+TEST_F(RestServerTest, AnotherUsersJobLooksLikeNone) {
+  const Answer others = Ask(1001, "GET", job_path_);
+  const Answer none = Ask(1001, "GET", "/v1/jobs/4243");
+  EXPECT_EQ(others.status, 404);
+  EXPECT_EQ(none.status, 404);
+  EXPECT_EQ(others.error().substr(8), none.error().substr(8));
+  for (const char* verb : {"/save", "/migrate", "/resume"})
+    EXPECT_EQ(Ask(1001, "POST", job_path_ + verb, "{}").status, 404) << verb;
+  EXPECT_EQ(Get().stage, Stage::kRunning);
+}
+
+TEST_F(RestServerTest, CredentialsAreForOneRequest) {
+  EXPECT_EQ(Raw("GET", job_path_, "", {}).status, 401);
+  EXPECT_EQ(Raw("GET", job_path_, "", {{"Authorization", "Basic x"}}).status, 401);
+  EXPECT_EQ(Raw("GET", job_path_, "", {{"Authorization", "Munge rubbish"}}).status, 401);
+  EXPECT_EQ(Ask(kUser, "GET", job_path_, "", protocol::RestPurpose("GET", "/v1/jobs", "")).status,
+            401);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save", R"({"stop":true})",
+                protocol::RestPurpose("POST", job_path_ + "/save", R"({"stop":false})"))
+                .status,
+            401);
+  const httplib::Headers once{
+      {"Authorization", "Munge 1000:" + protocol::RestPurpose("GET", job_path_, "")}};
+  EXPECT_EQ(Raw("GET", job_path_, "", once).status, 200);
+  EXPECT_EQ(Raw("GET", job_path_, "", once).status, 401) << "replayed";
+}
+
+TEST_F(RestServerTest, SaveAndShow) {
+  const Answer saved = Ask(kUser, "POST", job_path_ + "/save?wait=10", "{}");
+  EXPECT_EQ(saved.status, 200) << saved.body;
+  EXPECT_EQ(saved.body["checkpoint"]["number"], 1);
+  EXPECT_EQ(saved.body["checkpoint"]["state"], "committed");
+  const Answer shown = Ask(kUser, "GET", job_path_);
+  ASSERT_EQ(shown.status, 200);
+  EXPECT_EQ(shown.body["options"]["keep"], 2);
+  EXPECT_EQ(shown.body["checkpoints"][0]["raw_bytes"], 2000);
+  EXPECT_GT(shown.body["checkpoints"][0]["commit_ns"], 0);
+  EXPECT_GT(shown.body["events"].size(), 2U);
+  wardens_[0]->hold_commit = true;
+  ASSERT_TRUE(Eventually([&] { return Get().can_save(); }));
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save").status, 202) << "does not wait";
+}
+
+TEST_F(RestServerTest, MigrateLeavesTheNodesItIsOn) {
+  const Answer answer = Ask(kUser, "POST", job_path_ + "/migrate?wait=10");
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  ASSERT_TRUE(Reaches(Stage::kWaiting));
+  EXPECT_TRUE(Eventually([&] { return slurm_.Get(kJob).excluded.size() == 2; }));
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/migrate").status, 409);
+}
+
+TEST_F(RestServerTest, SaveWithStopHoldsAndResumeReleases) {
+  ASSERT_EQ(Ask(kUser, "POST", job_path_ + "/save", R"({"stop":true})").status, 202);
+  ASSERT_TRUE(Reaches(Stage::kHeld));
+  EXPECT_EQ(Ask(kUser, "GET", job_path_).body["state"], "held");
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/resume", R"({"checkpoint":9})").status, 409);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/resume", R"({"exclude":["n1"]})").status, 202);
+  EXPECT_TRUE(Eventually([&] { return !slurm_.Get(kJob).held; }));
+}
+
+TEST_F(RestServerTest, FailedSaveSaysWhy) {
+  wardens_[0]->fail_prepare = true;
+  const Answer answer = Ask(kUser, "POST", job_path_ + "/save?wait=10");
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_THAT(answer.error(), HasSubstr("criu dump failed"));
+}
+
+TEST_F(RestServerTest, BadRequestsSayWhatIsExpected) {
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save", "{").status, 400);
+  EXPECT_THAT(Ask(kUser, "POST", job_path_ + "/save", R"({"stopp":true})").error(),
+              HasSubstr("known are: stop"));
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save", R"({"stop":1})").status, 400);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/migrate", R"({"exclude":["n1;n2"]})").status, 400);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save?wait=x").status, 400);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/resume", R"({"checkpoint":-1})").status, 400);
+  EXPECT_EQ(Ask(kUser, "GET", "/v2/jobs").status, 404);
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs/99999999999999").status, 404);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save", std::string(100'000, ' ')).status, 413);
+}
+
+TEST_F(RestServerTest, HealthNeedsNoCredential) {
+  const Answer answer = Raw("GET", "/v1/health", "", {});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body["status"], "ok");
+}
+
+}  // namespace
+}  // namespace holdfast::coordinator

@@ -1,0 +1,545 @@
+#include "coordinator/state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "tests/unit/coordinator/world.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class StateTest : public ::testing::Test {
+ protected:
+  void Run() {
+    world.StartJob();
+    world.Settle();
+    ASSERT_EQ(world.job.stage, Stage::kRunning);
+  }
+  // Delivers until the stage is reached.
+  void Reach(Stage stage) {
+    for (int i = 0; i < 100 && world.job.stage != stage; ++i) world.Advance();
+    ASSERT_EQ(world.job.stage, stage);
+  }
+  static v1::Notice Sigterm() {
+    v1::Notice notice;
+    notice.set_signal(SIGTERM);
+    return notice;
+  }
+  Status Save(bool stop = false) {
+    return world.Happen(Wish{.reason = stop ? "migrate" : "save", .stop = stop,
+                             .excluded = stop ? world.job.nodes() : std::vector<std::string>{}});
+  }
+  void Preempt() {
+    world.slurm.preempt_time = world.slurm.start_time + 5;
+    ASSERT_TRUE(world.Happen(Sigterm(), 0));
+    ASSERT_TRUE(world.Happen(Sigterm(), 1));
+  }
+  Status Fail(uint32_t pod, v1::Phase phase, const std::string& code, uint32_t checkpoint = 0) {
+    v1::Failed failed;
+    failed.set_phase(phase);
+    failed.set_code(code);
+    failed.set_message("because of " + code);
+    failed.set_checkpoint(checkpoint);
+    return world.Happen(failed, pod);
+  }
+  World world{2};
+};
+
+TEST_F(StateTest, NothingStartsBeforeAllWardensAreThere) {
+  world.StartJob();
+  world.Connect(1);
+  EXPECT_EQ(world.job.stage, Stage::kGathering);
+  EXPECT_THAT(world.wardens[1].inbox, IsEmpty());
+  world.Connect(0);
+  EXPECT_EQ(world.job.stage, Stage::kPreparing);
+  const v1::Welcome& welcome = world.wardens[1].inbox.front().welcome();
+  EXPECT_EQ(welcome.restore_job(), 0U);
+  EXPECT_EQ(welcome.network().mtu(), 1450U);
+  EXPECT_EQ(welcome.network().peers(1).hostname(), "n2");
+}
+
+TEST_F(StateTest, NothingRunsBeforeAllPodsAreReady) {
+  world.StartJob();
+  world.Connect(0);
+  world.Connect(1);
+  world.Read(0);
+  ASSERT_TRUE(world.Hear(0));
+  EXPECT_THAT(world.wardens[0].inbox, IsEmpty());
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_TRUE(world.job.started);
+}
+
+TEST_F(StateTest, SaveResumes) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_THAT(world.committed, ElementsAre(1U));
+  EXPECT_THAT(world.job.saved, ElementsAre(1U));
+  EXPECT_EQ(world.requeues, 0);
+  ASSERT_FALSE(world.history.empty());
+  EXPECT_GT(world.history.back().settled_ns, world.history.back().committed_ns);
+}
+
+TEST_F(StateTest, PreemptionSavesRequeuesAndRestores) {
+  Run();
+  Preempt();
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.deliveries, 0) << "the notice is not the job's";
+  EXPECT_EQ(world.requeues, 1);
+  EXPECT_THAT(world.job.hostnames, ElementsAre("n1", "n2"));
+  EXPECT_THAT(world.job.nodes(), ElementsAre("n3", "n4"));
+  std::vector<std::string> names;
+  for (const TimelineEvent& event : world.events) names.push_back(event.name);
+  EXPECT_THAT(names, ElementsAre("nodes", "running", "notice", "prepared", "committed", "released",
+                                 "requeued", "nodes", "restored", "running"));
+}
+
+TEST_F(StateTest, SigtermThatIsNotPreemptionIsDelivered) {
+  Run();
+  ASSERT_TRUE(world.Happen(Sigterm(), 0));
+  for (uint32_t i = 0; i + 1 < world.policy.notice_lookups; ++i) {
+    world.Settle();
+    EXPECT_EQ(world.deliveries, 0);
+    world.Fire(TimerKind::kNotice);
+  }
+  world.Settle();
+  EXPECT_EQ(world.deliveries, 1);
+  EXPECT_THAT(world.committed, IsEmpty());
+}
+
+TEST_F(StateTest, CancelledJobGetsItsSigtermAtOnce) {
+  Run();
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.completing = true;
+  ASSERT_TRUE(world.Happen(Sigterm(), 0));
+  world.Settle();
+  EXPECT_EQ(world.deliveries, 1);
+}
+
+TEST_F(StateTest, PreemptTimeOfAnEarlierStartDoesNotCount) {
+  Run();
+  world.slurm.start_time = 100;
+  world.slurm.preempt_time = 50;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+}
+
+TEST_F(StateTest, PollNoticesPreemptionWithoutASignal) {
+  Run();
+  world.slurm.preempt_time = world.slurm.start_time;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  EXPECT_EQ(world.job.stage, Stage::kFreezing);
+  EXPECT_TRUE(world.job.checkpoint->stop);
+}
+
+TEST_F(StateTest, PreemptionTurnsACheckpointInFlightIntoAStop) {
+  Run();
+  ASSERT_TRUE(Save());
+  Preempt();
+  world.AnswerAsk();
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.restore_checkpoint, 1U) << "no second one was taken";
+}
+
+TEST_F(StateTest, PreemptionWhileResumingSavesAgain) {
+  Run();
+  ASSERT_TRUE(Save());
+  Reach(Stage::kSettling);
+  Preempt();
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.restore_checkpoint, 2U);
+}
+
+TEST_F(StateTest, PreemptionInTheMiddleOfARestore) {
+  Run();
+  Preempt();
+  world.Settle();
+  world.Clean();
+  world.Fire(TimerKind::kAsk);
+  world.Settle();
+  world.StartJob();
+  world.slurm.start_time = world.now / 1'000'000'000;
+  world.Connect(0);
+  world.Connect(1);
+  ASSERT_EQ(world.job.stage, Stage::kPreparing);
+  Preempt();
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+}
+
+TEST_F(StateTest, PreemptedBeforeItRanStartsFresh) {
+  world.StartJob();
+  world.Connect(0);
+  world.Connect(1);
+  Preempt();
+  world.AnswerAsk();
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.restore_job, 0U);
+}
+
+TEST_F(StateTest, FailureInAnyPodAbortsAll) {
+  Run();
+  ASSERT_TRUE(Save());
+  ASSERT_TRUE(Fail(1, v1::PHASE_PREPARING, "unsupported", 1));
+  EXPECT_EQ(world.job.stage, Stage::kSettling);
+  for (const World::Warden& warden : world.wardens) {
+    EXPECT_EQ(warden.inbox.back().settle().how(), v1::Settle::ABORT);
+    EXPECT_EQ(warden.inbox.back().settle().checkpoint(), 1U);
+  }
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_THAT(world.job.last_error, HasSubstr("pod 1 on n2: because of unsupported"));
+  EXPECT_EQ(world.comment, world.job.last_error);
+  EXPECT_THAT(world.committed, IsEmpty());
+}
+
+TEST_F(StateTest, LostWardenWhileFreezingAbortsTheOthers) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Disconnect(1);
+  EXPECT_EQ(world.wardens[0].inbox.back().settle().how(), v1::Settle::ABORT);
+  world.Settle();  // it comes back
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+}
+
+TEST_F(StateTest, FailedPreemptionIsTriedOnceMoreThenSignalled) {
+  Run();
+  Preempt();
+  world.AnswerAsk();
+  ASSERT_EQ(world.job.stage, Stage::kFreezing);
+  ASSERT_TRUE(Fail(0, v1::PHASE_PREPARING, "unsupported", 1));
+  world.Settle();
+  ASSERT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.deliveries, 0);
+  world.Fire(TimerKind::kRetry);
+  ASSERT_EQ(world.job.stage, Stage::kFreezing);
+  ASSERT_TRUE(Fail(0, v1::PHASE_PREPARING, "unsupported", 2));
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.deliveries, 2) << "each pod that was notified";
+  EXPECT_FALSE(world.timers.contains(TimerKind::kRetry));
+}
+
+TEST_F(StateTest, FailedCommitAborts) {
+  Run();
+  ASSERT_TRUE(Save());
+  Reach(Stage::kCommitting);
+  world.Read(0, World::Fault::kCommit);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_THAT(world.committed, IsEmpty());
+}
+
+TEST_F(StateTest, CoordinatorDiesBeforeTheCommitWasSeen) {
+  Run();
+  ASSERT_TRUE(Save(true));
+  Reach(Stage::kCommitting);
+  world.Read(0);  // committed; the answer is lost
+  world.RestartCoordinator();
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+}
+
+TEST_F(StateTest, CoordinatorDiesBeforeTheCommitArrives) {
+  Run();
+  ASSERT_TRUE(Save(true));
+  Reach(Stage::kCommitting);
+  world.RestartCoordinator();
+  world.Connect(1);
+  EXPECT_EQ(world.job.stage, Stage::kCommitting) << "pod 0 may have committed";
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+}
+
+TEST_F(StateTest, CoordinatorDiesWhileFreezing) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Read(0);
+  world.Read(1);
+  world.RestartCoordinator();
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_THAT(world.committed, ElementsAre(1U));
+}
+
+TEST_F(StateTest, PodThatGaveUpWaitingAbortsAnUncommittedCommit) {
+  Run();
+  ASSERT_TRUE(Save());
+  Reach(Stage::kCommitting);
+  world.RestartCoordinator();
+  world.wardens[1].phase = v1::PHASE_RUNNING;
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_THAT(world.committed, IsEmpty());
+  EXPECT_EQ(world.wardens[0].phase, v1::PHASE_RUNNING);
+}
+
+TEST_F(StateTest, LostWardenWithACheckpointIsRestoredElsewhere) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  world.wardens[1].alive = false;
+  world.Disconnect(1);
+  world.Settle();
+  world.Fire(TimerKind::kReconnect);
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+}
+
+TEST_F(StateTest, LostWardenWithoutACheckpointEndsTheJob) {
+  Run();
+  world.wardens[1].alive = false;
+  world.Disconnect(1);
+  world.Fire(TimerKind::kReconnect);
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kEnding);
+  EXPECT_TRUE(world.wardens[0].inbox.back().has_refuse());
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kEnded);
+}
+
+TEST_F(StateTest, ReconnectingWardenOfARunningJobChangesNothing) {
+  Run();
+  world.Disconnect(1);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_FALSE(world.timers.contains(TimerKind::kReconnect));
+  ASSERT_TRUE(Save());
+}
+
+TEST_F(StateTest, RequeueByOthersIsFollowed) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  world.slurm.state = Record::State::kPending;
+  world.slurm.completing = true;
+  world.KillPods();
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  EXPECT_EQ(world.requeues, 0);
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+}
+
+TEST_F(StateTest, RequeuedWithoutACheckpointIsHeldNotStartedOver) {
+  Run();
+  world.slurm.state = Record::State::kPending;
+  world.slurm.completing = true;
+  world.KillPods();
+  world.Clean();
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  ASSERT_EQ(world.job.stage, Stage::kWaiting);
+  world.StartJob();
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kHeld);
+  EXPECT_THAT(world.comment, HasSubstr("no committed checkpoint"));
+  EXPECT_THAT(world.comment, HasSubstr("--from-start"));
+
+  ASSERT_TRUE(world.Happen(Resume{.from_start = true}));
+  EXPECT_FALSE(world.slurm.held);
+  world.StartJob();
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.comment, "");
+}
+
+class RestoreTest : public StateTest {
+ protected:
+  void SetUp() override {
+    Run();
+    ASSERT_TRUE(Save());
+    world.Settle();
+    ASSERT_TRUE(Save(true));
+    world.Settle();
+    GoToRestore();
+  }
+  void GoToRestore() {
+    world.Clean();
+    world.Fire(TimerKind::kAsk);
+    world.Settle();
+    ASSERT_EQ(world.job.stage, Stage::kWaiting);
+    world.StartJob();
+    world.Connect(0);
+    world.Connect(1);
+    ASSERT_EQ(world.job.stage, Stage::kPreparing);
+  }
+};
+
+TEST_F(RestoreTest, ExclusionsAreForOneStartAndKeepTheUsers) {
+  EXPECT_THAT(world.slurm.excluded, ElementsAre("n1", "n2"));
+  world.Settle();
+  ASSERT_EQ(world.job.stage, Stage::kRunning);
+  world.slurm.excluded.push_back("n9");  // the user's own, meanwhile
+  std::ranges::sort(world.slurm.excluded);
+  world.job.user_excluded = {"n9"};
+  world.job.set_excluded = world.slurm.excluded;
+  ASSERT_TRUE(world.Happen(Wish{.reason = "migrate", .stop = true, .excluded = {"n3"}}));
+  world.Settle();
+  world.Clean();
+  world.Fire(TimerKind::kAsk);
+  world.Settle();
+  EXPECT_THAT(world.slurm.excluded, ElementsAre("n3", "n9"));
+}
+
+TEST_F(RestoreTest, FailureIsTriedOnOtherNodesThenHeld) {
+  EXPECT_THAT(world.slurm.excluded, ElementsAre("n1", "n2"));
+  ASSERT_TRUE(Fail(1, v1::PHASE_FRESH, "unsupported"));
+  const std::string first = world.job.pods[1].node;
+  EXPECT_THAT(world.job.excluded, ElementsAre(first));
+  world.Settle();
+  GoToRestore();
+  EXPECT_THAT(world.slurm.excluded, ElementsAre(first)) << "where it may go back to counts no more";
+  ASSERT_TRUE(Fail(1, v1::PHASE_FRESH, "unsupported"));
+  world.Settle();
+  GoToRestore();
+  ASSERT_TRUE(Fail(0, v1::PHASE_FRESH, "unsupported"));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kHeld);
+  EXPECT_THAT(world.comment, HasSubstr("attempt 3 of 3"));
+  EXPECT_THAT(world.comment, HasSubstr("restoring checkpoint 2 of job 7"));
+}
+
+TEST_F(RestoreTest, ChangedFilesHoldAtOnce) {
+  ASSERT_TRUE(Fail(0, v1::PHASE_FRESH, "changed"));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kHeld);
+  EXPECT_THAT(world.comment, HasSubstr("because of changed"));
+}
+
+TEST_F(RestoreTest, DamagedCheckpointFallsBackToTheOneBefore) {
+  ASSERT_TRUE(Fail(0, v1::PHASE_FRESH, "corrupt"));
+  world.Settle();
+  GoToRestore();
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  ASSERT_TRUE(Fail(0, v1::PHASE_FRESH, "corrupt"));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kHeld);
+}
+
+TEST_F(RestoreTest, ResumeMayNameACheckpoint) {
+  ASSERT_TRUE(Fail(0, v1::PHASE_FRESH, "changed"));
+  world.RunThroughQueue();
+  ASSERT_EQ(world.job.stage, Stage::kHeld);
+  EXPECT_FALSE(world.Happen(Resume{.checkpoint = 9}));
+  ASSERT_TRUE(world.Happen(Resume{.excluded = {"n1"}, .checkpoint = 1}));
+  EXPECT_THAT(world.slurm.excluded, ElementsAre("n1"));
+  world.StartJob();
+  world.Settle();
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+}
+
+TEST_F(StateTest, RestoreFromAnotherJob) {
+  world.StartJob();
+  v1::Hello hello = world.HelloOf(0);
+  hello.mutable_options()->set_restore_from("41:3");
+  world.wardens[0].connected = world.wardens[1].connected = true;
+  ASSERT_TRUE(world.Happen(hello, 0));
+  hello.set_pod(1);
+  ASSERT_TRUE(world.Happen(hello, 1));
+  const v1::Welcome& welcome = world.wardens[0].inbox.front().welcome();
+  EXPECT_EQ(welcome.restore_job(), 41U);
+  EXPECT_EQ(welcome.restore_checkpoint(), 3U);
+  EXPECT_EQ(welcome.network().peers(0).hostname(), "") << "only the manifest knows";
+}
+
+TEST_F(StateTest, CheckpointsOfAnEarlierJobWithTheSameIdAreNotTouched) {
+  world.committed = {4, 5};
+  Run();
+  EXPECT_EQ(world.job.restore_job, 0U);
+  EXPECT_EQ(world.job.newest(), 0U);
+  ASSERT_TRUE(Save());
+  world.Settle();
+  EXPECT_THAT(world.job.saved, ElementsAre(6U));
+}
+
+TEST_F(StateTest, SaveWithStopHolds) {
+  Run();
+  ASSERT_TRUE(world.Happen(Wish{.reason = "save", .stop = true, .hold = true}));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kHeld);
+  EXPECT_EQ(world.comment, "saved as checkpoint 1 and held; next: holdfast resume 7");
+  ASSERT_TRUE(world.Happen(Resume{}));
+  world.StartJob();
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+}
+
+TEST_F(StateTest, ReleasedByScontrolIsFollowed) {
+  Run();
+  ASSERT_TRUE(world.Happen(Wish{.reason = "save", .stop = true, .hold = true}));
+  world.RunThroughQueue();
+  world.slurm.held = false;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  EXPECT_EQ(world.job.stage, Stage::kWaiting);
+}
+
+TEST_F(StateTest, ScriptEnds) {
+  Run();
+  v1::Ended ended;
+  ended.set_exit_code(3);
+  ASSERT_TRUE(world.Happen(ended, 0));
+  EXPECT_TRUE(world.wardens[0].inbox.back().has_finish());
+  EXPECT_TRUE(world.wardens[1].inbox.back().has_finish());
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kEnded);
+}
+
+TEST_F(StateTest, WishesThatCannotBeGrantedSayWhy) {
+  world.StartJob();
+  world.Connect(0);
+  EXPECT_THAT(Save().error().message(), HasSubstr("not started"));
+  world.Settle();
+  ASSERT_TRUE(Save());
+  const Job before = world.job;
+  EXPECT_THAT(Save().error().message(), HasSubstr("checkpoint 1 (save) is in progress"));
+  EXPECT_EQ(world.job.checkpoint->number, before.checkpoint->number);
+}
+
+TEST_F(StateTest, UnknownPairsAreRejected) {
+  Run();
+  v1::Committed committed;
+  const Status posted = world.Happen(committed, 0);
+  ASSERT_FALSE(posted);
+  EXPECT_EQ(posted.error().message(), "job 7 is running: no committed is expected");
+  EXPECT_FALSE(world.Happen(v1::Ready(), 9)) << "there is no pod 9";
+}
+
+TEST_F(StateTest, IntervalSavesAgainAndAgain) {
+  world.StartJob();
+  for (uint32_t pod = 0; pod < 2; ++pod) {
+    v1::Hello hello = world.HelloOf(pod);
+    hello.mutable_options()->set_interval_seconds(60);
+    world.wardens[pod].connected = true;
+    ASSERT_TRUE(world.Happen(hello, pod));
+  }
+  world.Settle();
+  for (int i = 0; i < 3; ++i) {
+    world.Fire(TimerKind::kInterval);
+    world.Settle();
+  }
+  EXPECT_THAT(world.committed, ElementsAre(1U, 2U, 3U));
+}
+
+}  // namespace
+}  // namespace holdfast::coordinator

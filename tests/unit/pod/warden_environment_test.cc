@@ -1,0 +1,101 @@
+#include "pod/warden_environment.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace holdfast::pod {
+namespace {
+
+WardenEnvironment Sample() {
+  return {.job_id = 4242,
+          .restart_count = 2,
+          .pod = 1,
+          .pods = 4,
+          .node = "n012",
+          .owner = {.uid = 1000, .gid = 100, .groups = {27, 100}},
+          .config_path = "/etc/holdfast/holdfast.yaml",
+          .interval = std::chrono::seconds(600),
+          .directory = "gs://bucket/a",
+          .keep = 3,
+          .restore_from = "17:2",
+          .task_pid = 99,
+          .exec_fd = 4,
+          .link_fd = 3};
+}
+
+Result<WardenEnvironment> Parse(const std::vector<std::string>& strings) {
+  std::vector<const char*> pointers;
+  for (const std::string& string : strings) pointers.push_back(string.c_str());
+  pointers.push_back(nullptr);
+  return ParseWardenEnvironment(pointers.data());
+}
+
+TEST(WardenEnvironment, ComesBackAsItWas) {
+  const WardenEnvironment sample = Sample();
+  const auto parsed = Parse(ToStrings(sample));
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->job_id, sample.job_id);
+  EXPECT_EQ(parsed->restart_count, sample.restart_count);
+  EXPECT_EQ(parsed->pod, sample.pod);
+  EXPECT_EQ(parsed->pods, sample.pods);
+  EXPECT_EQ(parsed->node, sample.node);
+  EXPECT_EQ(parsed->owner, sample.owner);
+  EXPECT_EQ(parsed->config_path, sample.config_path);
+  EXPECT_EQ(parsed->interval, sample.interval);
+  EXPECT_EQ(parsed->directory, sample.directory);
+  EXPECT_EQ(parsed->keep, sample.keep);
+  EXPECT_EQ(parsed->restore_from, sample.restore_from);
+  EXPECT_EQ(parsed->task_pid, sample.task_pid);
+  EXPECT_EQ(parsed->exec_fd, sample.exec_fd);
+  EXPECT_EQ(parsed->link_fd, sample.link_fd);
+}
+
+TEST(WardenEnvironment, OptionsMayBeAbsent) {
+  WardenEnvironment sample = Sample();
+  sample.owner.groups.clear();
+  sample.interval.reset();
+  sample.keep.reset();
+  sample.directory.clear();
+  sample.restore_from.clear();
+  const auto parsed = Parse(ToStrings(sample));
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_TRUE(parsed->owner.groups.empty());
+  EXPECT_FALSE(parsed->interval);
+  EXPECT_FALSE(parsed->keep);
+  EXPECT_TRUE(parsed->directory.empty());
+  EXPECT_TRUE(parsed->restore_from.empty());
+}
+
+TEST(WardenEnvironment, NamesWhatIsMissing) {
+  const std::string kOptional[] = {"HOLDFAST_CHECKPOINT_INTERVAL", "HOLDFAST_CHECKPOINT_DIR",
+                                   "HOLDFAST_CHECKPOINT_KEEP", "HOLDFAST_RESTORE_FROM"};
+  const std::vector<std::string> all = ToStrings(Sample());
+  for (size_t left_out = 0; left_out < all.size(); ++left_out) {
+    const std::string name = all[left_out].substr(0, all[left_out].find('='));
+    if (std::ranges::find(kOptional, name) != std::end(kOptional)) continue;
+    std::vector<std::string> strings = all;
+    strings.erase(strings.begin() + static_cast<long>(left_out));
+    const auto parsed = Parse(strings);
+    ASSERT_FALSE(parsed) << name;
+    EXPECT_NE(parsed.error().message().find(name + " is missing"), std::string::npos)
+        << parsed.error().message();
+  }
+}
+
+TEST(WardenEnvironment, RefusesMalformedValues) {
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+           {"HOLDFAST_JOB_ID", "x"},
+           {"HOLDFAST_UID", "-1"},
+           {"HOLDFAST_POD", "4"},
+           {"HOLDFAST_GROUPS", "27,,100"},
+           {"HOLDFAST_CHECKPOINT_KEEP", "99999999999"}}) {
+    std::vector<std::string> strings = ToStrings(Sample());
+    for (std::string& string : strings)
+      if (string.starts_with(name + "=")) string = name + "=" + value;
+    EXPECT_FALSE(Parse(strings)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::pod

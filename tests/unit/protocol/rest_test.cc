@@ -1,0 +1,24 @@
+#include "protocol/rest.h"
+
+#include <gtest/gtest.h>
+
+namespace holdfast::protocol {
+namespace {
+
+TEST(RestPurpose, IsStable) {
+  // BLAKE2b-256 of nothing, as b2sum -l 256 prints it.
+  EXPECT_EQ(RestPurpose("GET", "/v1/jobs", ""),
+            "holdfast-rest GET /v1/jobs "
+            "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8");
+}
+
+TEST(RestPurpose, DependsOnEverything) {
+  const std::string purpose = RestPurpose("POST", "/v1/jobs/1/save", "{}");
+  EXPECT_NE(purpose, RestPurpose("GET", "/v1/jobs/1/save", "{}"));
+  EXPECT_NE(purpose, RestPurpose("POST", "/v1/jobs/2/save", "{}"));
+  EXPECT_NE(purpose, RestPurpose("POST", "/v1/jobs/1/save?wait=1", "{}"));
+  EXPECT_NE(purpose, RestPurpose("POST", "/v1/jobs/1/save", "{\"stop\":true}"));
+}
+
+}  // namespace
+}  // namespace holdfast::protocol

@@ -1,0 +1,153 @@
+// Real pods with real processes, for tests of saving and restoring: needs root and CRIU.
+#pragma once
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/files.h"
+#include "fake_checkpoint.h"
+#include "warden/criu.h"
+#include "warden/dump.h"
+#include "warden/pod.h"
+#include "warden/pod_files.h"
+#include "warden/restore.h"
+
+namespace holdfast::warden {
+
+class CriuTest : public ::testing::Test {
+ protected:
+  static constexpr uid_t kUser = 54321;
+
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
+    if (const auto criu = FindCriu("criu"); !criu) GTEST_SKIP() << criu.error().message();
+    if (Root("/") != "/") GTEST_SKIP() << "CRIU needs a root directory that is a mount";
+    char directory[] = "/var/tmp/holdfast-criu-test-XXXXXX";
+    ASSERT_NE(::mkdtemp(directory), nullptr);
+    directory_ = directory;
+    ASSERT_EQ(::chmod(directory, 0711), 0);
+    ASSERT_TRUE(MakeDirectories(user_directory(), 0755));
+    ASSERT_EQ(::chown(user_directory().c_str(), kUser, kUser), 0);
+  }
+
+  void TearDown() override {
+    if (HasFailure())
+      std::cerr << events_ << ReadFile(directory_ + "/log/restore.log").value_or("");
+    pod_.reset();
+    if (!directory_.empty()) {
+      EXPECT_TRUE(RemoveTree(directory_));
+    }
+  }
+
+  // The mount that a path lies on.
+  static std::string Root(const std::string& path) {
+    const auto mounts = ReadFile("/proc/self/mountinfo");
+    return mounts && mounts->find(" " + path + " ") != std::string::npos ? path : "";
+  }
+
+  std::string user_directory() const { return directory_ + "/user"; }
+
+  void MakePod() {
+    pod_.reset();
+    auto pod = Pod::Create({.index = 3,
+                            .hostname = "pod3",
+                            .owner = {.uid = kUser, .gid = kUser, .groups = {kUser}},
+                            .hosts = "127.0.0.1 localhost\n",
+                            .state_directory = directory_ + "/pod",
+                            .init_program = HOLDFAST_TEST_POD_INIT});
+    ASSERT_TRUE(pod) << pod.error().message();
+    pod_ = std::move(*pod);
+  }
+
+  // Starts the command as the pod's root, with nothing inherited from the test.
+  void StartRoot(const std::string& command) {
+    const auto pid =
+        pod_->StartRoot({"/bin/bash", "-c", "exec </dev/null >/tmp/out 2>&1\ncd /tmp\n" + command});
+    ASSERT_TRUE(pid) << pid.error().message();
+  }
+
+  std::string ReadInPod(const std::string& path) {
+    const auto root = OpenPodRoot(*pod_);
+    if (!root) return "";
+    const auto file = OpenInPod(*root, path, O_RDONLY);
+    if (!file) return "";
+    return ReadAll(*file).value_or("");
+  }
+
+  void WriteInPod(const std::string& path, const std::string& contents) {
+    const auto root = OpenPodRoot(*pod_);
+    ASSERT_TRUE(root);
+    const auto file = OpenInPod(*root, path, O_WRONLY);
+    ASSERT_TRUE(file) << file.error().message();
+    ASSERT_TRUE(WriteFull(*file, AsBytes(contents)));
+  }
+
+  // Waits until the file in the pod has that text somewhere.
+  bool Sees(const std::string& path, const std::string& text, int seconds = 20) {
+    for (int i = 0; i < seconds * 50; ++i) {
+      if (ReadInPod(path).find(text) != std::string::npos) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
+  }
+
+  EventSink Events() {
+    return [this](const std::string& name, std::chrono::nanoseconds duration,
+                  const std::string& detail) {
+      events_ += name + " " +
+                 std::to_string(std::chrono::duration<double>(duration).count()).substr(0, 6) +
+                 " " + detail + "\n";
+    };
+  }
+
+  DumpOptions Dumping() {
+    return {
+        .criu = "criu", .log_directory = directory_ + "/log", .timeout = std::chrono::seconds(60)};
+  }
+
+  Result<std::unique_ptr<FrozenPod>> Save() {
+    checkpoint_ = {};
+    FakeWriter writer(checkpoint_);
+    return FrozenPod::Save(*pod_, writer, Dumping(), Events());
+  }
+
+  Result<std::unique_ptr<HeldPod>> Restore() {
+    FakeReader reader(checkpoint_);
+    return HeldPod::Restore(*pod_, reader,
+                            {.criu = "criu",
+                             .log_directory = directory_ + "/log",
+                             .work_directory = directory_ + "/work",
+                             .timeout = std::chrono::seconds(60)},
+                            Events());
+  }
+
+  // Save, kill, and bring back in a new pod, up to running again.
+  void Move() {
+    {
+      const auto frozen = Save();
+      ASSERT_TRUE(frozen) << frozen.error().message();
+      ASSERT_TRUE(pod_->Kill());
+    }
+    MakePod();
+    const auto held = Restore();
+    ASSERT_TRUE(held) << held.error().message();
+    const Status resumed = (*held)->Resume();
+    ASSERT_TRUE(resumed) << resumed.error().message();
+  }
+
+  std::string directory_;
+  std::string events_;
+  FakeCheckpoint checkpoint_;
+  std::unique_ptr<Pod> pod_;
+};
+
+}  // namespace holdfast::warden

@@ -1,0 +1,194 @@
+// Freezes real processes: needs root and CRIU.
+#include "warden/dump.h"
+
+#include <signal.h>
+
+#include "criu_fixture.h"
+#include "warden/images.h"
+
+namespace holdfast::warden {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Key;
+using ::testing::Not;
+
+class DumpTest : public CriuTest {
+ protected:
+  // A tree that counts into /tmp/count for as long as it runs.
+  void StartCounter(const std::string& before = "") {
+    MakePod();
+    StartRoot(before + "\ni=0; while sleep 0.02; do i=$((i+1)); echo $i > /tmp/count; done");
+    ASSERT_TRUE(Sees("/tmp/count", "1"));
+  }
+  int Count() { return std::atoi(ReadInPod("/tmp/count").c_str()); }
+  bool Counts() {
+    const int before = Count();
+    for (int i = 0; i < 250; ++i) {
+      if (Count() > before + 3) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
+  }
+};
+
+TEST_F(DumpTest, FreezesUntilResumed) {
+  StartCounter();
+  const auto frozen = Save();
+  ASSERT_TRUE(frozen) << frozen.error().message();
+  const int count = Count();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(Count(), count);
+  const Status resumed = (*frozen)->Resume();
+  ASSERT_TRUE(resumed) << resumed.error().message();
+  EXPECT_TRUE(Counts());
+  EXPECT_THAT(events_, HasSubstr("frozen"));
+  EXPECT_THAT(events_, Not(HasSubstr("plain")));
+}
+
+TEST_F(DumpTest, TellsAboutThePod) {
+  StartCounter();
+  ASSERT_TRUE(Save());
+  EXPECT_EQ(checkpoint_.info.pod, 3u);
+  EXPECT_EQ(checkpoint_.info.hostname, "pod3");
+  EXPECT_EQ(checkpoint_.info.owner, pod_->options().owner);
+  EXPECT_EQ(checkpoint_.info.root_pid, static_cast<uint32_t>(pod_->root_pid()));
+  EXPECT_EQ(checkpoint_.info.processes, 2u);
+  EXPECT_THAT(checkpoint_.info.attributes, Contains(Key("cpu_flags")));
+  EXPECT_THAT(checkpoint_.images, Contains(Key("pstree.img")));
+  EXPECT_THAT(checkpoint_.images, Contains(Key("scratch.table")));
+}
+
+TEST_F(DumpTest, ProcessesGoOnWhenItIsDestroyed) {
+  StartCounter();
+  ASSERT_TRUE(Save());
+  EXPECT_TRUE(Counts());
+}
+
+TEST_F(DumpTest, CanBeRepeated) {
+  StartCounter();
+  for (int i = 0; i < 3; ++i) {
+    const auto frozen = Save();
+    ASSERT_TRUE(frozen) << frozen.error().message();
+    ASSERT_TRUE((*frozen)->Resume());
+    ASSERT_TRUE(Counts());
+  }
+}
+
+TEST_F(DumpTest, ProcessesGoOnWhenTheStoreIsFull) {
+  StartCounter();
+  FakeWriter writer(checkpoint_);
+  writer.FailPuts();
+  const auto frozen = FrozenPod::Save(*pod_, writer, Dumping(), Events());
+  ASSERT_FALSE(frozen);
+  EXPECT_EQ(frozen.error().code(), Code::kNoSpace);
+  EXPECT_THAT(frozen.error().message(), HasSubstr("saving pod 3"));
+  EXPECT_TRUE(Counts());
+}
+
+TEST_F(DumpTest, ProcessesGoOnWhenCriuIsKilled) {
+  StartCounter();
+  const auto frozen = Save();
+  ASSERT_TRUE(frozen) << frozen.error().message();
+  const auto pids = ListDirectory(pod_->proc_path());
+  ASSERT_TRUE(pids);
+  int killed = 0;
+  for (const std::string& pid : *pids) {
+    const auto name = ReadFile(pod_->proc_path() + "/" + pid + "/comm");
+    if (!name || !name->starts_with("criu")) continue;
+    const auto outer = pod_->OuterPid(std::atoi(pid.c_str()));
+    ASSERT_TRUE(outer);
+    ASSERT_EQ(::kill(*outer, SIGKILL), 0);
+    ++killed;
+  }
+  EXPECT_EQ(killed, 1);
+  EXPECT_TRUE(Counts());
+  EXPECT_FALSE((*frozen)->Resume());
+}
+
+TEST_F(DumpTest, RefusesIoUringInCriusWordsAndLeavesItRunning) {
+  StartCounter(R"(python3 -c '
+import ctypes, time
+libc = ctypes.CDLL(None)
+ring = libc.syscall(425, 4, ctypes.create_string_buffer(120))  # io_uring_setup
+print("ring", ring, flush=True)
+time.sleep(1000)' &
+until grep -q ring /tmp/out; do sleep 0.02; done)");
+  if (ReadInPod("/tmp/out").find("ring -1") != std::string::npos)
+    GTEST_SKIP() << "this kernel has no io_uring";
+  const auto frozen = Save();
+  ASSERT_FALSE(frozen);
+  EXPECT_EQ(frozen.error().code(), Code::kUnsupported);
+  EXPECT_THAT(frozen.error().message(), HasSubstr("criu: Error ("));
+  EXPECT_THAT(frozen.error().message(), HasSubstr("(python3) uses io_uring"));
+  EXPECT_TRUE(Counts());
+}
+
+TEST_F(DumpTest, FallsBackToAPlainDumpAndSaysSo) {
+  const std::string program = directory_ + "/criu-without-lazy-pages";
+  ASSERT_TRUE(WriteFile(program,
+                        "#!/bin/bash -p\ncase \"$*\" in *--ps-socket*)\n"
+                        "echo 'Error (criu/uffd.c:1): Lazy pages are not available' >&2; exit 1\n"
+                        "esac\nexec criu \"$@\"\n",
+                        0755));
+  StartCounter();
+  DumpOptions options = Dumping();
+  options.criu = program;
+  FakeWriter writer(checkpoint_);
+  const auto frozen = FrozenPod::Save(*pod_, writer, options, Events());
+  ASSERT_TRUE(frozen) << frozen.error().message();
+  EXPECT_THAT(events_, HasSubstr("plain-dump"));
+  EXPECT_THAT(events_, HasSubstr("Lazy pages are not available"));
+  const int count = Count();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(Count(), count);
+  ASSERT_TRUE((*frozen)->Resume());
+  EXPECT_TRUE(Counts());
+  MakePod();
+  const auto held = Restore();
+  ASSERT_TRUE(held) << held.error().message();
+  ASSERT_TRUE((*held)->Resume());
+  EXPECT_TRUE(Counts());
+}
+
+TEST_F(DumpTest, SaysThatCriuIsMissingOrNotCriu) {
+  const auto missing = FindCriu("/nonexistent/criu");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code(), Code::kNotFound);
+  const auto other = FindCriu("/bin/true");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code(), Code::kUnsupported);
+}
+
+TEST_F(DumpTest, SaysThatCriuIsTooOld) {
+  const std::string program = directory_ + "/old-criu";
+  ASSERT_TRUE(WriteFile(program, "#!/bin/sh\necho 'Version: 4.1.1'\n", 0755));
+  const auto old = FindCriu(program);
+  ASSERT_FALSE(old);
+  EXPECT_EQ(old.error().code(), Code::kUnsupported);
+  EXPECT_THAT(old.error().message(), HasSubstr("4.1.1"));
+  EXPECT_THAT(old.error().message(), HasSubstr("4.2"));
+}
+
+TEST_F(DumpTest, RecordsFilesOpenForWriting) {
+  StartCounter("exec 5>>" + user_directory() + "/output 6<>" + user_directory() +
+               "/data 7</etc/passwd 8>/tmp/private; echo 12345 >&5");
+  DumpOptions options = Dumping();
+  options.output_paths = {user_directory() + "/output"};
+  FakeWriter writer(checkpoint_);
+  ASSERT_TRUE(FrozenPod::Save(*pod_, writer, options, Events()));
+  ASSERT_EQ(checkpoint_.files.size(), 2u);
+  EXPECT_EQ(checkpoint_.files[0].path, user_directory() + "/data");
+  EXPECT_FALSE(checkpoint_.files[0].append);
+  EXPECT_FALSE(checkpoint_.files[0].job_output);
+  EXPECT_EQ(checkpoint_.files[1].path, user_directory() + "/output");
+  EXPECT_EQ(checkpoint_.files[1].size_bytes, 6u);
+  EXPECT_TRUE(checkpoint_.files[1].append);
+  EXPECT_TRUE(checkpoint_.files[1].job_output);
+  EXPECT_GT(checkpoint_.files[1].mtime_ns, 0);
+  EXPECT_GT(checkpoint_.files[1].inode, 0u);
+}
+
+}  // namespace
+}  // namespace holdfast::warden

@@ -1,0 +1,110 @@
+// A checkpoint of one pod that lies in memory: what dump writes, restore reads back, and a test may
+// tamper with in between.
+#pragma once
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "storage/checkpoint.h"
+
+namespace holdfast::warden {
+
+struct FakeCheckpoint {
+  struct Data {
+    std::string name;
+    std::vector<std::byte> bytes;
+    std::map<uint64_t, size_t> pieces;  // offset, size
+  };
+  std::vector<Data> streams;
+  std::map<std::string, std::string> images;
+  std::vector<storage::FileRecord> files;
+  storage::PodInfo info;
+};
+
+class FakeWriter final : public storage::PodWriter {
+ public:
+  explicit FakeWriter(FakeCheckpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  Result<uint32_t> AddStream(std::string name) override {
+    checkpoint_.streams.push_back({.name = std::move(name)});
+    return static_cast<uint32_t>(checkpoint_.streams.size() - 1);
+  }
+  Status Put(uint32_t stream, uint64_t offset, std::span<const std::byte> data, uint64_t,
+             uint32_t) override {
+    const std::lock_guard lock(mutex_);
+    if (fail_puts_) return Fail(Code::kNoSpace, "the fake store is full");
+    auto& [name, bytes, pieces] = checkpoint_.streams.at(stream);
+    if (data.size() > storage::kExtentBytes) return Fail(Code::kInternal, "extent too long");
+    for (const auto& [at, size] : pieces)
+      if (at < offset + data.size() && offset < at + size)
+        return Fail(Code::kInternal, "extents overlap in " + name);
+    pieces[offset] = data.size();
+    bytes.resize(std::max(bytes.size(), offset + data.size()));
+    std::ranges::copy(data, bytes.begin() + static_cast<ssize_t>(offset));
+    return {};
+  }
+  Status SetSize(uint32_t stream, uint64_t size_bytes) override {
+    const std::lock_guard lock(mutex_);
+    checkpoint_.streams.at(stream).bytes.resize(size_bytes);
+    return {};
+  }
+  Status AddImage(std::string name, std::string_view contents) override {
+    checkpoint_.images[std::move(name)] = contents;
+    return {};
+  }
+  void AddFile(storage::FileRecord file) override { checkpoint_.files.push_back(std::move(file)); }
+  void SetInfo(storage::PodInfo info) override { checkpoint_.info = std::move(info); }
+  Result<storage::PartSummary> Finish() override { return storage::PartSummary{}; }
+
+  void FailPuts() { fail_puts_ = true; }
+
+ private:
+  FakeCheckpoint& checkpoint_;
+  std::mutex mutex_;
+  bool fail_puts_ = false;
+};
+
+class FakeReader final : public storage::PodReader {
+ public:
+  explicit FakeReader(const FakeCheckpoint& checkpoint) : checkpoint_(checkpoint) {
+    for (const auto& stream : checkpoint.streams)
+      streams_.push_back({.name = stream.name, .size_bytes = stream.bytes.size()});
+  }
+
+  const storage::PodInfo& info() const override { return checkpoint_.info; }
+  const std::vector<storage::FileRecord>& files() const override { return checkpoint_.files; }
+  std::vector<std::string> images() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, contents] : checkpoint_.images) names.push_back(name);
+    return names;
+  }
+  Result<std::string> ReadImage(const std::string& name) override {
+    const auto at = checkpoint_.images.find(name);
+    if (at == checkpoint_.images.end()) return Fail(Code::kNotFound, "no image " + name);
+    return at->second;
+  }
+  const std::vector<Stream>& streams() const override { return streams_; }
+  Status Read(uint32_t stream, uint64_t offset, std::span<std::byte> out) override {
+    const auto& bytes = checkpoint_.streams.at(stream).bytes;
+    if (offset + out.size() > bytes.size()) return Fail(Code::kInvalid, "reading past the end");
+    std::memcpy(out.data(), bytes.data() + offset, out.size());
+    return {};
+  }
+  Status CopyTo(uint32_t stream, const UniqueFd& file, unsigned) override {
+    return WriteFullAt(file, checkpoint_.streams.at(stream).bytes, 0);
+  }
+
+ private:
+  const FakeCheckpoint& checkpoint_;
+  std::vector<Stream> streams_;
+};
+
+}  // namespace holdfast::warden

@@ -1,0 +1,94 @@
+#include "warden/memory.h"
+
+#include <gmock/gmock.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+
+namespace holdfast::warden {
+namespace {
+
+using storage::kExtentBytes;
+
+constexpr uint64_t kPage = 4096;
+
+image::pagemap_entry Entry(uint64_t address, uint64_t pages, uint32_t flags) {
+  image::pagemap_entry entry;
+  entry.set_vaddr(address);
+  entry.set_compat_nr_pages(0);
+  entry.set_nr_pages(pages);
+  entry.set_flags(flags);
+  return entry;
+}
+
+TEST(CutMemory, CutsAtAddressesNotAtOffsets) {
+  // Starts one page before a boundary, so the first piece is one page long.
+  const auto pieces = CutMemory(
+      {.entries = {Entry(kExtentBytes - kPage, 1 + 2 * kExtentBytes / kPage, kPageLazy)}});
+  ASSERT_EQ(pieces.size(), 3u);
+  EXPECT_EQ(pieces[0].size_bytes, kPage);
+  EXPECT_EQ(pieces[1].stream_offset, kPage);
+  EXPECT_EQ(pieces[1].size_bytes, kExtentBytes);
+  EXPECT_EQ(pieces[2].stream_offset, kPage + kExtentBytes);
+  EXPECT_EQ(pieces[2].runs[0].address, 2 * kExtentBytes);
+}
+
+TEST(CutMemory, JoinsScatteredPagesOfOneWindow) {
+  const auto pieces = CutMemory({.entries = {Entry(kExtentBytes + 0 * kPage, 1, kPageLazy),
+                                             Entry(kExtentBytes + 4 * kPage, 2, kPagePresent),
+                                             Entry(kExtentBytes + 9 * kPage, 1, kPageLazy),
+                                             Entry(kExtentBytes + 20 * kPage, 1, kPagePresent)}});
+  ASSERT_EQ(pieces.size(), 1u);
+  EXPECT_EQ(pieces[0].size_bytes, 5 * kPage);
+  ASSERT_EQ(pieces[0].runs.size(), 4u);
+  EXPECT_TRUE(pieces[0].runs[0].lazy);
+  EXPECT_FALSE(pieces[0].runs[1].lazy);
+  // CRIU's file holds only the present ones.
+  EXPECT_EQ(pieces[0].runs[1].file_offset, 0u);
+  EXPECT_EQ(pieces[0].runs[3].file_offset, 2 * kPage);
+}
+
+TEST(CutMemory, PageThatIsBothIsTakenFromTheFile) {
+  const auto pieces = CutMemory({.entries = {Entry(0, 1, kPageLazy | kPagePresent)}});
+  ASSERT_EQ(pieces.size(), 1u);
+  EXPECT_FALSE(pieces[0].runs[0].lazy);
+}
+
+TEST(CutMemory, Nothing) {
+  EXPECT_TRUE(CutMemory({}).empty());
+  EXPECT_TRUE(CutMemory({.entries = {Entry(0, 5, 0)}}).empty());
+}
+
+class ReadMemoryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    memory_ = static_cast<char*>(
+        ::mmap(nullptr, 3 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    ASSERT_NE(memory_, MAP_FAILED);
+    std::memset(memory_, 'a', 3 * kPage);
+  }
+  void TearDown() override { ::munmap(memory_, 3 * kPage); }
+  std::string Read(uint64_t size) {
+    std::string out(size, '\0');
+    const Status status = ReadMemory(::getpid(), reinterpret_cast<uint64_t>(memory_),
+                                     std::as_writable_bytes(std::span(out)));
+    return status ? out : status.error().message();
+  }
+  char* memory_ = nullptr;
+};
+
+TEST_F(ReadMemoryTest, ReadsAll) { EXPECT_EQ(Read(3 * kPage), std::string(3 * kPage, 'a')); }
+
+TEST_F(ReadMemoryTest, ReadsWhatTheProcessItselfMayNot) {
+  ASSERT_EQ(::mprotect(memory_ + kPage, kPage, PROT_NONE), 0);
+  EXPECT_EQ(Read(3 * kPage), std::string(3 * kPage, 'a'));
+}
+
+TEST_F(ReadMemoryTest, SaysWhatIsNotThere) {
+  ASSERT_EQ(::munmap(memory_ + kPage, kPage), 0);
+  EXPECT_THAT(Read(3 * kPage), ::testing::HasSubstr("reading memory of process"));
+}
+
+}  // namespace
+}  // namespace holdfast::warden

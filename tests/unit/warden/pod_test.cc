@@ -1,0 +1,157 @@
+// Makes real pods: needs root.
+#include "warden/pod.h"
+
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/files.h"
+
+namespace holdfast::warden {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr uid_t kUser = 65534;
+
+class PodTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
+    char directory[] = "/var/tmp/holdfast-pod-test-XXXXXX";
+    ASSERT_NE(::mkdtemp(directory), nullptr);
+    options_ = {.index = 3,
+                .hostname = "pod3",
+                .owner = {.uid = kUser, .gid = kUser, .groups = {kUser}},
+                .hosts = "127.0.0.1 localhost\n198.18.0.4 pod3\n",
+                .state_directory = directory,
+                .init_program = HOLDFAST_TEST_POD_INIT};
+    auto pod = Pod::Create(options_);
+    ASSERT_TRUE(pod) << pod.error().message();
+    pod_ = std::move(*pod);
+  }
+
+  void TearDown() override {
+    pod_.reset();
+    if (!options_.state_directory.empty()) {
+      EXPECT_TRUE(RemoveTree(options_.state_directory));
+    }
+  }
+
+  // What a shell command prints in the pod, run as root.
+  std::string Run(const std::string& command) {
+    SpawnOptions options;
+    options.argv = {"/bin/sh", "-c", command};
+    pod_->Enter(options);
+    const auto output = RunCommand(options, seconds(20));
+    EXPECT_TRUE(output) << output.error().message();
+    return output ? output->output : "";
+  }
+
+  void StartRoot(const std::string& command) {
+    const auto pid = pod_->StartRoot({"/bin/sh", "-c", command});
+    ASSERT_TRUE(pid) << pid.error().message();
+  }
+
+  bool Ended(int timeout_ms) {
+    pollfd polled{.fd = pod_->exit_fd().get(), .events = POLLIN, .revents = 0};
+    return ::poll(&polled, 1, timeout_ms) == 1;
+  }
+
+  PodOptions options_;
+  std::unique_ptr<Pod> pod_;
+};
+
+TEST_F(PodTest, HasItsOwnNameHostsAndFileSystems) {
+  EXPECT_EQ(Run("hostname; cat /etc/hosts"), "pod3\n" + options_.hosts);
+  EXPECT_EQ(Run("stat -c %a:%u /tmp /dev/shm /run/holdfast"), "1777:0\n1777:0\n700:65534\n");
+  EXPECT_EQ(Run("ls -A /tmp /dev/shm /run/holdfast"), "/dev/shm:\n\n/run/holdfast:\n\n/tmp:\n");
+  EXPECT_EQ(Run("ls /sys/class/net"), "lo\n");
+  EXPECT_THAT(Run("cat /sys/class/net/lo/flags"), HasSubstr("0x9"));  // IFF_UP | IFF_LOOPBACK
+  EXPECT_THAT(Run("cat /proc/1/cmdline"), HasSubstr("holdfast-pod-init"));
+}
+
+TEST_F(PodTest, MountsMadeInsideStayInside) {
+  Run("mkdir /tmp/m && mount -t tmpfs t /tmp/m && touch /tmp/m/inside");
+  EXPECT_FALSE(FileExists("/tmp/m/inside"));
+  EXPECT_THAT(ReadFile("/proc/self/mountinfo").value(), Not(HasSubstr("/tmp/m ")));
+}
+
+TEST_F(PodTest, StartsRootAsTheOwnerAbovePid1000InItsOwnIpcNamespace) {
+  StartRoot(
+      "id -u >/tmp/uid; id -G >/tmp/groups; grep Cap /proc/self/status >/tmp/caps; "
+      "readlink /proc/self/ns/ipc >/tmp/ipc; sleep 100");
+  EXPECT_GE(pod_->root_pid(), kFirstPid);
+  ASSERT_FALSE(Ended(300));
+  EXPECT_EQ(Run("cat /tmp/uid /tmp/groups"), "65534\n65534\n");
+  EXPECT_THAT(Run("cat /tmp/caps"), HasSubstr("CapEff:\t0000000000000000"));
+  EXPECT_NE(Run("cat /tmp/ipc"), Run("readlink /proc/self/ns/ipc"));
+  EXPECT_THAT(Run("cat /proc/1/status"), HasSubstr("CapPrm:\t0000000000000000"));
+}
+
+TEST_F(PodTest, TellsHowRootEndedAndReapsOrphans) {
+  StartRoot("(sleep 0.2 &) ; sleep 0.1; exit 7");
+  ASSERT_TRUE(Ended(5000));
+  const auto status = pod_->TakeExit();
+  ASSERT_TRUE(status) << status.error().message();
+  EXPECT_EQ(status->code, 7);
+  ::usleep(300'000);
+  EXPECT_EQ(Run("grep -l 'State:.Z' /proc/[0-9]*/status"), "");
+}
+
+TEST_F(PodTest, SaysWhyRootCannotStart) {
+  const auto pid = pod_->StartRoot({"/run/holdfast/pod-root"});
+  ASSERT_FALSE(pid);
+  EXPECT_THAT(pid.error().message(), HasSubstr("/run/holdfast/pod-root: exec: No such file"));
+  StartRoot("exit 0");
+  EXPECT_TRUE(Ended(5000));
+}
+
+TEST_F(PodTest, FindsTheNodesPidOfAPodsProcess) {
+  StartRoot("exec sleep 100");
+  const auto outer = pod_->OuterPid(pod_->root_pid());
+  ASSERT_TRUE(outer) << outer.error().message();
+  ::usleep(100'000);
+  EXPECT_EQ(ReadFile("/proc/" + std::to_string(*outer) + "/comm").value(), "sleep\n");
+  EXPECT_EQ(pod_->OuterPid(999).error().code(), Code::kNotFound);
+}
+
+TEST_F(PodTest, KillEndsEveryProcessAStoppedOneToo) {
+  StartRoot("sleep 100 & kill -STOP $!; exec setsid sleep 100");
+  const pid_t outer = pod_->OuterPid(pod_->root_pid()).value();
+  ASSERT_TRUE(pod_->Kill());
+  EXPECT_EQ(::kill(outer, 0), -1);
+  EXPECT_EQ(errno, ESRCH);
+  ASSERT_TRUE(Ended(1000));
+  EXPECT_TRUE(pod_->Kill());
+}
+
+TEST_F(PodTest, EndsWhenItsInitIsKilled) {
+  StartRoot("sleep 100");
+  EXPECT_EQ(::kill(pod_->OuterPid(1).value(), SIGKILL), 0);
+  ASSERT_TRUE(Ended(5000));
+  const auto status = pod_->TakeExit();
+  ASSERT_TRUE(status) << status.error().message();
+  EXPECT_EQ(status->signal, SIGKILL);
+}
+
+TEST(PodFailure, SaysWhichStepFailed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
+  PodOptions options{.hostname = std::string(100, 'x'),
+                     .hosts = "",
+                     .state_directory = "/var/tmp/holdfast-pod-test-failure",
+                     .init_program = HOLDFAST_TEST_POD_INIT};
+  const auto pod = Pod::Create(options);
+  ASSERT_FALSE(pod);
+  EXPECT_THAT(pod.error().message(), HasSubstr("creating pod 0: naming the pod xxx"));
+  EXPECT_TRUE(RemoveTree(options.state_directory));
+}
+
+}  // namespace
+}  // namespace holdfast::warden

@@ -1,0 +1,296 @@
+// Moves real processes from pod to pod: needs root and CRIU.
+#include "warden/restore.h"
+
+#include "criu_fixture.h"
+#include "warden/images.h"
+
+namespace holdfast::warden {
+namespace {
+
+using ::testing::HasSubstr;
+
+class RestoreTest : public CriuTest {
+ protected:
+  // A pod with a process that appends to the user's file, saved; then a new, empty pod.
+  void SaveWriter() {
+    MakePod();
+    StartRoot("exec 5>>" + output() + "; echo one >&5; while sleep 0.02; do :; done");
+    ASSERT_TRUE(SeesOutput("one"));
+    ASSERT_TRUE(Save());
+    MakePod();
+  }
+  std::string output() const { return user_directory() + "/output"; }
+  bool SeesOutput(const std::string& text) { return Sees(output(), text); }
+
+  // Restoring must fail so.
+  void ExpectRefusal(Code code, const std::string& words) {
+    const auto held = Restore();
+    ASSERT_FALSE(held);
+    EXPECT_EQ(held.error().code(), code) << held.error().message();
+    EXPECT_THAT(held.error().message(), HasSubstr(words));
+    EXPECT_THAT(held.error().message(), HasSubstr("restoring pod 3"));
+  }
+
+  // Changes the one record of an image.
+  template <class Record>
+  void Tamper(const std::string& prefix, const std::function<void(Record&)>& change) {
+    for (auto& [name, contents] : checkpoint_.images) {
+      if (!name.starts_with(prefix)) continue;
+      std::string changed = contents.substr(0, 8);
+      for (std::string_view rest = std::string_view(contents).substr(8); !rest.empty();) {
+        uint32_t size = 0;
+        std::memcpy(&size, rest.data(), sizeof size);
+        Record record;
+        ASSERT_TRUE(record.ParseFromArray(rest.data() + 4, static_cast<int>(size)));
+        rest.remove_prefix(4 + size);
+        change(record);
+        const std::string bytes = record.SerializeAsString();
+        size = static_cast<uint32_t>(bytes.size());
+        changed.append(reinterpret_cast<const char*>(&size), sizeof size);
+        changed += bytes;
+      }
+      contents = changed;
+    }
+  }
+};
+
+TEST_F(RestoreTest, ShellTreeWithPipesGoesOn) {
+  MakePod();
+  StartRoot(R"(
+    trap 'echo trapped >> /tmp/log' USR1
+    mkfifo go
+    (i=0; while sleep 0.05; do i=$((i+1)); echo $i; done) |
+      while read n; do echo line $n >> /tmp/log; done &
+    echo ready >> /tmp/log
+    read word <> go
+    echo got $word >> /tmp/log
+    kill -USR1 $$
+    sleep 1000)");
+  ASSERT_TRUE(Sees("/tmp/log", "line 5"));
+  Move();
+  EXPECT_THAT(ReadInPod("/tmp/log"), HasSubstr("line 5"));
+  WriteInPod("/tmp/go", "again\n");
+  EXPECT_TRUE(Sees("/tmp/log", "got again"));
+  EXPECT_TRUE(Sees("/tmp/log", "trapped"));
+}
+
+TEST_F(RestoreTest, MemoryThreadsAndSharedMemoryComeBack) {
+  MakePod();
+  StartRoot(R"(exec python3 -c '
+import hashlib, mmap, os, random, socket, tempfile, threading, time
+data = bytearray(random.Random(1).randbytes(64 << 20))          # private memory
+digest = hashlib.sha256(data).hexdigest()
+fd = os.open("/dev/shm/segment", os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, 8 << 20)
+shared = mmap.mmap(fd, 8 << 20)                                  # a file in /dev/shm
+shared[:] = data[:8 << 20]
+anonymous = mmap.mmap(-1, 4 << 20)                               # shared with a child
+anonymous[:] = data[:4 << 20]
+deleted = tempfile.TemporaryFile(dir="/dev/shm"); deleted.write(data[:2 << 20]); deleted.flush()
+private = mmap.mmap(os.open("/proc/self/exe", os.O_RDONLY), 1 << 20, mmap.MAP_PRIVATE,
+                    mmap.PROT_READ | mmap.PROT_WRITE)            # written pages of a mapped file
+private[:4096] = b"x" * 4096
+pair = socket.socketpair(); pair[0].send(b"in flight")
+tcp = socket.create_server(("127.0.0.1", 0)); client = socket.create_connection(tcp.getsockname())
+peer = tcp.accept()[0]; client.send(b"queued")
+named = socket.socket(socket.AF_UNIX); named.bind("/tmp/named"); named.listen()
+caller = socket.socket(socket.AF_UNIX); caller.connect("/tmp/named"); callee = named.accept()[0]
+local = threading.local(); ticks = [0, 0]; stop = threading.Event()
+def tick(i):
+    local.i = i
+    while not stop.is_set():
+        ticks[local.i] += 1
+        time.sleep(0.01)
+threads = [threading.Thread(target=tick, args=(i,)) for i in range(2)]
+child = os.fork()
+if child == 0:
+    while not os.path.exists("/tmp/check"): time.sleep(0.01)
+    anonymous[0:5] = b"child"
+    os._exit(7)
+for thread in threads: thread.start()
+print("ready", flush=True)
+while not os.path.exists("/tmp/check"): time.sleep(0.01)
+before = list(ticks); time.sleep(0.5)
+assert all(b > a for a, b in zip(before, ticks)), "threads do not run"
+stop.set(); [thread.join() for thread in threads]
+assert os.waitpid(child, 0)[1] == 7 << 8, "child"
+assert anonymous[:5] == b"child" and anonymous[5:] == data[5:4 << 20], "anonymous"
+assert hashlib.sha256(data).hexdigest() == digest, "private"
+assert shared[:] == data[:8 << 20], "shm"
+deleted.seek(0); assert deleted.read() == data[:2 << 20], "deleted"
+assert private[:4096] == b"x" * 4096 and private[4096:4100] != b"xxxx", "mapped"
+assert pair[1].recv(100) == b"in flight", "socket pair"
+assert peer.recv(100) == b"queued", "tcp"; peer.send(b"back"); assert client.recv(100) == b"back"
+caller.send(b"called"); assert callee.recv(100) == b"called", "named socket"
+again = socket.socket(socket.AF_UNIX); again.connect("/tmp/named"); named.accept()
+print("all is well pid", os.getpid(), "uid", os.getresuid(), flush=True)
+time.sleep(1000)')");
+  ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
+  const pid_t pid = pod_->root_pid();
+  Move();
+  ASSERT_EQ(pod_->root_pid(), pid);
+  const auto root = OpenPodRoot(*pod_);
+  ASSERT_TRUE(root);
+  const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
+  ASSERT_TRUE(OpenAt(*tmp, "check", O_WRONLY | O_CREAT));
+  EXPECT_TRUE(
+      Sees("/tmp/out", "all is well pid " + std::to_string(pid) + " uid (54321, 54321, 54321)"))
+      << ReadInPod("/tmp/out");
+}
+
+TEST_F(RestoreTest, HeldProcessesHaveNotRun) {
+  MakePod();
+  StartRoot("i=0; while sleep 0.01; do i=$((i+1)); echo $i > /tmp/count; done");
+  ASSERT_TRUE(Sees("/tmp/count", "5"));
+  ASSERT_TRUE(Save());
+  MakePod();
+  const auto held = Restore();
+  ASSERT_TRUE(held) << held.error().message();
+  const std::string count = ReadInPod("/tmp/count");
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(ReadInPod("/tmp/count"), count);
+  ASSERT_TRUE((*held)->Resume());
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_NE(ReadInPod("/tmp/count"), count);
+}
+
+TEST_F(RestoreTest, DestroyingAHeldPodKillsIt) {
+  SaveWriter();
+  const pid_t pid = static_cast<pid_t>(checkpoint_.info.root_pid);
+  auto held = Restore();
+  ASSERT_TRUE(held) << held.error().message();
+  const auto outer = pod_->OuterPid(pid);
+  ASSERT_TRUE(outer) << outer.error().message();
+  held->reset();
+  EXPECT_FALSE(FileExists("/proc/" + std::to_string(*outer)));
+}
+
+TEST_F(RestoreTest, RestoresAgainAndAgainFromTheSameImages) {
+  SaveWriter();
+  for (int i = 0; i < 3; ++i) {
+    MakePod();
+    const auto held = Restore();
+    ASSERT_TRUE(held) << held.error().message();
+    ASSERT_TRUE((*held)->Resume());
+  }
+  EXPECT_FALSE(FileExists(directory_ + "/work"));
+}
+
+TEST_F(RestoreTest, ExitOfTheRestoredRootIsSeen) {
+  MakePod();
+  StartRoot("while ! test -e /tmp/end; do sleep 0.01; done; exit 9");
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  Move();
+  const auto root = OpenPodRoot(*pod_);
+  const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
+  ASSERT_TRUE(OpenAt(*tmp, "end", O_WRONLY | O_CREAT));
+  pollfd polled{.fd = pod_->exit_fd().get(), .events = POLLIN, .revents = 0};
+  ASSERT_EQ(::poll(&polled, 1, 10000), 1);
+  const auto status = pod_->TakeExit();
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->code, 9);
+}
+
+TEST_F(RestoreTest, RefusesRightsThatTheUserDoesNotHave) {
+  SaveWriter();
+  Tamper<image::core_entry>("core-", [](image::core_entry& core) {
+    core.mutable_thread_core()->mutable_creds()->set_euid(0);
+  });
+  ExpectRefusal(Code::kDenied, "uid 0");
+}
+
+TEST_F(RestoreTest, RefusesAnotherUsersCheckpoint) {
+  SaveWriter();
+  checkpoint_.info.owner.uid = 0;
+  ExpectRefusal(Code::kDenied, "belongs to uid 0");
+}
+
+TEST_F(RestoreTest, RefusesImagesWithStrangeNames) {
+  SaveWriter();
+  const FakeCheckpoint good = checkpoint_;
+  for (const char* name : {"../evil.img", "/etc/evil.img", ".img", "evil.sh"}) {
+    checkpoint_ = good;
+    checkpoint_.images[name] = "";
+    ExpectRefusal(Code::kCorrupt, name);
+    MakePod();
+    checkpoint_ = good;
+    checkpoint_.streams.push_back({.name = name});
+    ExpectRefusal(Code::kCorrupt, name);
+    MakePod();
+  }
+}
+
+TEST_F(RestoreTest, NamesTheLibraryThatDiffers) {
+  SaveWriter();
+  Tamper<image::file_entry>("files.img", [](image::file_entry& file) {
+    if (file.reg().name().find("/libc.so") != std::string::npos)
+      file.mutable_reg()->set_build_id(0, 0xdeadbeef);
+  });
+  ExpectRefusal(Code::kUnsupported, "libc.so.6 on this node is not the one the job runs with");
+}
+
+TEST_F(RestoreTest, NamesTheProgramThatIsMissing) {
+  SaveWriter();
+  Tamper<image::file_entry>("files.img", [](image::file_entry& file) {
+    if (file.reg().name().ends_with("/bash")) file.mutable_reg()->set_name("/opt/missing/bash");
+  });
+  ExpectRefusal(Code::kUnsupported, "/opt/missing/bash");
+}
+
+TEST_F(RestoreTest, RefusesAWeakerCpu) {
+  SaveWriter();
+  checkpoint_.info.attributes["cpu_flags"] += " amx_fp8 amx_tile avx512_vp2intersect xop";
+  ExpectRefusal(Code::kUnsupported, "lacks instructions");
+}
+
+TEST_F(RestoreTest, NamesTheFileThatGrew) {
+  SaveWriter();
+  ASSERT_TRUE(WriteFile(output(), "one\ntwo\n"));
+  ExpectRefusal(Code::kChanged, output() + " has 8 bytes, but had 4 at the checkpoint");
+}
+
+TEST_F(RestoreTest, NamesTheFileThatWasModified) {
+  SaveWriter();
+  ASSERT_TRUE(WriteFile(output(), "two\n"));
+  ExpectRefusal(Code::kChanged, output() + " was modified after the checkpoint");
+}
+
+TEST_F(RestoreTest, NamesTheFileThatIsGone) {
+  SaveWriter();
+  ASSERT_EQ(::unlink(output().c_str()), 0);
+  ExpectRefusal(Code::kChanged, output());
+}
+
+TEST_F(RestoreTest, JobOutputIsCutBack) {
+  SaveWriter();
+  ASSERT_EQ(checkpoint_.files.size(), 1u);
+  checkpoint_.files[0].job_output = true;
+  ASSERT_TRUE(WriteFile(output(), "one\nafter the checkpoint\n"));
+  const auto held = Restore();
+  ASSERT_TRUE(held) << held.error().message();
+  EXPECT_EQ(ReadFile(output()).value_or(""), "one\n");
+  ASSERT_TRUE((*held)->Resume());
+}
+
+TEST_F(RestoreTest, AReplacedOutputFileIsNotFollowedOutOfTheUsersRights) {
+  SaveWriter();
+  checkpoint_.files[0].job_output = true;
+  const std::string secret = directory_ + "/secret";
+  ASSERT_TRUE(WriteFile(secret, "roots own, and long enough\n", 0600));
+  ASSERT_EQ(::unlink(output().c_str()), 0);
+  ASSERT_EQ(::symlink(secret.c_str(), output().c_str()), 0);
+  EXPECT_FALSE(Restore());
+  EXPECT_EQ(ReadFile(secret).value_or(""), "roots own, and long enough\n");
+}
+
+TEST_F(RestoreTest, CriusOwnWordsReachTheUser) {
+  SaveWriter();
+  checkpoint_.images.erase("mm-" + std::to_string(checkpoint_.info.root_pid) + ".img");
+  const auto held = Restore();
+  ASSERT_FALSE(held);
+  EXPECT_THAT(held.error().message(), HasSubstr("criu: Error ("));
+  EXPECT_THAT(held.error().message(), HasSubstr("restore.log"));
+}
+
+}  // namespace
+}  // namespace holdfast::warden

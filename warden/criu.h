@@ -1,0 +1,100 @@
+// One run of CRIU inside a pod. Drives `criu swrk`, CRIU's own protocol for programs (a protobuf
+// message each way over a socket), because there CRIU stops at stages and asks before going on:
+// that is how tasks are kept frozen, or restored but not yet running, until every pod is ready.
+//
+// Used by dump and restore, each run by one thread.
+#pragma once
+
+#include <chrono>
+#include <future>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/process.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "warden/pod.h"
+#include "warden_images/criu_rpc.pb.h"
+
+namespace holdfast::warden {
+
+struct CriuVersion {
+  int major = 0, minor = 0, patch = 0;
+  auto operator<=>(const CriuVersion&) const = default;
+  std::string ToString() const;
+};
+
+// 4.1 and older cannot dump sockets on Linux >= 6.16 (SO_PASSCRED on inet sockets is refused), and
+// speak another page-server protocol.
+inline constexpr CriuVersion kOldestCriu{4, 2, 0};
+
+// Asks the program; kNotFound if it is not there, kUnsupported if it is older than kOldestCriu.
+Result<CriuVersion> FindCriu(const std::string& program);
+
+struct CriuRun {
+  std::string program;
+  std::string log_path;  // on the node
+  // Where images are read or written. CRIU gets it as a descriptor, so that it need not be
+  // reachable by any path in the pod.
+  const UniqueFd* images = nullptr;
+  // Dumping with lazy pages: the end of a socket pair where CRIU serves memory.
+  const UniqueFd* page_socket = nullptr;
+  // Run with the pod owner's real ids and effective uid 0. prlimit(2) on another user's process
+  // wants CAP_SYS_RESOURCE or that, and containers and some VMs withhold the capability.
+  bool real_ids_of_owner = false;
+};
+
+class Criu {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Starts CRIU in the pod's namespaces and sends it the request, of which images and logging
+  // are filled in here.
+  static Result<Criu> Start(const Pod& pod, const CriuRun& run, rpc::criu_req request,
+                            Clock::time_point deadline);
+  Criu(Criu&&) = default;
+  Criu& operator=(Criu&&) = delete;
+  ~Criu();  // kills it
+
+  // Lets CRIU go on until it reaches the stage ("status-ready", "post-dump", "post-restore"), where
+  // it stays until the next call. Any error means that CRIU has ended, and quotes its own words;
+  // kTimeout if it was killed because the deadline passed.
+  Status WaitForStage(std::string_view stage);
+  // Lets CRIU go on to its end; success if it reports success.
+  Status Finish();
+
+  // CRIU's own error lines in the log, at most three, each indented on a line of its own.
+  static std::string ErrorLines(const std::string& log_path);
+
+ private:
+  Criu(Process process, UniqueFd pidfd, UniqueFd socket, std::string log_path,
+       Clock::time_point deadline);
+
+  Status Send(const rpc::criu_req& request);
+  Result<rpc::criu_resp> Receive();
+  Status AnswerPending();
+  void Kill() const;
+  // Makes sure CRIU has ended, and says why.
+  Error End(Error error);
+
+  UniqueFd pidfd_;
+  // A thread collects CRIU as soon as it ends: until then its pod's PID 1 cannot end either
+  // (pid_namespaces(7)), and pods are killed while CRIU holds their tasks.
+  std::future<Result<ExitStatus>> ended_;
+  UniqueFd socket_;
+  std::string log_path_;
+  Clock::time_point deadline_;
+  bool pending_ = false;  // CRIU waits for an answer
+};
+
+// What dump and restore have in common.
+rpc::criu_opts CommonOptions();
+
+// True if this process may do what real_ids_of_owner is for without it.
+bool HasSysResource();
+// CRIU's cache of the kernel's features (/run/criu.kdat) cannot be built with mixed ids: makes sure
+// that it is there.
+Status WarmFeatureCache(const Pod& pod, const std::string& program);
+
+}  // namespace holdfast::warden

@@ -1,0 +1,21 @@
+// Resource limits (ulimit) of a pod that has no launch to take them from: those that Slurm gave the
+// pod step's task on that node.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace holdfast::warden {
+
+// Of the text of /proc/PID/limits, which root may read of any process, unlike with prlimit(2).
+Result<std::vector<std::pair<int, rlimit>>> ParseLimits(const std::string& text);
+// Gives process `to`, which must be root's, the limits of process `from`.
+Status CopyLimits(pid_t from, pid_t to);
+
+}  // namespace holdfast::warden

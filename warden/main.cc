@@ -1,0 +1,5 @@
+#include <unistd.h>
+
+#include "warden/warden.h"
+
+int main() { return holdfast::warden::RunWarden(environ); }

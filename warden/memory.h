@@ -1,0 +1,56 @@
+// The memory of frozen processes on its way to storage.
+//
+// After `criu dump --lazy-pages` a pagemap-ID.img says which pages exist: those CRIU has written to
+// pages-N.img itself (stacks, file-backed private pages, shared memory: "present") and those that
+// still lie in the frozen process ("lazy"). A plain restore wants all of them in pages-N.img, in
+// the pagemap's order. So the stream "pages-N.img" is made of both, and in the pagemap every entry
+// becomes present.
+//
+// The stream is cut where *addresses* are multiples of storage::kExtentBytes: what lies before a
+// page in the stream may grow from one checkpoint to the next, but pieces cut so have the same
+// contents as long as the process does not touch them, and storage then finds them already there.
+//
+// Used by dump. Thread-safe as pure functions are.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "storage/checkpoint.h"
+#include "warden/images.h"
+#include "warden/pod.h"
+
+namespace holdfast::warden {
+
+// A run of pages: in CRIU's file, or in the process.
+struct MemoryRun {
+  uint64_t address = 0;
+  uint64_t size_bytes = 0;
+  bool lazy = false;
+  uint64_t file_offset = 0;  // in CRIU's pages file, if not lazy
+};
+
+// What one extent holds: runs that follow each other in the stream.
+struct MemoryPiece {
+  uint64_t stream_offset = 0;
+  uint64_t size_bytes = 0;
+  std::vector<MemoryRun> runs;
+};
+
+std::vector<MemoryPiece> CutMemory(const Pagemap& pagemap);
+
+// Puts the memory that the pagemaps in the directory describe into streams, and the pagemaps, as a
+// plain restore wants them, into images. The pod is frozen. Returns how many bytes of memory it
+// was.
+Result<uint64_t> SaveMemory(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
+                            unsigned threads);
+
+// Reads memory of a frozen process, also where it has no right to read itself.
+Status ReadMemory(pid_t node_pid, uint64_t address, std::span<std::byte> out);
+
+}  // namespace holdfast::warden

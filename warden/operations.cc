@@ -1,0 +1,322 @@
+#include "warden/operations.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "base/duration.h"
+#include "base/log.h"
+#include "pod/pod_directory.h"
+#include "warden/affinity.h"
+#include "warden/furnish.h"
+#include "warden/limits.h"
+
+namespace holdfast::warden {
+namespace {
+
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+int64_t UnixMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             system_clock::now().time_since_epoch())
+      .count();
+}
+
+v1::Part ToPart(const storage::PartSummary& summary) {
+  v1::Part part;
+  part.set_pod(summary.pod);
+  part.set_name(summary.name);
+  part.set_digest(summary.digest.data(), summary.digest.size());
+  part.set_raw_bytes(summary.raw_bytes);
+  part.set_stored_bytes(summary.stored_bytes);
+  part.set_processes(summary.processes);
+  return part;
+}
+
+Result<storage::PartSummary> FromPart(const v1::Part& part) {
+  storage::PartSummary summary{.pod = part.pod(),
+                               .name = part.name(),
+                               .raw_bytes = part.raw_bytes(),
+                               .stored_bytes = part.stored_bytes(),
+                               .processes = part.processes()};
+  if (part.digest().size() != summary.digest.size())
+    return Fail(Code::kInternal, fmt::format("the part of pod {} has no digest", part.pod()));
+  std::memcpy(summary.digest.data(), part.digest().data(), summary.digest.size());
+  return summary;
+}
+
+// Readers and writers of storage, and copying memory: as many as help, with a few left for what
+// else the node does.
+constexpr unsigned kThreads = 4;
+
+}  // namespace
+
+struct Operations::Origin {
+  storage::Manifest manifest;
+  std::unique_ptr<storage::JobStore> other;  // if it is another job's checkpoint
+  std::unique_ptr<storage::PodReader> reader;
+};
+
+Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store,
+                       std::vector<v1::Saved> saved, std::function<void(v1::FromWarden)> tell)
+    : job_(job),
+      store_(std::move(store)),
+      tell_(std::move(tell)),
+      events_([this](const std::string& name, std::chrono::nanoseconds duration,
+                     const std::string& detail) { Tell(name, duration, detail); }),
+      saved_(std::move(saved)),
+      keep_(job.options.keep()) {}
+
+Operations::~Operations() { Destroy(); }
+
+void Operations::Tell(const std::string& name, std::chrono::nanoseconds duration,
+                      const std::string& detail) {
+  log::Info(name,
+            {{"checkpoint", checkpoint_}, {"took", FormatDuration(duration)}, {"detail", detail}});
+  tell_(MakeEvent(name, checkpoint_, duration, detail));
+}
+
+void Operations::Destroy() {
+  if (pod_) {
+    // Killed first: destroying a frozen pod would let it go on.
+    if (const Status killed = pod_->Kill(); !killed) log::Failure("kill", killed.error());
+  }
+  frozen_.reset();
+  held_.reset();
+  writer_.reset();
+  network_.reset();
+  pod_.reset();
+}
+
+Status Operations::Create(const v1::Welcome& welcome) {
+  const auto begin = steady_clock::now();
+  const auto create = [&]() -> Status {
+    std::vector<std::string> hostnames;
+    for (const v1::Peer& peer : welcome.network().peers()) hostnames.push_back(peer.hostname());
+    if (welcome.restore_job() == 0) {
+      HOLDFAST_CHECK(MakePod(welcome.network(), hostnames));
+      return Furnish(welcome.network());
+    }
+    HOLDFAST_TRY(Origin origin, FindOrigin(welcome));
+    HOLDFAST_CHECK(MakePod(welcome.network(), origin.manifest.hostnames));
+    HOLDFAST_CHECK(Restore(origin));
+    Tell(
+        "restored", steady_clock::now() - begin,
+        fmt::format("checkpoint {} of job {}", origin.manifest.checkpoint, origin.manifest.job_id));
+    return {};
+  };
+  log_path_ = job_.log_directory;
+  Status created = create();
+  if (!created) Destroy();
+  return created;
+}
+
+Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
+  Origin origin;
+  storage::JobStore* store = store_.get();
+  if (welcome.restore_job() != job_.id()) {
+    HOLDFAST_TRY(origin.other,
+                 storage::JobStore::Open(job_.options.directory(), welcome.restore_job(),
+                                         job_.owner(), job_.key));
+    store = origin.other.get();
+  }
+  uint32_t checkpoint = welcome.restore_checkpoint();
+  if (checkpoint == 0) {
+    HOLDFAST_TRY(const auto listing, store->List());
+    if (listing.good.empty())
+      return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint in {}",
+                                               welcome.restore_job(), job_.options.directory()));
+    checkpoint = listing.good.back().checkpoint;
+  }
+  checkpoint_ = checkpoint;
+  log_path_ = job_.CheckpointLogs(checkpoint) + "/restore.log";
+  HOLDFAST_TRY(origin.manifest, store->ReadManifest(checkpoint));
+  const storage::Manifest& manifest = origin.manifest;
+  if (manifest.uid != job_.owner().uid)
+    return Fail(Code::kDenied, fmt::format("checkpoint {} belongs to uid {}, the job to uid {}",
+                                           checkpoint, manifest.uid, job_.owner().uid));
+  if (manifest.parts.size() != job_.environment.pods ||
+      manifest.hostnames.size() != manifest.parts.size())
+    return Fail(Code::kInvalid,
+                fmt::format("checkpoint {} is of a job on {} nodes, this one is on {}: give it "
+                            "as many",
+                            checkpoint, manifest.parts.size(), job_.environment.pods));
+  HOLDFAST_TRY(origin.reader, store->Read(manifest, job_.pod()));
+  return origin;
+}
+
+Status Operations::MakePod(const v1::Network& network, const std::vector<std::string>& hostnames) {
+  if (hostnames.size() != job_.environment.pods ||
+      static_cast<size_t>(network.peers_size()) != hostnames.size())
+    return Fail(Code::kInternal, "the coordinator's network does not have one peer for each pod");
+  network_options_ = {.vni = network.vni(),
+                      .port = job_.config.node.vxlan_port,
+                      .mtu = network.mtu(),
+                      .subnet = job_.config.node.subnet,
+                      .local_address = job_.underlay.address,
+                      .peers = {}};
+  for (int i = 0; i < network.peers_size(); ++i)
+    network_options_.peers.push_back({.pod = network.peers(i).pod(),
+                                      .node_address = network.peers(i).address(),
+                                      .hostname = hostnames[static_cast<size_t>(i)]});
+  HOLDFAST_TRY(const std::string hosts, MakeHosts(network_options_));
+  HOLDFAST_TRY(pod_, Pod::Create({.index = job_.pod(),
+                                  .hostname = hostnames[job_.pod()],
+                                  .owner = job_.owner(),
+                                  .hosts = hosts,
+                                  .state_directory =
+                                      fmt::format("{}/pod{}", job_.log_directory, job_.pod())}));
+  HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
+  return {};
+}
+
+Status Operations::Furnish(const v1::Network& network) {
+  Furniture furniture{.launch = job_.launch};
+  for (const v1::Peer& peer : network.peers()) {
+    HOLDFAST_TRY(const std::string address, PodAddress(job_.config.node.subnet, peer.pod()));
+    furniture.peers.push_back({.address = address, .hostname = peer.hostname()});
+  }
+  HOLDFAST_TRY(const pid_t init, pod_->OuterPid(1));
+  HOLDFAST_CHECK(CopyLimits(job_.environment.task_pid, init));
+  return FurnishPod(*pod_, furniture);
+}
+
+Status Operations::Restore(Origin& origin) {
+  const RestoreOptions options{
+      .criu = job_.config.node.criu,
+      .log_directory = job_.CheckpointLogs(origin.manifest.checkpoint),
+      .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
+      .threads = kThreads,
+      .timeout = job_.config.checkpoint.timeout};
+  HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *origin.reader, options, events_));
+  return BindPod(*pod_);
+}
+
+Status Operations::Start() {
+  if (held_) {
+    HOLDFAST_CHECK(network_->Uncut());
+    const Status resumed = held_->Resume();
+    held_.reset();
+    return resumed;
+  }
+  HOLDFAST_CHECK(network_->Uncut());
+  return pod_->StartRoot(pod::PodRootArguments(job_.pod())).transform([](pid_t) {});
+}
+
+Status Operations::Save(const v1::Prepare& prepare) {
+  checkpoint_ = prepare.checkpoint();
+  log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
+  const Status saved = Freeze(prepare);
+  if (saved) return {};
+  // As it was before: first the processes, then their network, then the debris.
+  frozen_.reset();
+  if (const Status uncut = network_->Uncut(); !uncut) log::Failure("uncut", uncut.error());
+  writer_.reset();
+  return saved;
+}
+
+Status Operations::Freeze(const v1::Prepare& prepare) {
+  const storage::WriteOptions write{
+      .threads = kThreads,
+      .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
+      .compression_level = job_.config.checkpoint.compression_level};
+  HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), write));
+  const DumpOptions options{.criu = job_.config.node.criu,
+                            .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
+                            .threads = kThreads,
+                            .timeout = job_.config.checkpoint.timeout,
+                            .output_paths = job_.output_paths};
+  const auto begin = steady_clock::now();
+  HOLDFAST_CHECK(network_->Cut());
+  Tell("cut", steady_clock::now() - begin, "");
+  HOLDFAST_TRY(frozen_, FrozenPod::Save(*pod_, *writer_, options, events_));
+  HOLDFAST_TRY(const storage::PartSummary summary, writer_->Finish());
+  const std::chrono::nanoseconds frozen = steady_clock::now() - begin;
+  Tell("saved", frozen, fmt::format("{} stored", FormatBytes(summary.stored_bytes)));
+  prepared_.set_checkpoint(prepare.checkpoint());
+  *prepared_.mutable_part() = ToPart(summary);
+  prepared_.mutable_part()->set_frozen_ns(frozen.count());
+  return {};
+}
+
+Status Operations::Commit(const v1::Commit& commit) {
+  const auto begin = steady_clock::now();
+  storage::Manifest manifest{.job_id = job_.id(),
+                             .checkpoint = commit.checkpoint(),
+                             .unix_ms = UnixMs(),
+                             .uid = job_.owner().uid,
+                             .gid = job_.owner().gid};
+  for (const NetworkPeer& peer : network_options_.peers)
+    manifest.hostnames.push_back(peer.hostname);
+  for (const v1::Part& part : commit.parts()) {
+    HOLDFAST_TRY(storage::PartSummary summary, FromPart(part));
+    manifest.parts.push_back(std::move(summary));
+  }
+  if (Status written = store_->Commit(manifest); !written) {
+    // The manifest may be there all the same: a file server can lose an answer.
+    const bool conflict = written.error().code() == Code::kConflict;
+    if (conflict || !store_->ReadManifest(manifest.checkpoint)) return written;
+  }
+  Tell("committed", steady_clock::now() - begin, "");
+  committed_ = commit.checkpoint();
+  keep_ = std::max(1U, commit.keep());
+  saved_.push_back(ToSaved(manifest));
+  if (saved_.size() > keep_) saved_.erase(saved_.begin(), saved_.end() - keep_);
+  return {};
+}
+
+Status Operations::Resume(bool drop) {
+  Status resumed;
+  if (frozen_) resumed = frozen_->Resume();
+  frozen_.reset();
+  writer_.reset();
+  if (const Status uncut = network_->Uncut(); !uncut && resumed) resumed = uncut;
+  if (!drop) return resumed;
+  const Status discarded = store_->Discard(prepared_.checkpoint());
+  return resumed ? discarded : resumed;
+}
+
+Status Operations::Release() {
+  const auto begin = steady_clock::now();
+  const Status killed = pod_->Kill();
+  frozen_.reset();
+  writer_.reset();
+  network_.reset();
+  if (killed) Tell("released", steady_clock::now() - begin, "");
+  return killed;
+}
+
+Status Operations::Tidy() { return store_->Prune(keep_); }
+
+Status Operations::RemoveCheckpoints() { return store_->Prune(0); }
+
+v1::FromWarden MakeEvent(const std::string& name, uint32_t checkpoint,
+                         std::chrono::nanoseconds duration, const std::string& detail) {
+  v1::FromWarden message;
+  v1::Event& event = *message.mutable_event();
+  event.set_name(name);
+  event.set_unix_ns(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(system_clock::now().time_since_epoch())
+          .count());
+  event.set_duration_ns(duration.count());
+  event.set_detail(detail);
+  event.set_checkpoint(checkpoint);
+  return message;
+}
+
+v1::Saved ToSaved(const storage::Manifest& manifest) {
+  v1::Saved saved;
+  saved.set_number(manifest.checkpoint);
+  saved.set_unix_ms(manifest.unix_ms);
+  saved.set_pods(static_cast<uint32_t>(manifest.parts.size()));
+  for (const storage::PartSummary& part : manifest.parts) {
+    saved.set_raw_bytes(saved.raw_bytes() + part.raw_bytes);
+    saved.set_stored_bytes(saved.stored_bytes() + part.stored_bytes);
+  }
+  return saved;
+}
+
+}  // namespace holdfast::warden

@@ -1,0 +1,72 @@
+// A pod: one node's part of a job, in namespaces of its own. The warden creates it, runs CRIU in it
+// and ends it. Used by the warden's one main thread, except where noted.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/identity.h"
+#include "base/process.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace holdfast::warden {
+
+// Inside a pod: a private tmpfs, saved with the job, with pod-root, holdfast-rsh, the script and
+// the launch.
+inline constexpr const char* kPodDirectory = "/run/holdfast";
+// Where pod-root's tree starts, so that CRIU's own helpers never take a pid that an image needs.
+inline constexpr pid_t kFirstPid = 1000;
+
+struct PodOptions {
+  uint32_t index = 0;
+  std::string hostname;  // what it calls itself, for its whole life
+  Identity owner;
+  std::string hosts;            // contents of its /etc/hosts
+  std::string state_directory;  // on the node, root only: logs and images on their way
+  std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
+};
+
+class Pod {
+ public:
+  // Namespaces, private /tmp, /dev/shm and kPodDirectory (empty), /proc, /sys; PID 1 runs; only
+  // `lo`.
+  static Result<std::unique_ptr<Pod>> Create(const PodOptions& options);
+  virtual ~Pod() = default;  // kills it
+
+  virtual const PodOptions& options() const = 0;
+  // Namespaces of the pod as descriptors of /proc/PID/ns.
+  virtual const UniqueFd& mount_namespace() const = 0;
+  virtual const UniqueFd& network_namespace() const = 0;
+  virtual const UniqueFd& pid_namespace() const = 0;
+  virtual const UniqueFd& uts_namespace() const = 0;
+
+  // Adds the pod's namespaces to the options (all but IPC) and its cgroups; thread-safe.
+  virtual void Enter(SpawnOptions& options) const = 0;
+  // The pod's root directory as seen from the node: /proc/PID/root. Reaching user-writable paths
+  // through it follows the user's symbolic links in the *node's* view: use only with openat2
+  // RESOLVE_IN_ROOT.
+  virtual std::string root_path() const = 0;
+  // The pod's /proc as seen from the node (pids in there are the pod's), to read maps and status.
+  virtual std::string proc_path() const = 0;
+  // The node's pid of a process that the pod knows as `pid`; thread-safe.
+  virtual Result<pid_t> OuterPid(pid_t pid) const = 0;
+
+  // PID 1 starts pod-root (kPodDirectory/pod-root ARGS) as the owner, in an IPC namespace of its
+  // own; returns its pid in the pod.
+  virtual Result<pid_t> StartRoot(const std::vector<std::string>& argv) = 0;
+  // Tells PID 1 which restored process is pod-root.
+  virtual void AdoptRoot(pid_t pid) = 0;
+  virtual pid_t root_pid() const = 0;
+  // Polls readable when pod-root or the pod itself has ended; then TakeExit says how.
+  virtual const UniqueFd& exit_fd() const = 0;
+  virtual Result<ExitStatus> TakeExit() = 0;
+
+  // Kills every process of the pod, frozen or not, and waits until they are gone.
+  virtual Status Kill() = 0;
+};
+
+}  // namespace holdfast::warden

@@ -1,0 +1,233 @@
+// How a pod is brought back:
+//
+//   1. CompareNodes      may this node run it?
+//   2. LoadImages        CRIU's images, each verified by storage, none asking for rights that the
+//                        job's user does not have, into a directory that only root can reach
+//   3. RestoreScratch    private files, as the user
+//   4. CheckOpenFiles,   programs and libraries are the same, files are as they were; the job's
+//      CheckFiles        output is cut back
+//   5. LoadMemory        pages into the same directory
+//   6. CRIU              builds the processes and stays at its post-restore stage: all is there,
+//   but
+//                        every task waits in CRIU's own code. If the warden dies now, they never
+//                        run.
+//   7. Resume            lets CRIU go on
+#include "warden/restore.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/duration.h"
+#include "base/files.h"
+#include "warden/criu.h"
+#include "warden/files_check.h"
+#include "warden/images.h"
+#include "warden/images_rights.h"
+#include "warden/preflight.h"
+#include "warden/scratch.h"
+
+namespace holdfast::warden {
+namespace {
+
+using Clock = Criu::Clock;
+
+// CRIU's helpers take pids too, from after the last one given; far below this there is none left.
+constexpr uint32_t kRoomForHelpers = 1000;
+
+// Removes the images when it goes.
+class WorkDirectory {
+ public:
+  static Result<WorkDirectory> Create(const std::string& path) {
+    HOLDFAST_CHECK(RemoveTree(path));
+    HOLDFAST_CHECK(MakeDirectories(path, 0700));
+    WorkDirectory directory;
+    directory.path_ = path;
+    HOLDFAST_TRY(directory.fd_, OpenFile(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    return directory;
+  }
+  WorkDirectory(WorkDirectory&& other) noexcept
+      : path_(std::exchange(other.path_, "")), fd_(std::move(other.fd_)) {}
+  WorkDirectory& operator=(WorkDirectory&&) = delete;
+  ~WorkDirectory() {
+    if (!path_.empty()) [[maybe_unused]]
+      const Status removed = RemoveTree(path_);
+  }
+  const UniqueFd& fd() const { return fd_; }
+
+ private:
+  WorkDirectory() = default;
+  std::string path_;
+  UniqueFd fd_;
+};
+
+// What restore itself needs to know from the images.
+struct Images {
+  std::vector<image::file_entry> files;
+  std::vector<image::remap_file_path_entry> deleted;
+  uint32_t highest_pid = 0;
+};
+
+bool IsImageName(const std::string& name) {
+  return name.ends_with(".img") && name.find('/') == std::string::npos && name.front() != '.';
+}
+
+// The security label of a process of the pod that is not restored; empty without an LSM.
+std::string PodLabel(const Pod& pod) {
+  std::string label = ReadFile(pod.proc_path() + "/1/attr/current").value_or("");
+  while (!label.empty() && (label.back() == '\n' || label.back() == '\0')) label.pop_back();
+  return label == "unconfined" ? "" : label;
+}
+
+Status InspectImage(const Pod& pod, const std::string& label, const std::string& name,
+                    const std::string& contents, Images& images) {
+  if (name.starts_with("core-")) return CheckCoreRights(name, contents, pod.options().owner, label);
+  if (name.starts_with("ghost-file-")) return CheckGhostRights(name, contents, pod.options().owner);
+  if (name == "files.img") {
+    HOLDFAST_TRY(images.files, ParseImage<image::file_entry>(name, contents, ImageMagic::kFiles));
+  } else if (name == "remap-fpath.img") {
+    HOLDFAST_TRY(images.deleted,
+                 ParseImage<image::remap_file_path_entry>(name, contents, ImageMagic::kRemapPath));
+  } else if (name == "pstree.img") {
+    HOLDFAST_TRY(const auto processes,
+                 ParseImage<image::pstree_entry>(name, contents, ImageMagic::kPstree));
+    for (const image::pstree_entry& process : processes) {
+      for (const uint32_t pid : {process.pid(), process.pgid(), process.sid()})
+        images.highest_pid = std::max(images.highest_pid, pid);
+      for (const uint32_t thread : process.threads())
+        images.highest_pid = std::max(images.highest_pid, thread);
+    }
+  }
+  return {};
+}
+
+Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const UniqueFd& directory) {
+  Images images;
+  const std::string label = PodLabel(pod);
+  for (const std::string& name : reader.images()) {
+    if (name == kScratchTable) continue;
+    if (!IsImageName(name)) return Fail(Code::kCorrupt, "an image is called " + name);
+    HOLDFAST_TRY(const std::string contents, reader.ReadImage(name));
+    HOLDFAST_CHECK(InspectImage(pod, label, name, contents, images));
+    HOLDFAST_TRY(const UniqueFd file, OpenAt(directory, name, O_WRONLY | O_CREAT | O_EXCL));
+    HOLDFAST_CHECK(WriteFull(file, AsBytes(contents)));
+  }
+  return images;
+}
+
+// Streams become the files that CRIU reads.
+Result<uint64_t> LoadMemory(const Pod& pod, storage::PodReader& reader, const UniqueFd& directory,
+                            unsigned threads) {
+  uint64_t total = 0;
+  const auto& streams = reader.streams();
+  for (uint32_t i = 0; i < streams.size(); ++i) {
+    const std::string& name = streams[i].name;
+    if (name == kScratchStream) continue;
+    if (!IsImageName(name)) return Fail(Code::kCorrupt, "a stream is called " + name);
+    HOLDFAST_TRY(const UniqueFd file, OpenAt(directory, name, O_RDWR | O_CREAT | O_EXCL));
+    HOLDFAST_CHECK(reader.CopyTo(i, file, threads));
+    total += streams[i].size_bytes;
+    if (!name.starts_with("ghost-file-")) continue;
+    std::string head(4096, '\0');
+    const ssize_t n = ::pread(file.get(), head.data(), head.size(), 0);
+    if (n < 0) return FailErrno("reading " + name);
+    head.resize(static_cast<size_t>(n));
+    HOLDFAST_CHECK(CheckGhostRights(name, head, pod.options().owner));
+  }
+  return total;
+}
+
+// Makes the next process of the pod get a pid above all that the images need.
+Status SkipPids(const Pod& pod, uint32_t highest_pid) {
+  HOLDFAST_TRY(const std::string text, ReadFile("/proc/sys/kernel/pid_max"));
+  const uint32_t limit = static_cast<uint32_t>(std::stoul(text));
+  if (highest_pid + kRoomForHelpers >= limit) return {};
+  SpawnOptions options;
+  options.argv = {"/bin/sh", "-c",
+                  "echo " + std::to_string(highest_pid) + " > /proc/sys/kernel/ns_last_pid"};
+  pod.Enter(options);
+  HOLDFAST_TRY(const CommandOutput output, RunCommand(options, std::chrono::seconds(10)));
+  if (!output.status.ok()) return Fail(Code::kInternal, "choosing pids for CRIU: " + output.output);
+  return {};
+}
+
+class Restored final : public HeldPod {
+ public:
+  Restored(Pod& pod, Criu criu, WorkDirectory directory)
+      : pod_(pod), criu_(std::move(criu)), directory_(std::move(directory)) {}
+  ~Restored() override {
+    if (!resumed_) [[maybe_unused]]
+      const Status killed = pod_.Kill();
+  }
+
+  Status Resume() override {
+    Status status = criu_.Finish();
+    if (!status)
+      return std::unexpected(std::move(status).error().Wrap("letting the processes go on"));
+    resumed_ = true;
+    return {};
+  }
+
+ private:
+  Pod& pod_;
+  Criu criu_;
+  WorkDirectory directory_;
+  bool resumed_ = false;
+};
+
+Result<Criu> RunCriu(Pod& pod, const RestoreOptions& options, const UniqueFd& directory,
+                     uint32_t highest_pid) {
+  HOLDFAST_CHECK(SkipPids(pod, highest_pid));
+  rpc::criu_req request;
+  request.set_type(rpc::RESTORE);
+  *request.mutable_opts() = CommonOptions();
+  const CriuRun run{.program = options.criu,
+                    .log_path = options.log_directory + "/restore.log",
+                    .images = &directory};
+  HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
+  HOLDFAST_CHECK(criu.WaitForStage("post-restore"));
+  return criu;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& reader,
+                                                  const RestoreOptions& options,
+                                                  const EventSink& events) {
+  auto begin = Clock::now();
+  const auto lap = [&](const char* name, const std::string& detail) {
+    events(name, Clock::now() - begin, detail);
+    begin = Clock::now();
+  };
+  const auto restore = [&]() -> Result<std::unique_ptr<HeldPod>> {
+    if (reader.info().owner != pod.options().owner)
+      return Fail(Code::kDenied, "the checkpoint belongs to uid " +
+                                     std::to_string(reader.info().owner.uid) + ", the pod to uid " +
+                                     std::to_string(pod.options().owner.uid));
+    HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
+    HOLDFAST_CHECK(CompareNodes(reader.info().attributes, DescribeNode(version)));
+    HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
+    HOLDFAST_TRY(WorkDirectory directory, WorkDirectory::Create(options.work_directory));
+    HOLDFAST_TRY(const Images images, LoadImages(pod, reader, directory.fd()));
+    HOLDFAST_CHECK(RestoreScratch(pod, reader, options.threads));
+    lap("scratch", "");
+    HOLDFAST_CHECK(CheckFiles(pod, reader.files()));
+    HOLDFAST_CHECK(CheckOpenFiles(pod, images.files, images.deleted));
+    lap("preflight", "");
+    HOLDFAST_TRY(const uint64_t bytes, LoadMemory(pod, reader, directory.fd(), options.threads));
+    lap("memory", FormatBytes(bytes));
+    HOLDFAST_TRY(Criu criu, RunCriu(pod, options, directory.fd(), images.highest_pid));
+    lap("criu", "");
+    pod.AdoptRoot(static_cast<pid_t>(reader.info().root_pid));
+    return std::make_unique<Restored>(pod, std::move(criu), std::move(directory));
+  };
+  return restore().transform_error([&](Error error) {
+    return std::move(error).Wrap("restoring pod " + std::to_string(pod.options().index));
+  });
+}
+
+}  // namespace holdfast::warden

@@ -1,0 +1,38 @@
+// Bringing a pod back: put back its private files, check that this node and the job's files fit,
+// have CRIU rebuild the processes, and hold them until every pod of the job is there.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "storage/checkpoint.h"
+#include "warden/dump.h"
+#include "warden/pod.h"
+
+namespace holdfast::warden {
+
+struct RestoreOptions {
+  std::string criu;
+  std::string log_directory;   // restore.log ends there
+  std::string work_directory;  // root only, for images on their way; removed afterwards
+  unsigned threads = 2;
+  std::chrono::seconds timeout{600};
+};
+
+// A restored pod whose processes have not run yet. Destroying it kills them.
+class HeldPod {
+ public:
+  // The pod is new and empty, its network exists and is cut. Fails with kChanged if a file is not
+  // as the checkpoint left it, kCorrupt if an image is not what was written, kDenied if an image
+  // asks for rights the job's user does not have, kUnsupported if this node cannot run it; the
+  // message names what.
+  static Result<std::unique_ptr<HeldPod>> Restore(Pod& pod, storage::PodReader& reader,
+                                                  const RestoreOptions& options,
+                                                  const EventSink& events);
+  virtual ~HeldPod() = default;
+  // The processes go on. The network must be un-cut before or right after.
+  virtual Status Resume() = 0;
+};
+
+}  // namespace holdfast::warden
