@@ -36,10 +36,10 @@ std::optional<std::string_view> Find(const std::vector<std::string>& environment
 // Slurm's variables that describe the job, and the way to Slurm. Others would be taken by srun for
 // options of the step: SLURM_CPUS_PER_TASK alone would take the job's other CPUs from the pods.
 bool SrunNeeds(std::string_view entry) {
-  constexpr std::array<std::string_view, 12> kPrefixes{
+  constexpr std::array<std::string_view, 13> kPrefixes{
       "PATH=",      "HOME=",      "USER=",          "LANG=",        "SLURM_CONF=",
       "SLURM_JOB_", "SLURM_JWT=", "SLURM_CLUSTER_", "SLURM_JOBID=", "SLURM_WORKING_CLUSTER=",
-      "SLURM_SPANK_",  "SLURM_SACK_"};
+      "SLURM_SPANK_", "SLURM_SACK_", "SLURM_RESTART_COUNT="};
   return std::ranges::any_of(kPrefixes,
                              [&](std::string_view prefix) { return entry.starts_with(prefix); });
 }

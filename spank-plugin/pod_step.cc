@@ -3,7 +3,7 @@
 // connected with it by a socket. The warden outlives this function; Slurm has not yet put the task
 // into its cgroups, so the warden waits, by a pipe that closes when the task executes its program.
 //
-// Who the job belongs to, and which node of it this is, comes from Slurm, never from the task's
+// Who the job belongs to, and which node of it this is, comes from Slurm, not from the task's
 // environment. A user who starts such a step by hand gets what the job has anyway.
 
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "base/numbers.h"
 #include "base/process.h"
 #include "pod/batch.h"
 #include "pod/warden_environment.h"
@@ -31,6 +32,18 @@ Status GetItem(spank_t spank, spank_item_t item, const char* what, Values... val
               std::string("asking Slurm for ") + what + ": " + spank_strerror(error));
 }
 
+// Slurm tells slurmstepd the count for batch steps alone (S_SLURM_RESTART_COUNT is 0 in any other),
+// so it comes by way of the batch step's environment. The user could change it, and gains nothing:
+// the coordinator compares it with Slurm's record.
+Result<uint32_t> RestartCount(spank_t spank) {
+  char text[16] = "";
+  const spank_err_t error = spank_getenv(spank, "SLURM_RESTART_COUNT", text, sizeof text);
+  if (error == ESPANK_ENV_NOEXIST) return 0U;  // its first start
+  const auto count = error == ESPANK_SUCCESS ? ParseNumber<uint32_t>(text) : std::nullopt;
+  if (!count) return Fail(Code::kInvalid, "SLURM_RESTART_COUNT is not a number");
+  return *count;
+}
+
 Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
                                             const Options& options) {
   pod::WardenEnvironment environment{.config_path = site.config,
@@ -42,8 +55,7 @@ Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
                                      .exec_fd = kWardenExecFd,
                                      .link_fd = kWardenLinkFd};
   HOLDFAST_CHECK(GetItem(spank, S_JOB_ID, "the job's id", &environment.job_id));
-  HOLDFAST_CHECK(
-      GetItem(spank, S_SLURM_RESTART_COUNT, "the job's restart count", &environment.restart_count));
+  HOLDFAST_TRY(environment.restart_count, RestartCount(spank));
   HOLDFAST_CHECK(GetItem(spank, S_JOB_NODEID, "the node's index", &environment.pod));
   HOLDFAST_CHECK(GetItem(spank, S_JOB_NNODES, "the number of nodes", &environment.pods));
   HOLDFAST_CHECK(GetItem(spank, S_JOB_UID, "the user", &environment.owner.uid));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/log.h"
 #include "pod/signals.h"
@@ -356,8 +357,10 @@ void Lifecycle::SayEnded() {
 }
 
 void Lifecycle::OnSignal(int signal, bool from_batch) {
-  log::Info("notice", {{"signal", signal}, {"from_batch", from_batch}});
-  channel_.Send(MakeEvent("notice", 0, {}, fmt::format("signal {}", signal)));
+  const char* const name = ::sigabbrev_np(signal);
+  const std::string detail = name ? fmt::format("SIG{}", name) : fmt::format("{}", signal);
+  log::Info("signal", {{"signal", detail}, {"from_batch", from_batch}});
+  channel_.Send(MakeEvent("signal", 0, {}, detail));
   PendingSignal pending{.signal = signal, .from_batch = from_batch, .came = Clock::now()};
   SayNotice(pending);
   std::erase_if(pending_, [&](const PendingSignal& other) {
