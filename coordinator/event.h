@@ -27,9 +27,13 @@ struct Record {
   int64_t begin_time = 0;    // of a pending job: not before
   int64_t preempt_time = 0;  // or 0
   bool held = false;
+  bool requeued_too_often = false;  // held for that: SchedulerParameters=max_batch_requeue
   bool unsatisfiable = false;  // no nodes can ever fit what it asks for
   std::vector<std::string> nodes;     // allocated, in Slurm's order
   std::vector<std::string> excluded;  // ExcNodeList
+
+  // A requeued job may still carry the time of an earlier preemption.
+  bool being_preempted() const { return preempt_time != 0 && preempt_time >= start_time; }
 };
 
 // The stream of a pod's warden broke.

@@ -102,6 +102,7 @@ void Arrive(Turn& turn, const Record& record) {
     job.commented = true;
   } else {
     amend.eligible = true;
+    amend.release = record.held && record.requeued_too_often;
     turn.Enter(Stage::kWaiting);
   }
   turn.Do(std::move(amend));
@@ -110,6 +111,11 @@ void Arrive(Turn& turn, const Record& record) {
 // One look at how far the requeue has got.
 void Follow(Turn& turn, const Record& record) {
   Job& job = turn.job;
+  if (record.state_name == "PREEMPTED" && !record.completing) {
+    // Its partition's PreemptMode is not REQUEUE.
+    turn.Do(Requeue{job.hold});
+    return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
+  }
   if (IsOver(job, record)) return End(turn, record.state_name);
   if (record.state == Record::State::kPending && !record.completing) return Arrive(turn, record);
   if (record.state == Record::State::kRunning && record.restart_count > job.restart_count) {

@@ -12,6 +12,7 @@
 
 #include "coordinator/clock.h"
 #include "coordinator/slurm_client.h"
+#include "pod/signals.h"
 
 namespace holdfast::coordinator {
 namespace {
@@ -88,6 +89,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.begin_time = info.eligible_time;
   record.preempt_time = info.preempt_time;
   record.held = info.priority == 0;
+  record.requeued_too_often = info.state_reason == WAIT_MAX_REQUEUE;
   record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
@@ -135,15 +137,19 @@ class LibslurmClient : public SlurmClient {
   }
 
   Status Requeue(uint32_t job_id, bool hold) override {
+    HOLDFAST_TRY(const Record record, Load(job_id));
     HOLDFAST_TRY(std::string job, Name(job_id));
     const std::string operation = "requeueing job " + job;
-    int error = RequeueOnce(job, hold);
+    if (record.state == Record::State::kRunning && record.being_preempted())
+      return LeavePreempted(job_id, operation);
+    const bool ended = record.state_name == "PREEMPTED";
+    int error = RequeueOnce(job, hold, ended);
     if (error == ESLURM_DISABLED) {
       job_desc_msg_t change;
       slurm_init_job_desc_msg(&change);
       change.requeue = 1;
       HOLDFAST_CHECK(Update(job, change, operation + ", which was submitted with --no-requeue"));
-      error = RequeueOnce(job, hold);
+      error = RequeueOnce(job, hold, ended);
     }
     if (error == SLURM_SUCCESS || error == ESLURM_JOB_PENDING) return {};
     return SlurmError(operation, error);
@@ -231,10 +237,21 @@ class LibslurmClient : public SlurmClient {
     return SLURM_SUCCESS;
   }
 
-  static int RequeueOnce(std::string& job, bool hold) {
+  // While Slurm preempts a job, it must be Slurm that requeues it: a requeue by somebody else leaves
+  // the mark of the grace time on the job (GRACE_PREEMPT, never cleared by _job_requeue_op in
+  // src/slurmctld/job_mgr.c up to 26.05), and when it later ends well, Slurm takes that end for the
+  // preemption's and runs it once more. So the batch script ends, and Slurm does what it does for
+  // any job that leaves within its grace time.
+  static Status LeavePreempted(uint32_t job_id, const std::string& operation) {
+    if (slurm_kill_job(job_id, pod::kLeaveSignal, KILL_JOB_BATCH) == SLURM_SUCCESS) return {};
+    return SlurmError(operation + ", which Slurm preempts", errno);
+  }
+
+  static int RequeueOnce(std::string& job, bool hold, bool ended) {
     job_array_resp_msg_t* raw = nullptr;
     // JOB_RUNNING: a running job only. Slurm would requeue a cancelled one as well.
-    const auto flags = static_cast<uint32_t>(JOB_RUNNING | (hold ? JOB_REQUEUE_HOLD : 0));
+    const auto flags =
+        static_cast<uint32_t>((ended ? 0 : JOB_RUNNING) | (hold ? JOB_REQUEUE_HOLD : 0));
     const int code = slurm_requeue2(job.data(), flags, &raw);
     const int error = FirstError(code, raw);
     const ArrayResponse owner(raw);

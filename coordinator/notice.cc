@@ -59,8 +59,7 @@ void OnNoticeTimer(Turn& turn, const Timer&) { turn.Do(Ask{}); }
 
 void ConsiderRecord(Turn& turn, const Record& record) {
   Job& job = turn.job;
-  // A requeued job may still carry the time of an earlier preemption.
-  const bool preempted = record.preempt_time != 0 && record.preempt_time >= record.start_time;
+  const bool preempted = record.being_preempted();
   if (preempted && !job.preemption_seen) {
     job.preemption_seen = true;
     return OnWish(turn, Wish{.reason = "preemption",

@@ -17,8 +17,9 @@ class SlurmClient {
   // A job that slurmctld does not know is State::kGone. kUnavailable if slurmctld does not answer.
   virtual Result<Record> Load(uint32_t job_id) = 0;
   virtual Result<std::vector<Record>> LoadMany(const std::vector<uint32_t>& job_ids) = 0;
-  // Takes a running job off its nodes and back into the queue. Success, and no effect, on any other: a
-  // cancelled one is not brought back. A job that was submitted with --no-requeue is requeued, too: its
+  // Takes a running job, or one that was preempted to its end, off its nodes and back into the queue.
+  // Success, and no effect, on any other: a cancelled one is not brought back. A job that Slurm is
+  // preempting is told to leave, and Slurm requeues it: then `hold` has no effect. A job that was submitted with --no-requeue is requeued, too: its
   // user asked for --checkpoint.
   virtual Status Requeue(uint32_t job_id, bool hold) = 0;
   virtual Status Apply(uint32_t job_id, const Amend& amend) = 0;

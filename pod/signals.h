@@ -1,3 +1,5 @@
+// Signals with a meaning of Holdfast's own.
+//
 // How a signal that Slurm sent to the job reaches the job's processes inside the pod: the warden
 // queues kRelaySignal to pod-root, with a value that says which signal and to whom; pod-root sends
 // it on.
@@ -12,6 +14,10 @@ namespace holdfast::pod {
 // A fixed number: a pod-root that was saved by one version is signalled by the next. Above the two
 // that glibc keeps for itself and below those that programs take from either end.
 inline constexpr int kRelaySignal = 49;
+
+// To holdfast-batch, from the coordinator by way of Slurm: end now. Slurm itself then requeues a job
+// that it is preempting (coordinator/libslurm_client.cc says why it must be so).
+inline constexpr int kLeaveSignal = 50;
 
 struct RelayedSignal {
   int signal = 0;

@@ -16,6 +16,7 @@
 #include "pod/batch.h"
 #include "pod/capture.h"
 #include "pod/signal_fd.h"
+#include "pod/signals.h"
 #include "pod/task_link.h"
 
 namespace holdfast::pod {
@@ -103,7 +104,7 @@ class Supervisor {
     const int signal = static_cast<int>(info.ssi_signo);
     terminated_ |= signal == SIGTERM;
     // Slurm takes a released job away with SIGTERM; there is nobody left to pass it to.
-    if (released_ && signal == SIGTERM) {
+    if (signal == kLeaveSignal || (released_ && signal == SIGTERM)) {
       ended_ = ExitStatus{.signal = SIGTERM};
       return {};
     }
@@ -174,7 +175,8 @@ class Supervisor {
     if (released_) {
       // Slurm ends the step first, then this.
       HOLDFAST_TRY(const signalfd_siginfo info, ReadSignal(signals_));
-      if (info.ssi_signo == SIGTERM) ended_ = ExitStatus{.signal = SIGTERM};
+      if (info.ssi_signo == SIGTERM || info.ssi_signo == kLeaveSignal)
+        ended_ = ExitStatus{.signal = SIGTERM};
       return {};
     }
     while (task_.valid() && !ended_ && !released_) HOLDFAST_CHECK(OnFrame());

@@ -1,6 +1,6 @@
 // Phases, all as root, none touching a path that the job's user could have prepared:
 //   1. Isolate      no mount made here reaches the node
-//   2. MountPrivate /tmp, /dev/shm, the pod's directory, /proc, /sys, /etc/hosts
+//   2. MountPrivate /tmp, /dev/shm, /dev/pts, the pod's directory, /proc, /sys, /etc/hosts
 //   3. NameHost     the host name, and `lo` up
 //   4. Serve        start pod-root when asked, as the user; drop every capability; reap and report
 #include "warden/pod_init.h"
@@ -82,6 +82,10 @@ Status MountPrivate(const InitArguments& arguments) {
   constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV;
   HOLDFAST_CHECK(Mount("tmpfs", "/tmp", kFlags, "mode=1777"));
   HOLDFAST_CHECK(Mount("tmpfs", "/dev/shm", kFlags, "mode=1777"));
+  // Terminals come back under the numbers they had, which on the node may be taken. /dev/ptmx leads
+  // to the instance that is mounted beside it (Linux 4.7). Group 5 is tty on every distribution.
+  HOLDFAST_CHECK(
+      Mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "ptmxmode=0666,mode=0620,gid=5"));
   HOLDFAST_CHECK(MakeDirectories(kPodDirectory));
   HOLDFAST_CHECK(Mount("tmpfs", kPodDirectory, kFlags,
                        "mode=0700,uid=" + std::to_string(arguments.owner.uid) +

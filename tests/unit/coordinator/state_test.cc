@@ -104,6 +104,33 @@ TEST_F(StateTest, PreemptionSavesRequeuesAndRestores) {
                                  "requeued", "nodes", "restored", "running"));
 }
 
+TEST_F(StateTest, HeldBySlurmForTooManyRequeuesItIsReleased) {
+  Run();
+  Preempt();
+  world.Settle();
+  ASSERT_EQ(world.job.stage, Stage::kLeaving);
+  world.Clean();
+  world.slurm.held = world.slurm.requeued_too_often = true;
+  world.Fire(TimerKind::kAsk);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kWaiting);
+  EXPECT_FALSE(world.slurm.held);
+}
+
+TEST_F(StateTest, PreemptedToItsEndItIsBroughtBack) {
+  Run();
+  Preempt();
+  world.Settle();
+  ASSERT_EQ(world.requeues, 1);
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "PREEMPTED";
+  world.slurm.completing = false;
+  world.Fire(TimerKind::kAsk);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  EXPECT_EQ(world.requeues, 2);
+}
+
 TEST_F(StateTest, SigtermThatIsNotPreemptionIsDelivered) {
   Run();
   ASSERT_TRUE(world.Happen(Sigterm(), 0));
