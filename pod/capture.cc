@@ -65,11 +65,16 @@ std::vector<std::string> ScriptEnvironment(const char* const* environment) {
       kOpenModeVariable, kPodStepVariable, kTaskFdVariable,
       "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
   std::vector<std::string> kept;
+  bool chose_open_mode = false;
   for (; *environment != nullptr; ++environment) {
     const std::string_view entry = *environment;
+    chose_open_mode |= entry.starts_with(kOpenModeVariable);
     if (std::ranges::none_of(kOurs, [&](std::string_view name) { return entry.starts_with(name); }))
       kept.emplace_back(entry);
   }
+  // sbatch tells of the open mode if one was asked for; here the plugin did, and not the user.
+  if (chose_open_mode)
+    std::erase_if(kept, [](const std::string& entry) { return entry.starts_with("SLURM_OPEN_MODE="); });
   return kept;
 }
 

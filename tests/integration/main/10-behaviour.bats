@@ -10,7 +10,7 @@ both() {
     for mode in plain held; do
         local option=--checkpoint=on
         [ $mode = held ] || option=--checkpoint=off
-        job=$(submit "$option" -w n1 -o "$name.$mode" "$@" <<<"$script")
+        job=$(submit "$option" -w n1 -o "/shared/alice/$name.$mode" "$@" <<<"$script")
         wait_for_end "$job"
         job_field "$job" ExitCode >"$BATS_TEST_TMPDIR/$mode.exit"
     done
@@ -72,12 +72,12 @@ END
 @test "every process is in the job's cgroup" {
     job=$(submit --checkpoint -w n1 -o cgroup.out <<<$'#!/bin/bash\necho ready; exec sleep 987')
     wait_for_text /shared/alice/cgroup.out ready
-    pid=$(on n1 pgrep -f 'sleep 987')
+    pid=$(on n1 pgrep -f 'sleep 98[7]')
     assert_contains "$(on n1 cat "/proc/$pid/cgroup")" "/job_$job/"
     assert_contains "$(on n1 sh -c 'cat /proc/'"$(on n1 pgrep -x holdfast-warden)"'/cgroup')" "/job_$job/"
     alice scancel "$job"
     wait_for_end "$job"
-    eventually 10 on n1 sh -c '! pgrep -f "sleep 987"'
+    eventually 10 on n1 sh -c '! pgrep -f "sleep 98[7]"'
     eventually 10 on n1 sh -c '! pgrep -x holdfast-warden'
 }
 
