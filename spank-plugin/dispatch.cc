@@ -63,7 +63,7 @@ Status Init(spank_t spank, int argc, char** argv) {
   const spank_context_t context = spank_context();
   if (context != S_CTX_LOCAL && context != S_CTX_ALLOCATOR && context != S_CTX_REMOTE) return {};
   HOLDFAST_TRY(g_site, ParseSite(argc, argv));
-  if (context != S_CTX_REMOTE) PublishEnvironment();
+  if (context != S_CTX_REMOTE) ReportOrExit(PublishEnvironment());
   return RegisterOptions(spank);
 }
 

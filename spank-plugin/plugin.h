@@ -23,8 +23,9 @@ Result<Site> ParseSite(int argc, char** argv);
 // submit.cc: in sbatch, salloc and srun, for whoever submits.
 //
 // Before options are read: shows sbatch's HOLDFAST_* variables to Slurm as its own, so that it
-// ranks them as it ranks those, above #SBATCH lines and below the command line.
-void PublishEnvironment();
+// ranks them as it ranks those, above #SBATCH lines and below the command line. kInvalid names the
+// variable.
+Status PublishEnvironment();
 // After all options are read: refuses what cannot work, and arranges that a requeued job goes on
 // writing to its output.
 Status CheckSubmission(const Options& options);

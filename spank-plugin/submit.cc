@@ -102,18 +102,23 @@ Status CheckBatchJob(bool enabled) {
 
 }  // namespace
 
-void PublishEnvironment() {
+Status PublishEnvironment() {
   for (const OptionInfo& info : kOptions) {
     const std::string variable = SlurmVariable(info);
     g_inherited |= ::getenv(variable.c_str()) != nullptr;
     if (!IsSbatch()) continue;
     const char* const value = ::getenv(info.environment);
-    if (value != nullptr && *value != '\0')
-      ::setenv(variable.c_str(), value, 1);
-    else
+    if (value == nullptr || *value == '\0') {
       ::unsetenv(variable.c_str());
+      continue;
+    }
+    // Slurm would name the option, which whoever set the variable may not know.
+    if (Status accepted = Options().Set(info.id, value); !accepted)
+      return std::unexpected(std::move(accepted).error().Wrap(info.environment));
+    ::setenv(variable.c_str(), value, 1);
   }
   if (IsSbatch()) ::unsetenv(pod::kOpenModeVariable);
+  return {};
 }
 
 Status CheckSubmission(const Options& options) {

@@ -23,11 +23,12 @@ idle_cluster() {
     for node in n1 n2 n3 n4; do
         on "$node" true 2>/dev/null || /src/lab/lib/node-start "$node"
     done
-    on ctl scancel --state=RUNNING,PENDING,SUSPENDED --quiet || true
-    on ctl scancel --user=alice,bob --quiet || true
+    on ctl scancel --user=alice --quiet || true
+    on ctl scancel --user=bob --quiet || true
     eventually 60 no_jobs
     on ctl scontrol update nodename=n[1-4] state=resume 2>/dev/null || true
     /src/lab/lib/wait-idle 60
+    on ctl /src/lab/lib/coordinator status || on ctl /src/lab/lib/coordinator start
     on ctl rm -rf /shared/alice
     on ctl install -d -o alice -g alice -m 755 /shared/alice
 }
@@ -84,14 +85,14 @@ assert_contains() {
     [[ $1 == *"$2"* ]] || { printf 'expected to find: %s\nin: %s\n' "$2" "$1" >&2; return 1; }
 }
 
-# assert_run STATUS COMMAND...: runs it, with stderr, and compares the exit status;
+# assert_run STATUS COMMAND...: runs it, with stderr, and compares the exit status (`!`: any but 0);
 # $output has what it printed.
 assert_run() {
     local want=$1
     shift
     run "$@"
     # shellcheck disable=SC2154 # set by run
-    [ "$status" = "$want" ] || { printf '%s\nexit status %s, expected %s, printed:\n%s\n' "$*" "$status" "$want" "$output" >&2; return 1; }
+    [ "$status" = "$want" ] || { [ "$want" = ! ] && [ "$status" != 0 ]; } || { printf '%s\nexit status %s, expected %s, printed:\n%s\n' "$*" "$status" "$want" "$output" >&2; return 1; }
 }
 
 # --- checkpointed jobs

@@ -5,7 +5,7 @@ load ../lib
 refused() { # TEXT OPTION...
     local text=$1
     shift
-    assert_run 1 alice sbatch "$@" --wrap true
+    assert_run ! alice sbatch "$@" --wrap true
     assert_contains "$output" "$text"
     assert_equal "$(on ctl squeue --noheader)" ''
 }
@@ -31,9 +31,9 @@ refused() { # TEXT OPTION...
 }
 
 @test "so are bad values in #SBATCH lines and in the environment" {
-    assert_run 1 alice sbatch <<<$'#!/bin/bash\n#SBATCH --checkpoint=soon\ntrue'
+    assert_run ! alice sbatch <<<$'#!/bin/bash\n#SBATCH --checkpoint=soon\ntrue'
     assert_contains "$output" --checkpoint
-    assert_run 1 alice env HOLDFAST_CHECKPOINT=soon sbatch --wrap true
+    assert_run ! alice env HOLDFAST_CHECKPOINT=soon sbatch --wrap true
     assert_contains "$output" HOLDFAST_CHECKPOINT
 }
 
@@ -44,8 +44,8 @@ refused() { # TEXT OPTION...
 }
 
 @test "srun and salloc refuse it outside a batch job, and say why" {
-    assert_run 1 alice srun --checkpoint true
+    assert_run ! alice srun --checkpoint true
     assert_contains "$output" sbatch
-    assert_run 1 alice salloc --checkpoint true
+    assert_run ! alice salloc --checkpoint true
     assert_contains "$output" sbatch
 }

@@ -45,8 +45,8 @@ saved_job() {
     job=$(submit --checkpoint -o own.out --wrap 'sleep 100')
     wait_for_state "$job" RUNNING
     eventually 20 details_are "$job" .state running
-    assert_run 1 as bob ctl holdfast show "$job"
-    assert_run 1 as bob ctl holdfast save "$job" --stop
+    assert_run 3 as bob ctl holdfast show "$job"
+    assert_run 3 as bob ctl holdfast save "$job" --stop
     assert_equal "$(as bob ctl holdfast list --json | jq '.jobs | length')" 0
     job_is "$job" RUNNING
     alice scancel "$job"

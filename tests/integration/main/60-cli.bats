@@ -15,7 +15,7 @@ load ../lib
 }
 
 @test "an unknown job is named" {
-    assert_run 1 alice holdfast show 999999
+    assert_run 3 alice holdfast show 999999
     assert_contains "$output" 999999
 }
 
@@ -36,7 +36,7 @@ load ../lib
     job=$(submit --checkpoint -o alone.out <<<$'#!/bin/bash\nfor i in {1..60}; do echo $i; sleep 0.1; done')
     wait_for_text /shared/alice/alone.out 3
     on ctl /src/lab/lib/coordinator stop
-    assert_run 1 alice holdfast list
+    assert_run 6 alice holdfast list
     assert_contains "$output" coordinator
     wait_for_text /shared/alice/alone.out 60
     on ctl /src/lab/lib/coordinator start
