@@ -49,7 +49,7 @@ Status Options::SetCheckpoint(std::string_view value) {
     return Refuse(OptionId::kCheckpoint, value,
                   "on, off, or the time between checkpoints: minutes, minutes:seconds, "
                   "hours:minutes:seconds, days-hours[:minutes[:seconds]], or a number with s, m, h "
-                  "or d");
+                  "or d, like 10m");
   enabled_ = true;
   interval_ = *interval;
   return {};

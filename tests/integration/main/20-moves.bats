@@ -28,13 +28,35 @@ ring_digest() { # ROUNDS
 }
 
 @test "ten moves in a row, each to other nodes, and the same digest" {
-    expected=$(ring_digest 1000)
-    job=$(ring 1000 ten.out)
+    expected=$(ring_digest 400)
+    job=$(ring 400 ten.out)
     wait_for_text /shared/alice/ten.out 'round'
     for _ in {1..10}; do move "$job"; done
     wait_for_state "$job" COMPLETED 300
     assert_equal "$(job_field "$job" Restarts)" 10
     assert_equal "$(grep '^digest' /shared/alice/ten.out)" "$expected"
+}
+
+# The second node's warden sleeps while the first cuts and freezes its pod: ARCHITECTURE.md, "Why cutting,
+# then freezing, is enough".
+@test "no message is lost however far apart the pods are cut" {
+    expected=$(ring_digest 200)
+    job=$(ring 200 skew.out)
+    wait_for_text /shared/alice/skew.out 'round'
+    for pause in 0.2 0.7 1.5; do
+        for how in save migrate; do
+            last=$(on ctl scontrol show hostnames "$(job_field "$job" NodeList)" | tail -n 1)
+            restarts=$(job_field "$job" Restarts)
+            on "$last" pkill -STOP -x holdfast-warden
+            alice holdfast "$how" "$job" &
+            sleep "$pause"
+            on "$last" pkill -CONT -x holdfast-warden
+            wait $!
+            [ "$how" = save ] || wait_for_restart "$job" $((restarts + 1))
+        done
+    done
+    wait_for_state "$job" COMPLETED 120
+    assert_equal "$(grep '^digest' /shared/alice/skew.out)" "$expected"
 }
 
 @test "preempted in the middle of its own restore, the job survives" {
