@@ -30,6 +30,8 @@ struct Options {
   uint32_t job = 0;
   bool stop = false;
   std::string exclude;
+  std::string nodes;
+  std::string reason;
   uint32_t checkpoint = 0;
   bool from_start = false;
 };
@@ -69,6 +71,20 @@ class Command {
     if (options_.from_start) body["from_start"] = true;
     HOLDFAST_TRY(const json answer, api_->Post(Target("/resume"), body));
     Show(answer, [this](const json&) { return fmt::format("job {} is released\n", options_.job); });
+    return {};
+  }
+
+  Status Evacuate() {
+    HOLDFAST_CHECK(Connect());
+    HOLDFAST_TRY(const std::vector<std::string> nodes, ExpandHostlist(options_.nodes));
+    json body = json::object();
+    if (!options_.reason.empty()) body["reason"] = options_.reason;
+    json answers = json::array();
+    for (const std::string& node : nodes) {
+      HOLDFAST_TRY(json answer, api_->Post(fmt::format("/v1/nodes/{}/evacuate", node), body));
+      answers.push_back(std::move(answer));
+    }
+    Show(answers, EvacuationText);
     return {};
   }
 
@@ -131,6 +147,7 @@ const char* Operation(const std::string& command) {
   if (command == "show") return "showing job";
   if (command == "save") return "saving job";
   if (command == "migrate") return "moving job";
+  if (command == "evacuate") return "evacuating";
   return "resuming job";
 }
 
@@ -178,6 +195,10 @@ void Declare(CLI::App& app, Options& options) {
       ->add_flag("--from-start", options.from_start,
                  "begin anew, over its own output; what was saved is given up")
       ->excludes(checkpoint);
+  CLI::App* evacuate = app.add_subcommand(
+      "evacuate", "administrators: drain nodes, and move their jobs to others");
+  evacuate->add_option("NODES", options.nodes, "n3, n[1-3],n7")->required();
+  evacuate->add_option("--reason", options.reason, "for Slurm's record of the nodes");
   app.add_subcommand("doctor", "is this machine fit? each failure with its remedy");
 }
 
@@ -200,14 +221,17 @@ ExitCode Run(std::vector<std::string> arguments, const Environment& environment)
   Command command(environment, options);
   if (name == "doctor") return command.Doctor() ? ExitCode::kOk : ExitCode::kFailed;
   const std::string operation =
-      name == "list" ? Operation(name) : fmt::format("{} {}", Operation(name), options.job);
+      name == "list"       ? Operation(name)
+      : name == "evacuate" ? fmt::format("{} {}", Operation(name), options.nodes)
+                           : fmt::format("{} {}", Operation(name), options.job);
   Status status;
   try {
-    status = name == "list"      ? command.List()
-             : name == "show"    ? command.ShowJob()
-             : name == "save"    ? command.Save()
-             : name == "migrate" ? command.Migrate()
-                                 : command.Resume();
+    status = name == "list"       ? command.List()
+             : name == "show"     ? command.ShowJob()
+             : name == "save"     ? command.Save()
+             : name == "migrate"  ? command.Migrate()
+             : name == "evacuate" ? command.Evacuate()
+                                  : command.Resume();
   } catch (const json::exception& error) {
     status = Fail(Code::kInternal, fmt::format("the coordinator's answer is not understood, its "
                                                "version may differ: {}",

@@ -1,7 +1,7 @@
 # bash completion for holdfast
 _holdfast() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command='' i
-    local commands='list show save migrate resume doctor'
+    local commands='list show save migrate resume evacuate doctor'
     for ((i = 1; i < COMP_CWORD; i++)); do
         [[ " $commands " == *" ${COMP_WORDS[i]} "* ]] && { command=${COMP_WORDS[i]}; break; }
     done
@@ -10,7 +10,7 @@ _holdfast() {
             # shellcheck disable=SC2207 # job ids have no spaces
             COMPREPLY=($(compgen -W "$(squeue --me --noheader --format=%A 2>/dev/null)" -- "$word"))
             return ;;
-        --exclude)
+        --exclude | evacuate)
             # shellcheck disable=SC2207 # nor have nodes
             COMPREPLY=($(compgen -W "$(sinfo --noheader --Node --format=%N 2>/dev/null)" -- "$word"))
             return ;;
@@ -20,6 +20,7 @@ _holdfast() {
         '') words+=" --version $commands" ;;
         save) words+=' --stop' ;;
         migrate) words+=' --exclude' ;;
+        evacuate) words+=' --reason' ;;
         resume) words+=' --exclude --checkpoint --from-start' ;;
     esac
     # shellcheck disable=SC2207

@@ -182,4 +182,16 @@ std::string CheckpointText(const json& checkpoint) {
                      Number(checkpoint, "processes"), Bytes(checkpoint, "stored_bytes"));
 }
 
+std::string EvacuationText(const json& answers) {
+  std::string text;
+  for (const json& answer : answers) {
+    const size_t jobs = Member(answer, "jobs").size();
+    text += fmt::format("{}: {}\n", Text(answer, "node"),
+                        jobs == 0   ? std::string("drained; no checkpointed job was there")
+                        : jobs == 1 ? fmt::format("job {} is leaving", List(answer, "jobs"))
+                                    : fmt::format("jobs {} are leaving", List(answer, "jobs")));
+  }
+  return text;
+}
+
 }  // namespace holdfast::cli

@@ -13,5 +13,7 @@ std::string JobListText(const nlohmann::json& answer);
 std::string JobText(const nlohmann::json& job);
 // "checkpoint 3 committed in 1.20 s: 512 MiB of 4 processes, 20 MiB stored".
 std::string CheckpointText(const nlohmann::json& checkpoint);
+// "n3: jobs 12,13 are leaving", a line for each answer of POST /v1/nodes/NODE/evacuate.
+std::string EvacuationText(const nlohmann::json& answers);
 
 }  // namespace holdfast::cli

@@ -35,6 +35,10 @@ constexpr std::array kKeys = {
     Key{"coordinator", "restore_attempts", Kind::kCount,
         HOLDFAST_MEMBER(coordinator.restore_attempts), 1, 100,
         "Restores of one checkpoint that are tried, each on other nodes, before the job is held."},
+    Key{"coordinator", "evacuate_reason", Kind::kPattern,
+        HOLDFAST_MEMBER(coordinator.evacuate_reason), 0, 0,
+        "Nodes that somebody drains in Slurm with a reason in which this is found are evacuated: "
+        "their jobs are saved and go on elsewhere."},
     Key{"checkpoint", "directory", Kind::kDirectory, HOLDFAST_MEMBER(checkpoint.directory), 0, 0,
         "Where checkpoints go if the job gives no `--checkpoint-dir`. On a filesystem that all "
         "nodes share; `%h` is the user's home, `%u` their name."},
@@ -67,6 +71,28 @@ constexpr std::array kKeys = {
         "may use the same; choose one that jobs need not reach outside."},
     Key{"node", "coordinator_patience", Kind::kDuration, HOLDFAST_MEMBER(node.coordinator_patience),
         5, kDay, "How long a frozen pod waits for the coordinator's verdict before it goes on."},
+    Key{"cloud", "provider", Kind::kProvider, HOLDFAST_MEMBER(cloud.provider), 0, 0,
+        "Whose announcements that a node is taken back are watched for. `auto`: what the machine's "
+        "firmware says, or who answers at `metadata_url`."},
+    Key{"cloud", "metadata_url", Kind::kUrl, HOLDFAST_MEMBER(cloud.metadata_url), 0, 0,
+        "The metadata server, instead of `http://169.254.169.254`. Asked for notices and for "
+        "Cloud Storage tokens."},
+    Key{"cloud", "notice_time", Kind::kDuration, HOLDFAST_MEMBER(cloud.notice_time), 0, kDay,
+        "From a notice to the end of the node, where the provider does not say when. `0s`: what it "
+        "documents."},
+    Key{"cloud", "endpoint", Kind::kUrl, HOLDFAST_MEMBER(cloud.endpoint), 0, 0,
+        "Cloud Storage, for `gs://`. Another than Google's is an emulator or a private endpoint."},
+    Key{"cloud", "credentials_file", Kind::kPath, HOLDFAST_MEMBER(cloud.credentials_file), 0, 0,
+        "A service account's key, owned by root with mode 0400, on every node. Without it the "
+        "machine's own service account is used."},
+    Key{"cloud", "ca_file", Kind::kPath, HOLDFAST_MEMBER(cloud.ca_file), 0, 0,
+        "Certificate authorities for Cloud Storage, instead of the system's."},
+    Key{"cloud", "proxy", Kind::kUrl, HOLDFAST_MEMBER(cloud.proxy), 0, 0,
+        "Proxy to Cloud Storage, instead of the environment's `https_proxy` and `no_proxy`."},
+    Key{"cloud", "patience", Kind::kDuration, HOLDFAST_MEMBER(cloud.patience), 1, kDay,
+        "How long a request to Cloud Storage that makes no progress is tried again."},
+    Key{"cloud", "stall_timeout", Kind::kDuration, HOLDFAST_MEMBER(cloud.stall_timeout), 1, 3600,
+        "A transfer that moves nothing for so long is tried again."},
 };
 
 #undef HOLDFAST_MEMBER
@@ -133,8 +159,10 @@ std::string Reference() {
       text += fmt::format("\n## {}\n\n| key | accepted | default | meaning |\n|---|---|---|---|\n",
                           section);
     }
-    text += fmt::format("| `{}` | {} | `{}` | {} |\n", key.name, Accepted(key),
-                        ValueText(key, Config{}), key.doc);
+    const std::string value = ValueText(key, Config{});
+    const std::string default_text = value.empty() ? "none" : fmt::format("`{}`", value);
+    text += fmt::format("| `{}` | {} | {} | {} |\n", key.name, Accepted(key),
+                        default_text, key.doc);
   }
   return text;
 }

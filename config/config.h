@@ -24,6 +24,7 @@ struct Config {
     std::string state_directory = "/var/lib/holdfast";
     std::chrono::seconds poll_interval{2};  // of tracked jobs' Slurm records (PreemptTime)
     uint32_t restore_attempts = 3;          // on different nodes, before the job is held
+    std::string evacuate_reason;  // regex over the reasons of drained nodes; empty: none is evacuated
   } coordinator;
   struct {
     std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user
@@ -43,6 +44,17 @@ struct Config {
     std::chrono::seconds coordinator_patience{
         120};  // a frozen pod waits so long for a verdict, then resumes
   } node;
+  struct {
+    std::string provider = "auto";         // whose notices wardens watch for; or none, gce, aws, azure
+    std::string metadata_url;              // empty: the provider's own
+    std::chrono::seconds notice_time{0};   // from a notice to the end; 0: what the provider documents
+    std::string endpoint = "https://storage.googleapis.com";
+    std::string credentials_file;  // a service account's key; empty: storage/gcs/credentials.h
+    std::string ca_file;           // empty: the system's authorities
+    std::string proxy;             // empty: as the environment says
+    std::chrono::seconds patience{120};      // of an operation that makes no progress
+    std::chrono::seconds stall_timeout{20};  // of one transfer that moves nothing
+  } cloud;
 };
 
 // All problems at once, each as "FILE:LINE:COLUMN: what, and what is accepted". A missing file is

@@ -25,6 +25,9 @@ enum class Kind {
   kSize,
   kDuration,
   kSubnet,
+  kUrl,       // http:// or https://
+  kProvider,  // of a cloud
+  kPattern,   // an extended regular expression
 };
 
 // The member of a Config that a key sets.
@@ -45,7 +48,8 @@ struct Key {
 std::span<const Key> Keys();
 
 // Sets the key's member of `config` from the value as written in the file, or fails with kInvalid
-// and a message that quotes the value and says what is accepted.
+// and a message that quotes the value and says what is accepted. A text whose default is empty may
+// be given as empty.
 Status SetValue(const Key& key, std::string_view text, Config& config);
 // The member's value, written as in the file.
 std::string ValueText(const Key& key, Config config);

@@ -1,9 +1,12 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <optional>
+#include <regex>
 
 #include "base/duration.h"
 #include "config/keys.h"
@@ -15,6 +18,9 @@ constexpr std::array<std::pair<std::string_view, int64_t>, 4> kSizeUnits{
     {{"TiB", 1LL << 40}, {"GiB", 1LL << 30}, {"MiB", 1LL << 20}, {"KiB", 1LL << 10}}};
 constexpr std::array<std::pair<std::string_view, int64_t>, 4> kTimeUnits{
     {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}};
+
+// The names that warden/notices knows.
+constexpr std::array<std::string_view, 5> kProviders{"auto", "none", "gce", "aws", "azure"};
 
 std::optional<int64_t> ParseNumber(std::string_view text) {
   int64_t value = 0;
@@ -76,7 +82,18 @@ bool IsSubnet(std::string_view text, int64_t min_prefix, int64_t max_prefix) {
   return (ntohl(address.s_addr) & (0xffffffffU >> *prefix)) == 0;
 }
 
+// The one place where std::regex throws for what a person wrote.
+bool IsPattern(std::string_view text) {
+  try {
+    const std::regex pattern(text.begin(), text.end(), std::regex::extended);
+    return true;
+  } catch (const std::regex_error&) {
+    return false;
+  }
+}
+
 bool IsText(const Key& key, std::string_view text) {
+  if (key.kind == Kind::kPattern) return !text.empty() && IsPattern(text);
   if (text.empty() || text.find_first_of(" \t\n") != std::string_view::npos) return false;
   switch (key.kind) {
     case Kind::kPath:
@@ -88,6 +105,10 @@ bool IsText(const Key& key, std::string_view text) {
              text.starts_with("gs://");
     case Kind::kSubnet:
       return IsSubnet(text, key.min, key.max);
+    case Kind::kUrl:
+      return text.starts_with("http://") || text.starts_with("https://");
+    case Kind::kProvider:
+      return std::ranges::contains(kProviders, text);
     default:
       return true;
   }
@@ -142,6 +163,12 @@ std::string Accepted(const Key& key) {
       return range("a duration");
     case Kind::kSubnet:
       return fmt::format("an IPv4 network, prefix {} to {}", key.min, key.max);
+    case Kind::kUrl:
+      return "a URL, http:// or https://";
+    case Kind::kProvider:
+      return fmt::format("one of {}", fmt::join(kProviders, ", "));
+    case Kind::kPattern:
+      return "an extended regular expression";
   }
   std::unreachable();
 }
@@ -154,7 +181,8 @@ Status SetValue(const Key& key, std::string_view text, Config& config) {
     number = parsed.value_or(0);
     valid = parsed && number >= key.min && number <= key.max;
   } else {
-    valid = IsText(key, text);
+    const bool unset = text.empty() && ValueText(key, Config{}).empty();
+    valid = unset || IsText(key, text);
   }
   if (!valid)
     return Fail(Code::kInvalid, fmt::format("'{}' is not accepted for {}.{}: expected {}", text,

@@ -25,7 +25,10 @@ bool IsNewJob(const Job& known, const v1::Hello& hello) {
 }  // namespace
 
 Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
-    : options_(options), journal_(journal), slurm_(slurm) {}
+    : options_(std::move(options)),
+      journal_(journal),
+      slurm_(slurm),
+      evacuations_(options_.evacuate_reason) {}
 
 Controller::~Controller() { Stop(); }
 
@@ -86,6 +89,12 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
     return posted;
   }
   if (old) old->Close();
+  // Slurm may have chosen the node before it was drained.
+  if (const Evacuation* leaving = evacuations_.Find(hello.node());
+      leaving != nullptr && hello.phase() == v1::PHASE_FRESH) {
+    if (const Status left = Post(job_id, WishOf(*leaving)); !left)
+      log::Failure("evacuate", left.error(), {{"job", job_id}});
+  }
   log::Info("attached", {{"job", job_id},
                          {"pod", hello.pod()},
                          {"node", hello.node()},
@@ -151,6 +160,10 @@ void Controller::Receive(const v1::Hello& hello, const WardenLink* link,
       posted = Post(job_id, message.failed(), pod);
       break;
     case v1::FromWarden::kNotice:
+      if (message.notice().kind() == v1::Notice::SPOT) {
+        OnSpotNotice(hello, message.notice());
+        break;
+      }
       posted = Post(job_id, message.notice(), pod);
       break;
     case v1::FromWarden::kEnded:
@@ -329,6 +342,7 @@ void Controller::RunTimers() {
     if (now >= next_poll_) {
       next_poll_ = now + options_.poll_interval;
       PollSlurm();
+      PollNodes();
     }
     const auto due = std::ranges::find_if(
         timers_, [now](const auto& timer) { return timer.second <= now; });

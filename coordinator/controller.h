@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "coordinator/evacuations.h"
 #include "coordinator/event.h"
 #include "coordinator/job.h"
 #include "coordinator/journal.h"
@@ -40,6 +41,7 @@ class Controller {
     Policy policy;
     std::chrono::milliseconds poll_interval{2000};
     std::chrono::hours remember_ended{24 * 30};
+    std::string evacuate_reason;  // evacuations.h
   };
   // Both must outlive it.
   Controller(Options options, Journal& journal, SlurmClient& slurm);
@@ -60,6 +62,9 @@ class Controller {
   // Begins a checkpoint and returns its number; kNotFound or kConflict otherwise.
   Result<uint32_t> Save(uint32_t job_id, Wish wish);
   Status ResumeJob(uint32_t job_id, const Resume& resume);
+  // Drains the node, saves the jobs that have a pod there and requeues them off it. Returns the jobs;
+  // an error if the node cannot be drained, and then nothing has happened.
+  Result<std::vector<uint32_t>> Evacuate(Evacuation evacuation);
   // Blocks until the checkpoint is committed or given up, or the time is over; returns what is known of it.
   Result<Checkpoint> Await(uint32_t job_id, uint32_t number, std::chrono::milliseconds timeout);
 
@@ -74,6 +79,13 @@ class Controller {
   void Enqueue(std::function<void()> call);
   void AskSlurm(uint32_t job_id);
   void PollSlurm();
+  void PollNodes();
+  // With the mutex held: the node's jobs are to leave it.
+  std::vector<uint32_t> BeginEvacuation(const Evacuation& evacuation);
+  // With the mutex held: by libslurm, or by a warden on the node, who is root there.
+  void EnqueueDrain(const Evacuation& evacuation);
+  std::shared_ptr<WardenLink> LinkOn(const std::string& node) const;
+  void OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice);
   Job& AddJob(const v1::Hello& hello);
   uint32_t ChooseVni(uint32_t job_id) const;
   void RunTimers();
@@ -95,6 +107,8 @@ class Controller {
   std::deque<std::function<void()>> tasks_;
   std::set<uint32_t> asked_;  // a look-up is queued
   bool polling_ = false;      // one of all jobs is
+  Evacuations evacuations_;
+  bool polling_nodes_ = false;
   std::thread timer_thread_;
   std::thread slurm_thread_;
 };

@@ -46,7 +46,7 @@ struct Pod {
 // One checkpoint, in flight or in the job's history.
 struct Checkpoint {
   uint32_t number = 0;
-  std::string reason;        // "interval", "preemption", "spot", "save", "migrate"
+  std::string reason;        // "interval", "preemption", "spot", "evacuate", "save", "migrate"
   bool stop = false;         // the job leaves its nodes afterwards
   bool hold = false;         // and is held
   bool second_try = false;   // of a preemption whose first checkpoint failed

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 #include <slurm/slurm.h>
 #include <slurm/slurm_errno.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -20,6 +21,7 @@ namespace {
 template <typename T, void (*Free)(T*)>
 using Owned = std::unique_ptr<T, decltype([](T* p) { Free(p); })>;
 using JobMessage = Owned<job_info_msg_t, slurm_free_job_info_msg>;
+using NodeMessage = Owned<node_info_msg_t, slurm_free_node_info_msg>;
 using ArrayResponse = Owned<job_array_resp_msg_t, slurm_free_job_array_resp>;
 using Configuration = Owned<slurm_conf_t, slurm_free_ctl_conf>;
 using Hosts = Owned<hostlist_t, slurm_hostlist_destroy>;
@@ -44,7 +46,7 @@ bool IsTransient(int error) {
 std::unexpected<Error> SlurmError(const std::string& operation, int error) {
   Code code = Code::kInternal;
   if (IsTransient(error)) code = Code::kUnavailable;
-  if (error == ESLURM_INVALID_JOB_ID) code = Code::kNotFound;
+  if (error == ESLURM_INVALID_JOB_ID || error == ESLURM_INVALID_NODE_NAME) code = Code::kNotFound;
   if (error == ESLURM_USER_ID_MISSING || error == ESLURM_ACCESS_DENIED) code = Code::kDenied;
   return Fail(code, fmt::format("{}: Slurm: {}{}", operation, slurm_strerror(error),
                                 code == Code::kDenied
@@ -94,6 +96,18 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
   return record;
+}
+
+std::vector<NodeRecord> ToRecords(const NodeMessage& message) {
+  std::vector<NodeRecord> records;
+  for (uint32_t i = 0; i < message->record_count; ++i) {
+    const node_info_t& node = message->node_array[i];
+    if (node.name == nullptr) continue;  // a hidden one
+    records.push_back({.name = node.name,
+                       .draining = (node.node_state & NODE_STATE_DRAIN) != 0,
+                       .reason = node.reason != nullptr ? node.reason : ""});
+  }
+  return records;
 }
 
 class LibslurmClient : public SlurmClient {
@@ -188,6 +202,33 @@ class LibslurmClient : public SlurmClient {
     slurm_init_job_desc_msg(&change);
     change.comment = comment.data();
     return Update(job, change, "commenting job " + job);
+  }
+
+  Result<std::vector<NodeRecord>> LoadNodes() override {
+    node_info_msg_t* raw = nullptr;
+    if (slurm_load_node(0, &raw, SHOW_ALL) != SLURM_SUCCESS)
+      return SlurmError("looking up all nodes", errno);
+    return ToRecords(NodeMessage(raw));
+  }
+
+  Status Drain(const std::string& node, const std::string& reason) override {
+    const std::string operation = "draining node " + node;
+    std::string name = node, text = reason;
+    node_info_msg_t* raw = nullptr;
+    if (slurm_load_node_single(&raw, name.data(), SHOW_ALL) != SLURM_SUCCESS)
+      return SlurmError(operation, errno);
+    const std::vector<NodeRecord> records = ToRecords(NodeMessage(raw));
+    if (records.empty())
+      return Fail(Code::kNotFound, fmt::format("{}: Slurm has no such node", operation));
+    if (records.front().draining) return {};
+    update_node_msg_t change;
+    slurm_init_update_node_msg(&change);
+    change.node_names = name.data();
+    change.node_state = NODE_STATE_DRAIN;
+    change.reason = text.data();
+    change.reason_uid = ::geteuid();
+    if (slurm_update_node(&change) == SLURM_SUCCESS) return {};
+    return SlurmError(operation, errno);
   }
 
   Result<uid_t> SlurmUser() override {

@@ -30,14 +30,6 @@ void DeliverPending(Turn& turn) {
 
 void OnNotice(Turn& turn, const v1::Notice& notice) {
   Job& job = turn.job;
-  if (notice.kind() == v1::Notice::SPOT) {
-    job.preemption_seen = true;
-    return OnWish(turn, Wish{.reason = "spot",
-                             .stop = true,
-                             .excluded = {turn.pod().node},
-                             .begun_ns = turn.now(),
-                             .deadline_unix_ms = notice.deadline_unix_ms()});
-  }
   if (notice.signal() != SIGTERM) {
     // With PreemptParameters=send_user_signal this, too, may be how preemption begins.
     Deliver(turn, turn.event.pod, notice.signal(), notice.from_batch());

@@ -21,6 +21,7 @@ using nlohmann::json;
 constexpr size_t kMaxBodyBytes = 64 * 1024;
 constexpr size_t kThreads = 32;  // requests that wait for a checkpoint hold one each
 constexpr int kMaxWaitSeconds = 600;
+constexpr size_t kMaxReasonBytes = 200;
 constexpr unsigned kMaxEvents = 1000;
 
 int HttpStatus(Code code) {
@@ -176,6 +177,9 @@ void RestServer::Route() {
                        202));
   server_->Post(R"(/v1/jobs/(\d+)/resume)",
                 handle([this](const auto& request, int&) { return ResumeJob(request); }, 202));
+  server_->Post(R"(/v1/nodes/([A-Za-z0-9._-]+)/evacuate)",
+                handle([this](const auto& request, int& status) { return Evacuate(request, status); },
+                       202));
 }
 
 Status RestServer::Listen(const std::string& host, int port) {
@@ -285,6 +289,30 @@ Result<std::string> RestServer::ResumeJob(const httplib::Request& request) {
     return Fail(Code::kInvalid, "'from_start' and 'checkpoint' exclude each other");
   HOLDFAST_CHECK(controller_.ResumeJob(job.id, resume));
   return json{{"job_id", job.id}}.dump();
+}
+
+Result<std::string> RestServer::Evacuate(const httplib::Request& request, int& status) {
+  const std::string node = request.matches[1];
+  HOLDFAST_TRY(const uid_t uid, Authenticate(request));
+  if (!SeesAll(uid)) {
+    status = 403;
+    return ToJson(Error(Code::kDenied,
+                        fmt::format("evacuating node {} is for root, Slurm's user and the "
+                                    "coordinator's",
+                                    node)),
+                  "holdfast migrate JOB --exclude " + node)
+        .dump();
+  }
+  HOLDFAST_TRY(const json body, ParseBody(request.body, {"reason"}));
+  const json reason = body.value("reason", json("evacuated"));
+  if (!reason.is_string() || reason.get_ref<const std::string&>().size() > kMaxReasonBytes)
+    return Fail(Code::kInvalid,
+                fmt::format("'reason' must be a text of at most {} bytes", kMaxReasonBytes));
+  HOLDFAST_TRY(const std::vector<uint32_t> jobs,
+               controller_.Evacuate({.node = node,
+                                     .cause = "evacuate",
+                                     .reason = "holdfast: " + reason.get<std::string>()}));
+  return json{{"node", node}, {"jobs", jobs}}.dump();
 }
 
 }  // namespace holdfast::coordinator

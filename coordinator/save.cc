@@ -17,10 +17,18 @@ v1::ToWarden MakeSettle(const Checkpoint& checkpoint) {
   return message;
 }
 
-bool IsPreemption(const std::string& reason) { return reason == "preemption" || reason == "spot"; }
+bool IsNotice(const std::string& reason) { return reason == "preemption" || reason == "spot"; }
+
+// The job must leave, whatever it is doing.
+bool IsUrgent(const std::string& reason) { return IsNotice(reason) || reason == "evacuate"; }
+
+void AddExcluded(std::vector<std::string>& nodes, const std::vector<std::string>& more) {
+  for (const std::string& node : more)
+    if (!std::ranges::contains(nodes, node)) nodes.push_back(node);
+}
 
 const char* CauseEvent(const std::string& reason) {
-  if (IsPreemption(reason)) return "notice";
+  if (IsNotice(reason)) return "notice";
   return reason == "interval" ? "due" : "requested";
 }
 
@@ -71,11 +79,11 @@ void Commit(Turn& turn) {
   turn.TellAll(MakeSettle(checkpoint));
 }
 
-// The checkpoint failed and the job runs on. For a preemption that is tried once more; then the job
+// The checkpoint failed and the job runs on. If it must leave, that is tried once more; then the job
 // gets the signal that it would have got without Holdfast, and the checkpoint before this one stands.
 void Regret(Turn& turn, const Checkpoint& failed) {
   Job& job = turn.job;
-  if (failed.stop && IsPreemption(failed.reason)) {
+  if (failed.stop && IsUrgent(failed.reason)) {
     if (failed.second_try) return DeliverPending(turn);
     job.wish = Wish{.reason = failed.reason,
                     .stop = true,
@@ -187,12 +195,17 @@ void Abort(Turn& turn, const std::string& why) {
 
 void OnWish(Turn& turn, const Wish& wish) {
   Job& job = turn.job;
-  const bool urgent = IsPreemption(wish.reason);
+  const bool urgent = IsUrgent(wish.reason);
+  // Signals that Slurm sends to a node on its way out are part of it.
+  if (wish.reason == "spot") job.preemption_seen = true;
   switch (job.stage) {
     case Stage::kGathering:
     case Stage::kPreparing:
       // Nothing of this start has run, so nothing is lost.
-      if (urgent) return Leave(turn, wish.reason);
+      if (urgent) {
+        AddExcluded(job.excluded, wish.excluded);
+        return Leave(turn, wish.reason);
+      }
       turn.refusal = "it has not started yet";
       return;
     case Stage::kRunning:
@@ -212,7 +225,7 @@ void OnWish(Turn& turn, const Wish& wish) {
         job.checkpoint->reason = wish.reason;
         turn.Mark("notice", 0, wish.reason);
       }
-      for (const std::string& node : wish.excluded) job.checkpoint->excluded.push_back(node);
+      AddExcluded(job.checkpoint->excluded, wish.excluded);
       return;
     default:
       if (!urgent) break;

@@ -33,6 +33,7 @@ Controller::Options ToOptions(const config::Config& config) {
   options.policy.restore_attempts = config.coordinator.restore_attempts;
   options.policy.phase_timeout = config.checkpoint.timeout;
   options.poll_interval = config.coordinator.poll_interval;
+  options.evacuate_reason = config.coordinator.evacuate_reason;
   return options;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "coordinator/evacuations.h"
 #include "coordinator/event.h"
 
 namespace holdfast::coordinator {
@@ -25,6 +26,11 @@ class SlurmClient {
   virtual Status Apply(uint32_t job_id, const Amend& amend) = 0;
   // In the job's Comment, after what its user has there (MergeComment).
   virtual Status SetComment(uint32_t job_id, const std::string& text) = 0;
+  // All nodes.
+  virtual Result<std::vector<NodeRecord>> LoadNodes() = 0;
+  // The node gets no new jobs, for this reason; success, and no effect, if it gets none already.
+  // kNotFound: Slurm has no such node. kDenied: Slurm lets administrators do this, not operators.
+  virtual Status Drain(const std::string& node, const std::string& reason) = 0;
   // Who may see everything, beside root.
   virtual Result<uid_t> SlurmUser() = 0;
 };

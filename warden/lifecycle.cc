@@ -58,8 +58,13 @@ Status Queue(const Pod& pod, const pod::RelayedSignal& relayed) {
 }  // namespace
 
 Lifecycle::Lifecycle(const Job& job, const UniqueFd& link, Channel& channel, Worker& worker,
-                     Operations& operations)
-    : job_(job), link_(link), channel_(channel), worker_(worker), operations_(operations) {}
+                     Operations& operations, Spot& spot)
+    : job_(job),
+      link_(link),
+      channel_(channel),
+      worker_(worker),
+      operations_(operations),
+      spot_(spot) {}
 
 void Lifecycle::Run() {
   SayHello();
@@ -102,6 +107,7 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       if (state_ == State::kAttaching) request_ = message;
       Apply(Input::kWelcome);
       for (const PendingSignal& pending : pending_) SayNotice(pending);
+      spot_.Repeat();
       break;
     case v1::ToWarden::kStart:
       Apply(Input::kStart);
@@ -128,6 +134,9 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
         return pending.signal == message.deliver().signal();
       });
       Deliver(message.deliver().signal(), message.deliver().to_batch());
+      break;
+    case v1::ToWarden::kDrain:
+      spot_.Drain(message.drain().reason());
       break;
     case v1::ToWarden::kFinish:
       remove_checkpoints_ = message.finish().remove_checkpoints() && job_.pod() == 0;

@@ -14,6 +14,7 @@
 #include "warden/channel.h"
 #include "warden/job.h"
 #include "warden/operations.h"
+#include "warden/spot.h"
 #include "warden/state.h"
 #include "warden/worker.h"
 
@@ -23,7 +24,7 @@ class Lifecycle {
  public:
   // `link` is the socket of pod/task_link.h. All of them live as long as this.
   Lifecycle(const Job& job, const UniqueFd& link, Channel& channel, Worker& worker,
-            Operations& operations);
+            Operations& operations, Spot& spot);
 
   // Until the job's part on this node is over. What is left of the pod ends with `operations`.
   void Run();
@@ -66,6 +67,7 @@ class Lifecycle {
   Channel& channel_;
   Worker& worker_;
   Operations& operations_;
+  Spot& spot_;
 
   State state_ = State::kAttaching;
   v1::ToWarden request_;              // that the operation under way, or done last, is about

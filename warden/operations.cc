@@ -8,6 +8,7 @@
 
 #include "base/duration.h"
 #include "base/log.h"
+#include "warden/cloud.h"
 #include "pod/pod_directory.h"
 #include "warden/affinity.h"
 #include "warden/furnish.h"
@@ -120,7 +121,7 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
   if (welcome.restore_job() != job_.id()) {
     HOLDFAST_TRY(origin.other,
                  storage::JobStore::Open(job_.options.directory(), welcome.restore_job(),
-                                         job_.owner(), job_.key));
+                                         job_.owner(), job_.key, CloudStorageSettings(job_.config)));
     store = origin.other.get();
   }
   uint32_t checkpoint = welcome.restore_checkpoint();

@@ -24,9 +24,11 @@
 #include "warden/affinity.h"
 #include "warden/cgroup.h"
 #include "warden/channel.h"
+#include "warden/cloud.h"
 #include "warden/criu.h"
 #include "warden/lifecycle.h"
 #include "warden/preflight.h"
+#include "warden/spot.h"
 #include "warden/worker.h"
 
 namespace holdfast::warden {
@@ -107,7 +109,8 @@ struct Store {
 Result<Store> TryStore(const Job& job) {
   Store store;
   HOLDFAST_TRY(store.jobs,
-               storage::JobStore::Open(job.options.directory(), job.id(), job.owner(), job.key));
+               storage::JobStore::Open(job.options.directory(), job.id(), job.owner(), job.key,
+                                       CloudStorageSettings(job.config)));
   if (job.pod() != 0) return store;
   HOLDFAST_CHECK(store.jobs->Prepare());
   HOLDFAST_TRY(const auto listing, store.jobs->List());
@@ -160,11 +163,14 @@ Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
       const auto channel,
       Channel::Open({.target = fmt::format("{}:{}", coordinator.host, coordinator.warden_port)},
                     std::move(authenticator)));
-  Operations operations(job, std::move(store.jobs), std::move(store.saved),
-                        [&](v1::FromWarden message) { channel->Send(std::move(message)); });
+  const auto tell = [&](v1::FromWarden message) { channel->Send(std::move(message)); };
+  Operations operations(job, std::move(store.jobs), std::move(store.saved), tell);
+  Spot spot(environment.node, tell);
+  if (const Status watching = spot.Watch(NoticeSettings(job.config)); !watching)
+    log::Failure("notices", watching.error());
   // Ends before `operations`, whose functions it runs.
   HOLDFAST_TRY(const auto worker, Worker::Start());
-  Lifecycle(job, link, *channel, *worker, operations).Run();
+  Lifecycle(job, link, *channel, *worker, operations, spot).Run();
   log::Info("end");
   return {};
 }

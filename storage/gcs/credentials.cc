@@ -25,7 +25,7 @@ constexpr seconds kRenewBefore{225};
 constexpr seconds kPatience{30};
 constexpr const char* kScope = "https://www.googleapis.com/auth/devstorage.read_write";
 constexpr const char* kRemedy =
-    "name a service account key in the configuration (cloud.gcs_credentials) or in "
+    "name a service account key in the configuration (cloud.credentials_file) or in "
     "GOOGLE_APPLICATION_CREDENTIALS, or give this machine a service account with the "
     "storage scope";
 

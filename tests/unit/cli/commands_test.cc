@@ -130,6 +130,19 @@ TEST_F(CommandsTest, MigrateAndResumeNameNodes) {
   EXPECT_EQ(out_.str(), "job 7 is released\n");
 }
 
+TEST_F(CommandsTest, EvacuateAsksForEachNode) {
+  answer_ = json{{"node", "n1"}, {"jobs", {12, 13}}};
+  EXPECT_EQ(RunWith({"evacuate", "n[1-2]", "--reason", "new disks"}), ExitCode::kOk) << err_.str();
+  EXPECT_THAT(requests_, ElementsAre("POST /v1/nodes/n1/evacuate {\"reason\":\"new disks\"}",
+                                     "POST /v1/nodes/n2/evacuate {\"reason\":\"new disks\"}"));
+  EXPECT_THAT(out_.str(), StartsWith("n1: jobs 12,13 are leaving\n"));
+  EXPECT_EQ(RunWith({"--json", "evacuate", "n1"}), ExitCode::kOk);
+  EXPECT_THAT(requests_, ElementsAre("POST /v1/nodes/n1/evacuate {}"));
+  EXPECT_EQ(json::parse(out_.str()), json::array({*answer_}));
+  EXPECT_EQ(RunWith({"evacuate", "n["}), ExitCode::kUsage);
+  EXPECT_EQ(RunWith({"evacuate"}), ExitCode::kUsage);
+}
+
 TEST_F(CommandsTest, AWrongCommandLineAsksNobody) {
   const std::vector<std::string> kCases[] = {
       {},

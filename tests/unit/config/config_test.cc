@@ -72,7 +72,12 @@ TEST_F(ConfigTest, ReadsEveryKindOfValue) {
       "node:\n"
       "  criu: /opt/criu/sbin/criu\n"
       "  subnet: 10.64.0.0/12\n"
-      "  vxlan_port: 1000\n");
+      "  vxlan_port: 1000\n"
+      "cloud:\n"
+      "  provider: gce\n"
+      "  endpoint: http://10.0.0.1:8080\n"
+      "  notice_time: 30s\n"
+      "  credentials_file: /etc/holdfast/key.json\n");
   ASSERT_TRUE(config) << config.error().message();
   EXPECT_EQ(config->coordinator.host, "ctl");
   EXPECT_EQ(config->coordinator.rest_port, 7000);
@@ -85,6 +90,10 @@ TEST_F(ConfigTest, ReadsEveryKindOfValue) {
   EXPECT_EQ(config->node.criu, "/opt/criu/sbin/criu");
   EXPECT_EQ(config->node.subnet, "10.64.0.0/12");
   EXPECT_EQ(config->node.vxlan_port, 1000);
+  EXPECT_EQ(config->cloud.provider, "gce");
+  EXPECT_EQ(config->cloud.endpoint, "http://10.0.0.1:8080");
+  EXPECT_EQ(config->cloud.notice_time, seconds(30));
+  EXPECT_EQ(config->cloud.credentials_file, "/etc/holdfast/key.json");
 }
 
 TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
@@ -125,6 +134,11 @@ TEST_F(ConfigTest, RefusesWhatIsOutOfBounds) {
       {"checkpoint: {compression_level: 1.5}", "a number, 0 to 19"},
       {"coordinator: {user: two words}", "a word"},
       {"coordinator: {rest_port: [1, 2]}", "a port, 1 to 65535"},
+      {"coordinator: {evacuate_reason: '('}", "an extended regular expression"},
+      {"cloud: {provider: gcp}", "one of auto, none, gce, aws, azure"},
+      {"cloud: {endpoint: storage.example}", "a URL, http:// or https://"},
+      {"cloud: {endpoint: ''}", "a URL, http:// or https://"},
+      {"cloud: {ca_file: ca.pem}", "an absolute path"},
   };
   for (const auto& [text, accepted] : kCases)
     EXPECT_THAT(ErrorOf(text), AllOf(HasSubstr(path_ + ":1:"), HasSubstr(accepted))) << text;
@@ -137,6 +151,18 @@ TEST_F(ConfigTest, RefusesWhatIsNoYamlOrAnotherShape) {
   EXPECT_THAT(ErrorOf("node: {criu: a, criu: b}\n"), HasSubstr("'node.criu' is given twice"));
   EXPECT_THAT(ErrorOf("node: {}\nnode: {}\n"), HasSubstr(":2:1: section 'node' is given twice"));
   EXPECT_THAT(ErrorOf("? [a]\n: b\n"), HasSubstr("is no section"));
+}
+
+TEST_F(ConfigTest, WhatIsUnsetByDefaultMayBeGivenAsEmpty) {
+  const auto config = LoadText("cloud: {proxy: '', ca_file: ''}\ncoordinator: {evacuate_reason: ''}");
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->cloud.proxy, "");
+}
+
+TEST_F(ConfigTest, APatternMayHaveSpaces) {
+  const auto config = LoadText("coordinator: {evacuate_reason: '^(spot|planned) .*maintenance'}");
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->coordinator.evacuate_reason, "^(spot|planned) .*maintenance");
 }
 
 TEST_F(ConfigTest, RefusesOnePortForTwoServers) {

@@ -79,9 +79,35 @@ class FakeSlurm : public SlurmClient {
     comments[job_id] = MergeComment(comments[job_id], text);
     return {};
   }
+  Result<std::vector<NodeRecord>> LoadNodes() override {
+    const std::lock_guard lock(mutex_);
+    std::vector<NodeRecord> records;
+    for (const auto& [name, record] : node_records) records.push_back(record);
+    return records;
+  }
+  Status Drain(const std::string& node, const std::string& reason) override {
+    if (deny_drain) return Fail(Code::kDenied, "not an administrator");
+    return DrainAsRoot(node, reason);
+  }
   Result<uid_t> SlurmUser() override { return 64030; }
 
   // Test side.
+  Status DrainAsRoot(const std::string& node, const std::string& reason) {
+    const std::lock_guard lock(mutex_);
+    const auto found = node_records.find(node);
+    if (found == node_records.end()) return Fail(Code::kNotFound, "Slurm has no such node");
+    if (!found->second.draining) found->second = {node, true, reason};
+    return {};
+  }
+  NodeRecord Node(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    return node_records[name];
+  }
+  void Resume(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    node_records[name] = {.name = name};
+  }
+  std::atomic<bool> deny_drain = false;  // the coordinator is an operator
   void Run(uint32_t job_id, uid_t uid, std::vector<std::string> nodes) {
     const std::lock_guard lock(mutex_);
     Record& job = jobs[job_id];
@@ -110,6 +136,8 @@ class FakeSlurm : public SlurmClient {
  private:
   std::mutex mutex_;
   std::map<uint32_t, Record> jobs;
+  std::map<std::string, NodeRecord> node_records{
+      {"n1", {"n1"}}, {"n2", {"n2"}}, {"n3", {"n3"}}, {"n4", {"n4"}}};
   std::map<uint32_t, std::string> comments;
 };
 
@@ -178,6 +206,10 @@ class FakeWarden {
   std::string refusal() {
     const std::lock_guard lock(mutex_);
     return refusal_;
+  }
+  std::string drain_reason() {
+    const std::lock_guard lock(mutex_);
+    return drain_reason_;
   }
   v1::Welcome welcome() {
     const std::lock_guard lock(mutex_);
@@ -260,6 +292,8 @@ class FakeWarden {
       answer.mutable_settled()->set_how(message.settle().how());
     } else if (message.has_deliver()) {
       ++delivered;
+    } else if (message.has_drain()) {
+      drain_reason_ = message.drain().reason();
     } else if (message.has_refuse()) {
       refusal_ = message.refuse().message();
     }
@@ -280,6 +314,7 @@ class FakeWarden {
   v1::Hello hello_;
   v1::Welcome welcome_;
   std::string refusal_;
+  std::string drain_reason_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<v1::Coordinator::Stub> stub_;

@@ -37,7 +37,7 @@ class CoordinatorTest : public ::testing::Test {
     auto journal = Journal::Open(directory_ + "/journal.db");
     ASSERT_TRUE(journal) << journal.error().message();
     journal_ = std::move(*journal);
-    Controller::Options options;
+    Controller::Options options = options_;
     options.poll_interval = std::chrono::milliseconds(30);
     options.policy.reconnect_grace = std::chrono::milliseconds(300);
     options.policy.notice_pause = std::chrono::milliseconds(20);
@@ -81,6 +81,7 @@ class CoordinatorTest : public ::testing::Test {
   }
   Job Get(uint32_t job_id = kJob) { return controller_->Find(job_id).value_or(Job{}); }
 
+  Controller::Options options_;  // times aside
   std::string directory_;
   FakeSlurm slurm_;
   FakeAuthenticator authenticator_;

@@ -144,6 +144,24 @@ TEST_F(RestServerTest, BadRequestsSayWhatIsExpected) {
   EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save", std::string(100'000, ' ')).status, 413);
 }
 
+TEST_F(RestServerTest, EvacuateIsForAdministrators) {
+  const Answer refused = Ask(kUser, "POST", "/v1/nodes/n1/evacuate");
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(refused.body["error"]["code"], "denied");
+  EXPECT_FALSE(slurm_.Node("n1").draining);
+  EXPECT_EQ(Ask(0, "POST", "/v1/nodes/n9/evacuate").status, 404);
+  EXPECT_EQ(Ask(0, "POST", "/v1/nodes/n1/evacuate", R"({"reason":1})").status, 400);
+  EXPECT_EQ(Ask(0, "POST", "/v1/nodes/n1/evacuate", R"({"why":"x"})").status, 400);
+  EXPECT_EQ(Get().stage, Stage::kRunning);
+
+  const Answer taken = Ask(0, "POST", "/v1/nodes/n1/evacuate", R"({"reason":"new disk"})");
+  ASSERT_EQ(taken.status, 202) << taken.body;
+  EXPECT_EQ(taken.body["node"], "n1");
+  EXPECT_EQ(taken.body["jobs"], json::array({kJob}));
+  EXPECT_EQ(slurm_.Node("n1").reason, "holdfast: new disk");
+  EXPECT_TRUE(Reaches(Stage::kWaiting));
+}
+
 TEST_F(RestServerTest, HealthNeedsNoCredential) {
   const Answer answer = Raw("GET", "/v1/health", "", {});
   EXPECT_EQ(answer.status, 200);

@@ -79,7 +79,7 @@ TEST(CredentialsTest, SaysWhatToDoWithoutAServiceAccount) {
   http::Client client;
   const auto token = MetadataTokens(server.url(), client)->Fetch();
   ASSERT_FALSE(token);
-  EXPECT_THAT(token.error().message(), HasSubstr("cloud.gcs_credentials"));
+  EXPECT_THAT(token.error().message(), HasSubstr("cloud.credentials_file"));
 }
 
 class ServiceAccountTest : public testing::Test {

@@ -1,0 +1,60 @@
+// Which nodes are being emptied, and why: because the cloud takes them back, somebody asked for it,
+// or an administrator drained them with a reason that the site named. Pure; the controller owns it,
+// reads node records for it and does what it says. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "coordinator/event.h"
+
+namespace holdfast::coordinator {
+
+// A node as Slurm knows it.
+struct NodeRecord {
+  std::string name;
+  bool draining = false;  // gets no new jobs
+  std::string reason;
+};
+
+struct Evacuation {
+  std::string node;
+  std::string cause;   // of the checkpoints: "spot" or "evacuate"
+  std::string reason;  // for Slurm's record of the node
+  int64_t deadline_unix_ms = 0;  // when the node goes, or 0
+  int64_t begun_ns = 0;
+  bool drained = false;  // Slurm has said so
+};
+
+// What is to happen to a job with a pod on that node.
+Wish WishOf(const Evacuation& evacuation);
+
+class Evacuations {
+ public:
+  // `pattern`: an extended regular expression that has been checked; empty: no node is evacuated
+  // because of its reason.
+  explicit Evacuations(const std::string& pattern);
+
+  // Under way, or begun again with a new deadline.
+  void Begin(const Evacuation& evacuation);
+  const Evacuation* Find(const std::string& node) const;
+  // Whether Consider is of use.
+  bool watching() const { return pattern_ || !nodes_.empty(); }
+
+  struct Findings {
+    std::vector<Evacuation> begun;      // drained by somebody with a matching reason
+    std::vector<Evacuation> undrained;  // Slurm has not heard of it yet: say it again
+  };
+  // What Slurm says of all nodes. A node that is in use again is no longer evacuated.
+  Findings Consider(const std::vector<NodeRecord>& records, int64_t now_ns);
+
+ private:
+  std::optional<std::regex> pattern_;
+  std::map<std::string, Evacuation> nodes_;
+};
+
+}  // namespace holdfast::coordinator
