@@ -25,6 +25,7 @@
 #include "warden/cgroup.h"
 #include "warden/channel.h"
 #include "warden/criu.h"
+#include "warden/files_capture.h"
 #include "warden/lifecycle.h"
 #include "warden/preflight.h"
 #include "warden/worker.h"
@@ -93,6 +94,9 @@ Status Configure(Job& job) {
       static_cast<uint32_t>(environment.interval.value_or(config.checkpoint.interval).count()));
   job.options.set_keep(environment.keep.value_or(config.checkpoint.keep));
   job.options.set_restore_from(environment.restore_from);
+  HOLDFAST_CHECK(ParseRollbackPolicy(environment.rollback));
+  job.options.set_rollback(environment.rollback.empty() ? "auto" : environment.rollback);
+  job.options.set_files(environment.files);
   HOLDFAST_TRY(job.underlay, FindUnderlay(config.coordinator.host, config.coordinator.warden_port));
   job.platform = DescribePlatform(config);
   return {};
