@@ -65,6 +65,9 @@ Result<Identity> IdentityOfProcess(pid_t pid) {
 ScopedFsIdentity::ScopedFsIdentity(const Identity& identity) {
   if (::geteuid() != 0) return;
   previous_ = CurrentIdentity();
+  // What the thread has now, not the process: an outer one of these may have changed it.
+  previous_.uid = static_cast<uid_t>(::syscall(SYS_setfsuid, -1));
+  previous_.gid = static_cast<gid_t>(::syscall(SYS_setfsgid, -1));
   SetThreadIdentity(identity);
   switched_ = true;
 }

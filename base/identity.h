@@ -25,7 +25,7 @@ Identity CurrentIdentity();
 
 // While it lives, file accesses of the calling thread, and of it alone, are the given user's: their
 // fsuid, fsgid and groups, and none of root's capabilities over files. A thread started meanwhile
-// inherits them. Does nothing when the process
+// inherits them. They may be nested: each puts back what it found. Does nothing when the process
 // already runs as that user. Aborts the process if the thread's identity cannot be put back,
 // because going on with another identity than believed is the one thing privileged code must never
 // do.

@@ -107,6 +107,9 @@ std::string HeaderText(const json& job) {
                                       : "every " + FormatDuration(std::chrono::seconds(interval)) +
                                             " and when needed",
                         Number(options, "keep"), Text(options, "directory"));
+    if (const std::string rollback = Text(options, "rollback"); !rollback.empty())
+      text += fmt::format("  files       put back: {}{}\n", rollback,
+                          Text(options, "files").empty() ? "" : ", and all in " + Text(options, "files"));
   }
   if (const json& from = Member(job, "restored_from"); from.is_object())
     text += fmt::format("  restored    from checkpoint {} of job {}\n", Number(from, "checkpoint"),

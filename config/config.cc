@@ -57,6 +57,12 @@ constexpr std::array kKeys = {
         "zstd level. 0: memory is stored as it is."},
     Key{"checkpoint", "timeout", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.timeout), 10, kDay,
         "Longest time one checkpoint or one restore may take before it counts as failed."},
+    Key{"checkpoint", "files_limit", Kind::kSize, HOLDFAST_MEMBER(checkpoint.files_limit_bytes), 0,
+        int64_t{1} << 50,
+        "Contents of a job's files that one checkpoint may store. A file beyond it is not stored; "
+        "if it has changed at a restore, the job is held."},
+    Key{"checkpoint", "files_count", Kind::kCount, HOLDFAST_MEMBER(checkpoint.files_count), 0,
+        10000, "How many files of a job one checkpoint may store."},
     Key{"node", "key_file", Kind::kPath, HOLDFAST_MEMBER(node.key_file), 0, 0,
         "The site key, which authenticates manifests: 64 hex digits, the same on all nodes, owned "
         "by root with mode 0400."},

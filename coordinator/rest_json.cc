@@ -90,7 +90,9 @@ json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
   details["options"] = {{"interval_seconds", job.options.interval_seconds()},
                         {"directory", job.options.directory()},
                         {"keep", job.options.keep()},
-                        {"restore_from", job.options.restore_from()}};
+                        {"restore_from", job.options.restore_from()},
+                        {"files", job.options.files()},
+                        {"rollback", job.options.rollback()}};
   details["excluded_nodes"] = job.excluded;
   details["checkpoints"] = json::array();
   for (const Checkpoint& checkpoint : checkpoints)

@@ -88,6 +88,8 @@ std::vector<std::string> ToStrings(const WardenEnvironment& environment) {
   if (!environment.directory.empty()) add("CHECKPOINT_DIR", environment.directory);
   if (environment.keep) add("CHECKPOINT_KEEP", std::to_string(*environment.keep));
   if (!environment.restore_from.empty()) add("RESTORE_FROM", environment.restore_from);
+  if (!environment.files.empty()) add("CHECKPOINT_FILES", environment.files);
+  if (!environment.rollback.empty()) add("CHECKPOINT_ROLLBACK", environment.rollback);
   add("TASK_PID", std::to_string(environment.task_pid));
   add("EXEC_FD", std::to_string(environment.exec_fd));
   add("WARDEN_FD", std::to_string(environment.link_fd));
@@ -111,6 +113,8 @@ Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment)
   parsed.directory = Find(environment, "CHECKPOINT_DIR").value_or("");
   HOLDFAST_TRY(parsed.keep, OptionalNumber<uint32_t>(environment, "CHECKPOINT_KEEP"));
   parsed.restore_from = Find(environment, "RESTORE_FROM").value_or("");
+  parsed.files = Find(environment, "CHECKPOINT_FILES").value_or("");
+  parsed.rollback = Find(environment, "CHECKPOINT_ROLLBACK").value_or("");
   HOLDFAST_TRY(parsed.task_pid, Number<pid_t>(environment, "TASK_PID"));
   HOLDFAST_TRY(parsed.exec_fd, Number<int>(environment, "EXEC_FD"));
   HOLDFAST_TRY(parsed.link_fd, Number<int>(environment, "WARDEN_FD"));

@@ -36,6 +36,25 @@ bool IsCheckpointName(std::string_view name) {
   return checkpoint && *checkpoint > 0;
 }
 
+constexpr std::string_view kRollbackPolicies[] = {"auto", "append", "all", "off"};
+
+// "/PATH[:/PATH]".
+bool IsDirectoryList(std::string_view list) {
+  while (true) {
+    std::string_view path = list.substr(0, list.find(':'));
+    const bool last = path.size() == list.size();
+    while (path.ends_with('/')) path.remove_suffix(1);
+    const bool printable = std::ranges::none_of(
+        path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    const std::string whole = std::string(path) + "/";
+    if (!path.starts_with('/') || !printable || path.size() >= PATH_MAX ||
+        whole.find("/../") != whole.npos || whole.find("/./") != whole.npos)
+      return false;
+    if (last) return true;
+    list.remove_prefix(list.find(':') + 1);
+  }
+}
+
 }  // namespace
 
 Status Options::SetCheckpoint(std::string_view value) {
@@ -72,6 +91,18 @@ Status Options::Set(OptionId id, std::string_view value) {
       if (!IsCheckpointName(value))
         return Refuse(id, value, "a job id, or JOBID:CHECKPOINT, as `holdfast list` shows them");
       restore_from_ = value;
+      return {};
+    case OptionId::kFiles:
+      if (!IsDirectoryList(value))
+        return Refuse(id, value,
+                      "absolute paths of directories, with colons between them; not / itself, and "
+                      "without . or .. in them");
+      files_ = value;
+      return {};
+    case OptionId::kRollback:
+      if (std::ranges::find(kRollbackPolicies, value) == std::end(kRollbackPolicies))
+        return Refuse(id, value, "auto, append, all or off");
+      rollback_ = value;
       return {};
   }
   return Fail(Code::kInternal, "an option that is not in the table");

@@ -13,7 +13,7 @@
 
 namespace holdfast::spank {
 
-enum class OptionId { kCheckpoint, kDirectory, kKeep, kRestoreFrom };
+enum class OptionId { kCheckpoint, kDirectory, kKeep, kRestoreFrom, kFiles, kRollback };
 
 struct OptionInfo {
   OptionId id;
@@ -24,7 +24,7 @@ struct OptionInfo {
   const char* environment;  // variable that sets it as well
 };
 
-inline constexpr std::array<OptionInfo, 4> kOptions{{
+inline constexpr std::array<OptionInfo, 6> kOptions{{
     {OptionId::kCheckpoint, "checkpoint", "on|off|INTERVAL",
      "save the job when it is preempted, and every INTERVAL (10m, 2h, or as --time)", 2,
      "HOLDFAST_CHECKPOINT"},
@@ -34,6 +34,12 @@ inline constexpr std::array<OptionInfo, 4> kOptions{{
      "HOLDFAST_CHECKPOINT_KEEP"},
     {OptionId::kRestoreFrom, "restore-from", "JOBID[:CKPT]",
      "start from a checkpoint of another job, its newest by default", 1, "HOLDFAST_RESTORE_FROM"},
+    {OptionId::kFiles, "checkpoint-files", "PATH[:PATH]",
+     "directories whose files are saved and put back with the job", 1, "HOLDFAST_CHECKPOINT_FILES"},
+    {OptionId::kRollback, "checkpoint-rollback", "auto|append|all|off",
+     "which files a restore puts back: by content or length, those appended to, all by content, "
+     "none",
+     1, "HOLDFAST_CHECKPOINT_ROLLBACK"},
 }};
 
 // The options of one job, in the order they are met: a later one replaces an earlier one.
@@ -51,6 +57,8 @@ class Options {
   const std::string& directory() const { return directory_; }
   std::optional<uint32_t> keep() const { return keep_; }
   const std::string& restore_from() const { return restore_from_; }
+  const std::string& files() const { return files_; }
+  const std::string& rollback() const { return rollback_; }
 
  private:
   Status SetCheckpoint(std::string_view value);
@@ -60,6 +68,8 @@ class Options {
   std::string directory_;
   std::optional<uint32_t> keep_;
   std::string restore_from_;
+  std::string files_;
+  std::string rollback_;
 };
 
 }  // namespace holdfast::spank

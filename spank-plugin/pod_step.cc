@@ -51,6 +51,8 @@ Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
                                      .directory = options.directory(),
                                      .keep = options.keep(),
                                      .restore_from = options.restore_from(),
+                                     .files = options.files(),
+                                     .rollback = options.rollback(),
                                      .task_pid = ::getpid(),
                                      .exec_fd = kWardenExecFd,
                                      .link_fd = kWardenLinkFd};

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -76,7 +77,16 @@ struct Manifest {
   gid_t gid = 0;
   std::vector<std::string> hostnames;  // by pod
   std::vector<PartSummary> parts;      // by pod
+  // What the job's files were like: written by pod 0 under the number that follows the last pod's.
+  std::optional<PartSummary> files;
   std::map<std::string, std::string> attributes;
+
+  // Of the pods and of the files.
+  std::vector<PartSummary> AllParts() const {
+    std::vector<PartSummary> all = parts;
+    if (files) all.push_back(*files);
+    return all;
+  }
 };
 
 // Compress while that makes a checkpoint faster, by what is measured during it.
@@ -104,6 +114,11 @@ class PodWriter {
                      uint64_t address = 0, uint32_t pid = 0) = 0;
   // The stream's length, if it is longer than what was put.
   virtual Status SetSize(uint32_t stream, uint64_t size_bytes) = 0;
+  // An image that the part of the same number in the newest checkpoint has; nothing if there is none.
+  virtual std::optional<std::string> PreviousImage(const std::string& name) const = 0;
+  // A new stream with the contents that the stream of this name has there, which are not read. False
+  // if it has none, or not all of its data is where it was.
+  virtual bool KeepStream(const std::string& name) = 0;
   // A small file of CRIU's, kept whole.
   virtual Status AddImage(std::string name, std::string_view contents) = 0;
   virtual void AddFile(FileRecord file) = 0;
@@ -163,6 +178,7 @@ class JobStore {
   };
   virtual Result<Listing> List() = 0;
   virtual Result<Manifest> ReadManifest(uint32_t checkpoint) = 0;
+  // `pod` may be one beyond the last, if the manifest has files.
   virtual Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) = 0;
   // Reads all that the manifest names, by several threads: kCorrupt names what is damaged.
   virtual Status Verify(const Manifest& manifest, unsigned threads) = 0;

@@ -33,7 +33,7 @@ Result<std::set<std::string>> PartNames(const Job& job) {
 }
 
 Status CheckParts(const Job& job, const Manifest& manifest, const std::set<std::string>& present) {
-  for (const PartSummary& part : manifest.parts)
+  for (const PartSummary& part : manifest.AllParts())
     if (!present.contains(part.name))
       return Fail(Code::kCorrupt, fmt::format("checkpoint {}: {} is missing", manifest.checkpoint,
                                               job.backend.Describe(part.name)));

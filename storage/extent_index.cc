@@ -22,7 +22,7 @@ Place PlaceOf(const std::string& stream, uint64_t offset, uint32_t pid, uint64_t
 }
 
 ExtentIndex::ExtentIndex(Part previous, const std::vector<bool>& usable)
-    : part_(std::move(previous)), first_blocks_(part_.FirstBlocks()) {
+    : part_(std::move(previous)), usable_(usable), first_blocks_(part_.FirstBlocks()) {
   blobs_.reserve(part_.blobs.size());
   for (uint32_t i = 0; i < part_.blobs.size(); ++i)
     if (usable[part_.blobs[i].pack]) blobs_.emplace(KeyOf(BlocksOf(i)), i);
@@ -44,6 +44,17 @@ std::optional<uint32_t> ExtentIndex::FindBlob(const Digest& key) const {
   const auto found = blobs_.find(key);
   if (found == blobs_.end()) return std::nullopt;
   return found->second;
+}
+
+std::optional<ExtentIndex::Stream> ExtentIndex::FindStream(const std::string& name) const {
+  const auto found = std::ranges::find(part_.streams, name, &PodReader::Stream::name);
+  if (found == part_.streams.end()) return std::nullopt;
+  const auto extents = std::ranges::equal_range(
+      part_.extents, static_cast<uint32_t>(found - part_.streams.begin()), {}, &ExtentRow::stream);
+  Stream stream{.size_bytes = found->size_bytes, .extents = {extents.begin(), extents.end()}};
+  for (const ExtentRow& extent : stream.extents)
+    if (!usable_[part_.blobs[extent.blob].pack]) return std::nullopt;
+  return stream;
 }
 
 std::vector<std::optional<BlockPlace>> ExtentIndex::FindUnchanged(

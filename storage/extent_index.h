@@ -45,6 +45,12 @@ class ExtentIndex {
 
   // A blob of exactly that content.
   std::optional<uint32_t> FindBlob(const Digest& key) const;
+  struct Stream {
+    uint64_t size_bytes = 0;
+    std::vector<ExtentRow> extents;
+  };
+  // Nothing if there is no stream of that name, or a pack that it needs cannot be used.
+  std::optional<Stream> FindStream(const std::string& name) const;
   // For each of `blocks`, which lie one after the other from `place` on: the same block at the same
   // place of the previous checkpoint, if it has not changed.
   std::vector<std::optional<BlockPlace>> FindUnchanged(Place place,
@@ -52,6 +58,7 @@ class ExtentIndex {
 
  private:
   Part part_;
+  std::vector<bool> usable_;  // by pack
   std::vector<uint32_t> first_blocks_;
   std::unordered_map<Digest, uint32_t, DigestHash> blobs_;
   // Extents that can be used, by place.

@@ -33,7 +33,8 @@ class JobStoreImpl : public JobStore {
     HOLDFAST_CHECK(RemoveEarlierAttempt(checkpoint, pod));
     ExtentIndex index;
     // Only the newest, because only of that one retention promises to keep all packs.
-    if (newest && pod < newest->parts.size()) index = LoadIndex(newest->parts[pod]);
+    if (newest)
+      if (const auto parts = newest->AllParts(); pod < parts.size()) index = LoadIndex(parts[pod]);
     return MakePodWriter({backend_, job_.id, checkpoint, pod}, std::move(index), options);
   }
 
@@ -46,15 +47,16 @@ class JobStoreImpl : public JobStore {
   Status Prune(uint32_t keep) override { return PruneCheckpoints(job_, keep); }
 
   Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) override {
-    if (pod >= manifest.parts.size())
+    const auto parts = manifest.AllParts();
+    if (pod >= parts.size())
       return Fail(Code::kInvalid, fmt::format("reading pod {} of checkpoint {}: it has {} pods",
                                               pod, manifest.checkpoint, manifest.parts.size()));
-    HOLDFAST_TRY(Part part, LoadPart(job_, manifest.parts[pod]));
+    HOLDFAST_TRY(Part part, LoadPart(job_, parts[pod]));
     return MakePodReader(backend_, std::move(part));
   }
 
   Status Verify(const Manifest& manifest, unsigned threads) override {
-    for (const PartSummary& summary : manifest.parts) {
+    for (const PartSummary& summary : manifest.AllParts()) {
       HOLDFAST_TRY(const Part part, LoadPart(job_, summary));
       HOLDFAST_CHECK(VerifyBlobs(*backend_, part, threads));
     }

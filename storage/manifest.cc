@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kVersion = 1;
 constexpr const char* kFormat = "holdfast manifest";
+constexpr const char* kFilesTable = "/files";  // one row, or no such table
 // Names the key that is derived from the site key: do not change.
 constexpr std::string_view kMacPurpose = "holdfast manifest authentication v1";
 
@@ -70,6 +71,10 @@ Status CheckManifest(const Manifest& manifest) {
       return Fail(Code::kInvalid,
                   fmt::format("manifest: part {} is '{}' of pod {}", pod, part.name, part.pod));
   }
+  if (const auto& files = manifest.files;
+      files && (files->pod != manifest.parts.size() ||
+                files->name != PartKey(manifest.checkpoint, files->pod)))
+    return Fail(Code::kInvalid, fmt::format("manifest: the files' part is '{}'", files->name));
   return {};
 }
 
@@ -94,6 +99,12 @@ Result<std::vector<std::byte>> WriteManifest(const Manifest& manifest) {
     pods.push_back({part.pod, manifest.hostnames[part.pod], part.name, part.digest, part.raw_bytes,
                     part.stored_bytes, part.processes});
   HOLDFAST_CHECK(file.AddTable("/pods", pods));
+  if (manifest.files) {
+    const PartSummary& part = *manifest.files;
+    HOLDFAST_CHECK(file.AddTable(
+        kFilesTable, std::vector<PodRow>{{part.pod, "", part.name, part.digest, part.raw_bytes,
+                                          part.stored_bytes, part.processes}}));
+  }
   return file.Image();
 }
 
@@ -123,6 +134,14 @@ Result<Manifest> ReadManifest(std::span<const std::byte> image) {
     manifest.hostnames.push_back(std::move(pod.hostname));
     manifest.parts.push_back(
         {pod.pod, std::move(pod.part), pod.digest, pod.raw_bytes, pod.stored_bytes, pod.processes});
+  }
+  HOLDFAST_TRY(const auto names, file.Names("/"));
+  if (std::ranges::contains(names, kFilesTable + 1)) {
+    HOLDFAST_TRY(auto files, file.Table<PodRow>(kFilesTable));
+    if (files.size() != 1) return Fail(Code::kInvalid, "manifest: not one part with files");
+    const PodRow& row = files[0];
+    manifest.files = PartSummary{row.pod,       row.part,         row.digest,
+                                 row.raw_bytes, row.stored_bytes, row.processes};
   }
   HOLDFAST_CHECK(CheckManifest(manifest));
   return manifest;

@@ -70,6 +70,27 @@ class PodWriterImpl : public PodWriter {
     return {};
   }
 
+  std::optional<std::string> PreviousImage(const std::string& name) const override {
+    const auto& images = index_.part().images;
+    const auto found = images.find(name);
+    if (found == images.end()) return std::nullopt;
+    return found->second;
+  }
+
+  bool KeepStream(const std::string& name) override {
+    auto kept = index_.FindStream(name);
+    if (!kept) return false;
+    const uint32_t stream = builder_.AddStream(name);
+    builder_.SetSize(stream, kept->size_bytes);
+    for (ExtentRow& extent : kept->extents) {
+      extent.stream = stream;
+      extent.blob = builder_.ReuseBlob(extent.blob);
+      raw_bytes_ += extent.length_bytes;
+    }
+    builder_.AddExtents(kept->extents);
+    return true;
+  }
+
   Status AddImage(std::string name, std::string_view contents) override {
     if (name.empty() || name == "." || name.find('/') != name.npos)
       return Fail(Code::kInvalid, "image '" + name + "': not a file name");

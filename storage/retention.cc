@@ -46,7 +46,7 @@ Status PruneCheckpoints(const Job& job, uint32_t keep) {
   for (size_t i = first; i < listing.good.size(); ++i) {
     const Manifest& manifest = listing.good[i];
     named.insert(ManifestKey(manifest.checkpoint));
-    for (const PartSummary& summary : manifest.parts) {
+    for (const PartSummary& summary : manifest.AllParts()) {
       // If one cannot be read we do not know what it needs, and remove nothing.
       HOLDFAST_TRY(const Part part, LoadPart(job, summary));
       named.insert(summary.name);

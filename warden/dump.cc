@@ -81,11 +81,14 @@ class Dump final : public FrozenPod {
   }
 
   const UniqueFd& images() const { return images_; }
+  const std::vector<storage::FileRecord>& files() const override { return files_; }
+  void SetFiles(std::vector<storage::FileRecord> files) { files_ = std::move(files); }
 
  private:
   Criu criu_;
   UniqueFd images_;
   std::optional<UniqueFd> page_socket_;
+  std::vector<storage::FileRecord> files_;
 };
 
 Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options, bool lazy) {
@@ -175,14 +178,16 @@ Result<std::vector<Record>> LoadImage(const UniqueFd& images, const std::string&
   return ParseImage<Record>(name, contents, magic);
 }
 
-Status SaveFileRecords(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
+Status SaveFileRecords(const Pod& pod, Dump& dump, storage::PodWriter& writer,
                        const DumpOptions& options) {
+  const UniqueFd& images = dump.images();
   HOLDFAST_TRY(const auto files,
                LoadImage<image::file_entry>(images, "files.img", ImageMagic::kFiles));
   HOLDFAST_TRY(const auto deleted, LoadImage<image::remap_file_path_entry>(
                                        images, "remap-fpath.img", ImageMagic::kRemapPath));
   HOLDFAST_TRY(auto records, RecordFiles(pod, files, deleted, options.output_paths));
-  for (storage::FileRecord& record : records) writer.AddFile(std::move(record));
+  for (const storage::FileRecord& record : records) writer.AddFile(record);
+  dump.SetFiles(std::move(records));
   return {};
 }
 
@@ -202,8 +207,9 @@ Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writ
   return {};
 }
 
-Status SaveContents(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
+Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
                     const DumpOptions& options, const EventSink& events) {
+  const UniqueFd& images = dump.images();
   auto begin = Clock::now();
   HOLDFAST_TRY(const uint64_t memory_bytes, SaveMemory(pod, images, writer, options.threads));
   events("memory", Clock::now() - begin, FormatBytes(memory_bytes));
@@ -211,7 +217,7 @@ Status SaveContents(const Pod& pod, const UniqueFd& images, storage::PodWriter& 
   HOLDFAST_TRY(const uint64_t scratch_bytes, SaveScratch(pod, writer, options.threads));
   events("scratch", Clock::now() - begin, FormatBytes(scratch_bytes));
   HOLDFAST_CHECK(SaveImages(images, writer, options.threads));
-  return SaveFileRecords(pod, images, writer, options);
+  return SaveFileRecords(pod, dump, writer, options);
 }
 
 }  // namespace
@@ -226,7 +232,7 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     const auto begin = Clock::now();
     HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeEitherWay(pod, options, events));
     events("frozen", Clock::now() - begin, "");
-    Status status = SaveContents(pod, frozen->images(), writer, options, events);
+    Status status = SaveContents(pod, *frozen, writer, options, events);
     if (status) status = SaveInfo(pod, frozen->images(), writer, version);
     if (status) return frozen;
     if (const Status resumed = frozen->Resume(); !resumed)

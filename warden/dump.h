@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "storage/checkpoint.h"
@@ -38,6 +39,8 @@ class FrozenPod {
   // Lets the processes go on and waits until they do. To stop them instead, kill the pod while this
   // lives.
   virtual Status Resume() = 0;
+  // The files outside the pod's private directories that it has open for writing.
+  virtual const std::vector<storage::FileRecord>& files() const = 0;
 };
 
 }  // namespace holdfast::warden

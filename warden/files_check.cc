@@ -44,39 +44,6 @@ Status Sync(const UniqueFd& pod_root, const std::string& path) {
   return {};
 }
 
-Status Truncate(const UniqueFd& pod_root, const storage::FileRecord& record) {
-  HOLDFAST_TRY(const UniqueFd file,
-               OpenInPod(pod_root, record.path, O_WRONLY | O_NONBLOCK | O_NOCTTY));
-  struct stat info = {};
-  if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
-    return Fail(Code::kChanged, record.path + " is not a regular file any more");
-  if (::ftruncate(file.get(), static_cast<off_t>(record.size_bytes)) != 0)
-    return FailErrno("cutting " + record.path + " back to its length at the checkpoint");
-  return {};
-}
-
-Status CheckFile(const UniqueFd& pod_root, const storage::FileRecord& record) {
-  const auto info = StatInPod(pod_root, record.path);
-  if (!info && info.error().errno_value() == ENOENT)
-    return Fail(Code::kChanged, record.path + " does not exist any more");
-  if (!info) return std::unexpected(info.error());
-  if (!S_ISREG(info->st_mode))
-    return Fail(Code::kChanged, record.path + " is not a regular file any more");
-  const auto size = static_cast<uint64_t>(info->st_size);
-  if (record.job_output && size >= record.size_bytes) {
-    if (size == record.size_bytes) return {};
-    return Truncate(pod_root, record);
-  }
-  if (size != record.size_bytes)
-    return Fail(Code::kChanged, record.path + " has " + std::to_string(size) + " bytes, but had " +
-                                    std::to_string(record.size_bytes) + " at the checkpoint");
-  if (ModifiedNs(*info) != record.mtime_ns)
-    return Fail(Code::kChanged, record.path + " was modified after the checkpoint, at " +
-                                    FormatTimestamp(std::chrono::system_clock::time_point(
-                                        std::chrono::nanoseconds(ModifiedNs(*info)))));
-  return {};
-}
-
 }  // namespace
 
 Result<std::vector<storage::FileRecord>> RecordFiles(
@@ -118,10 +85,21 @@ Result<std::vector<storage::FileRecord>> RecordFiles(
   return result;
 }
 
-Status CheckFiles(const Pod& pod, const std::vector<storage::FileRecord>& files) {
-  HOLDFAST_TRY(const UniqueFd pod_root, OpenPodRoot(pod));
-  const ScopedFsIdentity as_owner(pod.options().owner);
-  for (const storage::FileRecord& record : files) HOLDFAST_CHECK(CheckFile(pod_root, record));
+Status CheckUnchanged(const UniqueFd& root, const storage::FileRecord& record) {
+  const auto info = StatInPod(root, record.path);
+  if (!info && info.error().errno_value() == ENOENT)
+    return Fail(Code::kChanged, record.path + " does not exist any more");
+  if (!info) return std::unexpected(info.error());
+  if (!S_ISREG(info->st_mode))
+    return Fail(Code::kChanged, record.path + " is not a regular file any more");
+  const auto size = static_cast<uint64_t>(info->st_size);
+  if (size != record.size_bytes)
+    return Fail(Code::kChanged, record.path + " has " + std::to_string(size) + " bytes, but had " +
+                                    std::to_string(record.size_bytes) + " at the checkpoint");
+  if (ModifiedNs(*info) != record.mtime_ns)
+    return Fail(Code::kChanged, record.path + " was modified after the checkpoint, at " +
+                                    FormatTimestamp(std::chrono::system_clock::time_point(
+                                        std::chrono::nanoseconds(ModifiedNs(*info)))));
   return {};
 }
 

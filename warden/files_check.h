@@ -1,8 +1,9 @@
 // The job's files that are not saved with the pod: what they were like when it was frozen, and
 // whether they still are so. CRIU opens files by path at restore; processes that go on over a file
-// that is not the one they knew would compute nonsense, so a changed file stops the restore.
+// that is not the one they knew would compute nonsense, so one that has changed and cannot be put
+// back (files_rollback.h) stops the restore.
 //
-// All accesses are made with the identity of the pod's owner. Used by dump and restore.
+// All accesses are made with the identity of the pod's owner. Used by dump and files_rollback.cc.
 #pragma once
 
 #include <string>
@@ -23,8 +24,8 @@ Result<std::vector<storage::FileRecord>> RecordFiles(
     const std::vector<image::remap_file_path_entry>& deleted,
     const std::vector<std::string>& output_paths);
 
-// kChanged, naming the file, unless every file is as it was. The job's own output may have grown:
-// it is cut back to its length then.
-Status CheckFiles(const Pod& pod, const std::vector<storage::FileRecord>& files);
+// kChanged, saying how, unless the file is as it was. `root`: the pod's root directory; with the
+// calling thread's identity.
+Status CheckUnchanged(const UniqueFd& root, const storage::FileRecord& record);
 
 }  // namespace holdfast::warden

@@ -12,6 +12,7 @@
 #include "pod/pod_directory.h"
 #include "warden/affinity.h"
 #include "warden/furnish.h"
+#include "warden/job_files.h"
 #include "warden/limits.h"
 
 namespace holdfast::warden {
@@ -59,6 +60,7 @@ struct Operations::Origin {
   storage::Manifest manifest;
   std::unique_ptr<storage::JobStore> other;  // if it is another job's checkpoint
   std::unique_ptr<storage::PodReader> reader;
+  std::unique_ptr<storage::PodReader> files;  // if the checkpoint has any
 };
 
 Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store,
@@ -146,6 +148,9 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
                             "as many",
                             checkpoint, manifest.parts.size(), job_.environment.pods));
   HOLDFAST_TRY(origin.reader, store->Read(manifest, job_.pod()));
+  if (manifest.files) {
+    HOLDFAST_TRY(origin.files, store->Read(manifest, manifest.files->pod));
+  }
   return origin;
 }
 
@@ -191,13 +196,19 @@ Status Operations::Restore(Origin& origin) {
       .log_directory = job_.CheckpointLogs(origin.manifest.checkpoint),
       .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
       .threads = kThreads,
-      .timeout = job_.config.checkpoint.timeout};
+      .timeout = job_.config.checkpoint.timeout,
+      .files = origin.files.get(),
+      .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
   HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *origin.reader, options, events_));
   return BindPod(*pod_);
 }
 
 Status Operations::Start() {
   if (held_) {
+    // Not before: CRIU insists on the length that the output had.
+    if (const std::string what = held_->rolled_back().Summary(checkpoint_); !what.empty())
+      if (const Status told = TellJob(job_, *pod_, what); !told)
+        log::Failure("tell-job", told.error());
     HOLDFAST_CHECK(network_->Uncut());
     const Status resumed = held_->Resume();
     held_.reset();
@@ -219,12 +230,14 @@ Status Operations::Save(const v1::Prepare& prepare) {
   return saved;
 }
 
+storage::WriteOptions Operations::HowToWrite() const {
+  return {.threads = kThreads,
+          .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
+          .compression_level = job_.config.checkpoint.compression_level};
+}
+
 Status Operations::Freeze(const v1::Prepare& prepare) {
-  const storage::WriteOptions write{
-      .threads = kThreads,
-      .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
-      .compression_level = job_.config.checkpoint.compression_level};
-  HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), write));
+  HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), HowToWrite()));
   const DumpOptions options{.criu = job_.config.node.criu,
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
@@ -240,6 +253,10 @@ Status Operations::Freeze(const v1::Prepare& prepare) {
   prepared_.set_checkpoint(prepare.checkpoint());
   *prepared_.mutable_part() = ToPart(summary);
   prepared_.mutable_part()->set_frozen_ns(frozen.count());
+  if (const size_t left_out =
+          DescribeFiles(frozen_->files(), job_.environment.pods, *prepared_.mutable_part());
+      left_out > 0)
+    Tell("files-skipped", {}, fmt::format("{}: more open files than can be listed", left_out));
   return {};
 }
 
@@ -256,6 +273,7 @@ Status Operations::Commit(const v1::Commit& commit) {
     HOLDFAST_TRY(storage::PartSummary summary, FromPart(part));
     manifest.parts.push_back(std::move(summary));
   }
+  HOLDFAST_TRY(manifest.files, SaveFiles(job_, *pod_, *store_, commit, HowToWrite(), events_));
   if (Status written = store_->Commit(manifest); !written) {
     // The manifest may be there all the same: a file server can lose an answer.
     const bool conflict = written.error().code() == Code::kConflict;
@@ -313,7 +331,7 @@ v1::Saved ToSaved(const storage::Manifest& manifest) {
   saved.set_number(manifest.checkpoint);
   saved.set_unix_ms(manifest.unix_ms);
   saved.set_pods(static_cast<uint32_t>(manifest.parts.size()));
-  for (const storage::PartSummary& part : manifest.parts) {
+  for (const storage::PartSummary& part : manifest.AllParts()) {
     saved.set_raw_bytes(saved.raw_bytes() + part.raw_bytes);
     saved.set_stored_bytes(saved.stored_bytes() + part.stored_bytes);
   }

@@ -33,7 +33,7 @@ class Operations {
   Status Start();
   // Cuts, freezes, and makes everything durable. On failure the pod goes on as if nothing had been.
   Status Save(const v1::Prepare& prepare);
-  // Pod 0: writes the manifest.
+  // Pod 0: stores the job's files, then writes the manifest.
   Status Commit(const v1::Commit& commit);
   // A frozen pod goes on; with `drop`, what it saved is removed.
   Status Resume(bool drop);
@@ -59,6 +59,7 @@ class Operations {
   Status Furnish(const v1::Network& network);
   Status Restore(Origin& origin);
   Status Freeze(const v1::Prepare& prepare);
+  storage::WriteOptions HowToWrite() const;
   void Destroy();
   // A point of the timeline: what ended now took `duration`.
   void Tell(const std::string& name, std::chrono::nanoseconds duration, const std::string& detail);

@@ -31,6 +31,10 @@ Result<UniqueFd> OpenInPod(const UniqueFd& pod_root, const std::string& path, in
   return OpenResolved(pod_root, path, flags, RESOLVE_IN_ROOT);
 }
 
+Result<UniqueFd> OpenDirectlyInPod(const UniqueFd& pod_root, const std::string& path, int flags) {
+  return OpenResolved(pod_root, path, flags | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+}
+
 Result<UniqueFd> OpenBeneath(const UniqueFd& directory, const std::string& path, int flags) {
   return OpenResolved(directory, path, flags | O_NOFOLLOW,
                       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);

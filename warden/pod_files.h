@@ -15,6 +15,9 @@ namespace holdfast::warden {
 Result<UniqueFd> OpenPodRoot(const Pod& pod);
 // open(2) of an absolute path as a process in the pod would see it.
 Result<UniqueFd> OpenInPod(const UniqueFd& pod_root, const std::string& path, int flags);
+// The same, but through no symbolic link, the last component included: for a path that CRIU or
+// /proc gave when it was in use, so that it has none unless it has been tampered with.
+Result<UniqueFd> OpenDirectlyInPod(const UniqueFd& pod_root, const std::string& path, int flags);
 // open(2) of a path below the directory, on the same filesystem and through no symbolic link.
 Result<UniqueFd> OpenBeneath(const UniqueFd& directory, const std::string& path, int flags);
 

@@ -4,8 +4,8 @@
 //   2. LoadImages        CRIU's images, each verified by storage, none asking for rights that the
 //                        job's user does not have, into a directory that only root can reach
 //   3. RestoreScratch    private files, as the user
-//   4. CheckOpenFiles,   programs and libraries are the same, files are as they were; the job's
-//      CheckFiles        output is cut back
+//   4. PutBackFiles,     the job's files are as they were, or are put back;
+//      CheckOpenFiles    programs and libraries are the same
 //   5. LoadMemory        pages into the same directory
 //   6. CRIU              builds the processes and stays at its post-restore stage: all is there,
 //   but
@@ -25,9 +25,9 @@
 #include "base/duration.h"
 #include "base/files.h"
 #include "warden/criu.h"
-#include "warden/files_check.h"
 #include "warden/images.h"
 #include "warden/images_rights.h"
+#include "warden/pod_files.h"
 #include "warden/preflight.h"
 #include "warden/scratch.h"
 
@@ -157,8 +157,11 @@ Status SkipPids(const Pod& pod, uint32_t highest_pid) {
 
 class Restored final : public HeldPod {
  public:
-  Restored(Pod& pod, Criu criu, WorkDirectory directory)
-      : pod_(pod), criu_(std::move(criu)), directory_(std::move(directory)) {}
+  Restored(Pod& pod, Criu criu, WorkDirectory directory, RollbackReport rolled_back)
+      : pod_(pod),
+        criu_(std::move(criu)),
+        directory_(std::move(directory)),
+        rolled_back_(std::move(rolled_back)) {}
   ~Restored() override {
     if (!resumed_) [[maybe_unused]]
       const Status killed = pod_.Kill();
@@ -172,10 +175,13 @@ class Restored final : public HeldPod {
     return {};
   }
 
+  const RollbackReport& rolled_back() const override { return rolled_back_; }
+
  private:
   Pod& pod_;
   Criu criu_;
   WorkDirectory directory_;
+  RollbackReport rolled_back_;
   bool resumed_ = false;
 };
 
@@ -191,6 +197,12 @@ Result<Criu> RunCriu(Pod& pod, const RestoreOptions& options, const UniqueFd& di
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
   HOLDFAST_CHECK(criu.WaitForStage("post-restore"));
   return criu;
+}
+
+Result<RollbackReport> PutBackFiles(const Pod& pod, storage::PodReader& reader,
+                                    const RestoreOptions& options) {
+  HOLDFAST_TRY(const UniqueFd root, OpenPodRoot(pod));
+  return RollBackFiles(root, pod.options().owner, reader.files(), options.files, options.rollback);
 }
 
 }  // namespace
@@ -215,7 +227,9 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     HOLDFAST_TRY(const Images images, LoadImages(pod, reader, directory.fd()));
     HOLDFAST_CHECK(RestoreScratch(pod, reader, options.threads));
     lap("scratch", "");
-    HOLDFAST_CHECK(CheckFiles(pod, reader.files()));
+    HOLDFAST_TRY(RollbackReport rolled_back, PutBackFiles(pod, reader, options));
+    if (const std::string what = rolled_back.Summary(options.rollback.checkpoint); !what.empty())
+      lap("rolled-back", what);
     HOLDFAST_CHECK(CheckOpenFiles(pod, images.files, images.deleted));
     lap("preflight", "");
     HOLDFAST_TRY(const uint64_t bytes, LoadMemory(pod, reader, directory.fd(), options.threads));
@@ -223,7 +237,8 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     HOLDFAST_TRY(Criu criu, RunCriu(pod, options, directory.fd(), images.highest_pid));
     lap("criu", "");
     pod.AdoptRoot(static_cast<pid_t>(reader.info().root_pid));
-    return std::make_unique<Restored>(pod, std::move(criu), std::move(directory));
+    return std::make_unique<Restored>(pod, std::move(criu), std::move(directory),
+                                      std::move(rolled_back));
   };
   return restore().transform_error([&](Error error) {
     return std::move(error).Wrap("restoring pod " + std::to_string(pod.options().index));

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "storage/checkpoint.h"
 #include "warden/dump.h"
+#include "warden/files_rollback.h"
 #include "warden/pod.h"
 
 namespace holdfast::warden {
@@ -18,13 +19,15 @@ struct RestoreOptions {
   std::string work_directory;  // root only, for images on their way; removed afterwards
   unsigned threads = 2;
   std::chrono::seconds timeout{600};
+  storage::PodReader* files = nullptr;  // the files' part of the checkpoint, if it has one
+  RollbackOptions rollback;
 };
 
 // A restored pod whose processes have not run yet. Destroying it kills them.
 class HeldPod {
  public:
   // The pod is new and empty, its network exists and is cut. Fails with kChanged if a file is not
-  // as the checkpoint left it, kCorrupt if an image is not what was written, kDenied if an image
+  // as the checkpoint left it and cannot be put back, kCorrupt if an image is not what was written, kDenied if an image
   // asks for rights the job's user does not have, kUnsupported if this node cannot run it; the
   // message names what.
   static Result<std::unique_ptr<HeldPod>> Restore(Pod& pod, storage::PodReader& reader,
@@ -33,6 +36,8 @@ class HeldPod {
   virtual ~HeldPod() = default;
   // The processes go on. The network must be un-cut before or right after.
   virtual Status Resume() = 0;
+  // What was done to the job's files.
+  virtual const RollbackReport& rolled_back() const = 0;
 };
 
 }  // namespace holdfast::warden

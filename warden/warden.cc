@@ -26,6 +26,7 @@
 #include "warden/channel.h"
 #include "warden/cloud.h"
 #include "warden/criu.h"
+#include "warden/files_capture.h"
 #include "warden/lifecycle.h"
 #include "warden/preflight.h"
 #include "warden/spot.h"
@@ -95,6 +96,9 @@ Status Configure(Job& job) {
       static_cast<uint32_t>(environment.interval.value_or(config.checkpoint.interval).count()));
   job.options.set_keep(environment.keep.value_or(config.checkpoint.keep));
   job.options.set_restore_from(environment.restore_from);
+  HOLDFAST_CHECK(ParseRollbackPolicy(environment.rollback));
+  job.options.set_rollback(environment.rollback.empty() ? "auto" : environment.rollback);
+  job.options.set_files(environment.files);
   HOLDFAST_TRY(job.underlay, FindUnderlay(config.coordinator.host, config.coordinator.warden_port));
   job.platform = DescribePlatform(config);
   return {};

@@ -13,7 +13,7 @@ refused() { # TEXT OPTION...
 @test "help of sbatch, salloc and srun shows the options" {
     for command in sbatch salloc srun; do
         output=$(alice $command --help)
-        for option in --checkpoint --checkpoint-dir --checkpoint-keep --restore-from; do
+        for option in --checkpoint --checkpoint-dir --checkpoint-keep --restore-from --checkpoint-files --checkpoint-rollback; do
             assert_contains "$output" "$option"
         done
     done
@@ -28,6 +28,8 @@ refused() { # TEXT OPTION...
     refused --checkpoint-dir --checkpoint --checkpoint-dir=ftp://host/x
     refused gs:// --checkpoint --checkpoint-dir=gs://
     refused --restore-from --checkpoint --restore-from=yesterday
+    refused --checkpoint-files --checkpoint --checkpoint-files=work
+    refused --checkpoint-rollback --checkpoint --checkpoint-rollback=some
 }
 
 @test "so are bad values in #SBATCH lines and in the environment" {

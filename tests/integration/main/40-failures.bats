@@ -134,7 +134,7 @@ print(\'unharmed\', flush=True)"')
 restarted_from() { job_is "$1" RUNNING && details_are "$1" '"\(.state) \(.restored_from.checkpoint)"' "running $2"; }
 
 @test "files changed since the checkpoint: the job is held and says which, nothing runs over them" {
-    job=$(submit --checkpoint --checkpoint-dir=/shared/alice/ckpt -o changed.out <<<$'#!/bin/bash\nexec 7<>data\necho one >&7\nuntil [ -e go ]; do sleep 0.1; done\necho two >&7')
+    job=$(submit --checkpoint --checkpoint-rollback=off --checkpoint-dir=/shared/alice/ckpt -o changed.out <<<$'#!/bin/bash\nexec 7<>data\necho one >&7\nuntil [ -e go ]; do sleep 0.1; done\necho two >&7')
     wait_for_state "$job" RUNNING
     eventually 20 details_are "$job" .state running
     alice holdfast save "$job" --stop

@@ -47,5 +47,26 @@ TEST(ScopedFsIdentity, FilesAreTheUsersAndOnlyInThisThread) {
   EXPECT_TRUE(RemoveTree(directory));
 }
 
+TEST(ScopedFsIdentity, NestedPutsBackTheOuterOne) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  char name[] = "/tmp/holdfast-identity-XXXXXX";
+  ASSERT_NE(::mkdtemp(name), nullptr);
+  const std::string directory = name;
+  ASSERT_EQ(::chmod(name, 0777), 0);
+  ASSERT_TRUE(WriteFile(directory + "/roots", "secret", 0600));
+  {
+    const ScopedFsIdentity user({.uid = 1234, .gid = 2345, .groups = {}});
+    { const ScopedFsIdentity other({.uid = 1235, .gid = 2345, .groups = {}}); }
+    EXPECT_FALSE(ReadFile(directory + "/roots"));
+    ASSERT_TRUE(WriteFile(directory + "/users", "x"));
+  }
+  EXPECT_TRUE(ReadFile(directory + "/roots"));
+  struct stat info = {};
+  ASSERT_EQ(::stat((directory + "/users").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 1234u);
+  EXPECT_EQ(info.st_gid, 2345u);
+  EXPECT_TRUE(RemoveTree(directory));
+}
+
 }  // namespace
 }  // namespace holdfast

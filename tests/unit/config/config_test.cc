@@ -112,7 +112,7 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           ":4:9: 'many' is not accepted for checkpoint.keep: expected a number, 1 to 1000\n" +
           path_ +
           ":5:3: 'colour' is no key of section 'checkpoint'; accepted: compression_level, "
-          "directory, interval, keep, memory_budget, timeout\n" +
+          "directory, files_count, files_limit, interval, keep, memory_budget, timeout\n" +
           path_ + ":6:1: 'nodes' is no section; did you mean 'node'?");
 }
 

@@ -90,6 +90,28 @@ TEST(Keep, TakesWholeNumbersFromOne) {
               "--checkpoint-keep=" + std::string(value) + ": accepted is a whole number from 1");
 }
 
+TEST(Files, TakesAbsoluteDirectories) {
+  for (const char* value : {"/scratch", "/scratch/a:/scratch/b c/", "/a//b", "/a..b"}) {
+    Options options;
+    ASSERT_TRUE(options.Set(OptionId::kFiles, value)) << value;
+    EXPECT_EQ(options.files(), value);
+  }
+  for (const char* value : {"", "/", "data", "/a:", ":/a", "/a:b", "/a/../b", "/a/.", "/a\n"})
+    EXPECT_TRUE(ErrorOf(OptionId::kFiles, value)
+                    .starts_with("--checkpoint-files=" + std::string(value) + ": accepted is "))
+        << value;
+}
+
+TEST(Rollback, TakesAPolicy) {
+  for (const char* value : {"auto", "append", "all", "off"}) {
+    Options options;
+    ASSERT_TRUE(options.Set(OptionId::kRollback, value)) << value;
+    EXPECT_EQ(options.rollback(), value);
+  }
+  EXPECT_EQ(ErrorOf(OptionId::kRollback, "on"),
+            "--checkpoint-rollback=on: accepted is auto, append, all or off");
+}
+
 TEST(RestoreFrom, TakesAJobOrOneOfItsCheckpoints) {
   for (const char* value : {"4242", "4242:17"}) {
     Options options;

@@ -49,6 +49,51 @@ TEST_F(JobStoreTest, ASecondCheckpointStoresOnlyWhatChanged) {
   EXPECT_EQ(*LoadCheckpoint(*store_, 2), memory);
 }
 
+// Files are a part of their own, after the pods'.
+TEST_F(JobStoreTest, FilesThatDidNotChangeAreKeptUnread) {
+  ASSERT_OK(store_->Prepare());
+  const Bytes data = RandomBytes(2 * kExtentBytes, 1);
+  for (const uint32_t checkpoint : {1, 2, 3}) {
+    const auto pod = WritePod(*store_, checkpoint, 0, RandomBytes(100, 9));
+    ASSERT_OK(pod);
+    const auto writer = store_->Write(checkpoint, 1, {});
+    ASSERT_OK(writer);
+    if (checkpoint == 1) {
+      EXPECT_EQ((*writer)->PreviousImage("files.table"), std::nullopt);
+      EXPECT_FALSE((*writer)->KeepStream("file:/a"));
+      const auto stream = (*writer)->AddStream("file:/a");
+      ASSERT_OK(stream);
+      for (const uint64_t offset : {size_t{0}, kExtentBytes})
+        ASSERT_OK((*writer)->Put(*stream, 10 * kExtentBytes + offset,
+                                 std::span(data).subspan(offset, kExtentBytes)));
+    } else {
+      EXPECT_EQ((*writer)->PreviousImage("files.table"), std::to_string(checkpoint - 1));
+      EXPECT_TRUE((*writer)->KeepStream("file:/a"));
+      EXPECT_FALSE((*writer)->KeepStream("file:/b"));
+    }
+    ASSERT_OK((*writer)->AddImage("files.table", std::to_string(checkpoint)));
+    const auto files = (*writer)->Finish();
+    ASSERT_OK(files);
+    Manifest manifest = ManifestOf(checkpoint, {*pod});
+    manifest.files = *files;
+    ASSERT_OK(store_->Commit(manifest));
+    ASSERT_OK(store_->Prune(1));
+  }
+  const auto manifest = store_->ReadManifest(3);
+  ASSERT_OK(manifest);
+  ASSERT_TRUE(manifest->files);
+  EXPECT_LT(manifest->files->stored_bytes, kExtentBytes);
+  ASSERT_OK(store_->Verify(*manifest, 2));
+  const auto reader = store_->Read(*manifest, 1);
+  ASSERT_OK(reader);
+  ASSERT_EQ((*reader)->streams().size(), 1u);
+  EXPECT_EQ((*reader)->streams()[0].size_bytes, 12 * kExtentBytes);
+  Bytes read(data.size());
+  ASSERT_OK((*reader)->Read(0, 10 * kExtentBytes, read));
+  EXPECT_EQ(read, data);
+  EXPECT_CODE(store_->Read(*manifest, 2), Code::kInvalid);
+}
+
 TEST_F(JobStoreTest, ScatteredPagesCostTheirBlocksNotTheirExtents) {
   Bytes memory = RandomBytes(100 * kExtentBytes, 1);
   const auto first = SaveCheckpoint(*store_, 1, memory);

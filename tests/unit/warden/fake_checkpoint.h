@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,9 @@ struct FakeCheckpoint {
 
 class FakeWriter final : public storage::PodWriter {
  public:
-  explicit FakeWriter(FakeCheckpoint& checkpoint) : checkpoint_(checkpoint) {}
+  // `previous`: what the checkpoint before holds.
+  explicit FakeWriter(FakeCheckpoint& checkpoint, const FakeCheckpoint* previous = nullptr)
+      : checkpoint_(checkpoint), previous_(previous) {}
 
   Result<uint32_t> AddStream(std::string name) override {
     checkpoint_.streams.push_back({.name = std::move(name)});
@@ -56,6 +59,18 @@ class FakeWriter final : public storage::PodWriter {
     checkpoint_.streams.at(stream).bytes.resize(size_bytes);
     return {};
   }
+  std::optional<std::string> PreviousImage(const std::string& name) const override {
+    if (!previous_ || !previous_->images.contains(name)) return std::nullopt;
+    return previous_->images.at(name);
+  }
+  bool KeepStream(const std::string& name) override {
+    if (!previous_) return false;
+    const auto found = std::ranges::find(previous_->streams, name, &FakeCheckpoint::Data::name);
+    if (found == previous_->streams.end()) return false;
+    checkpoint_.streams.push_back(*found);
+    ++kept_;
+    return true;
+  }
   Status AddImage(std::string name, std::string_view contents) override {
     checkpoint_.images[std::move(name)] = contents;
     return {};
@@ -65,9 +80,12 @@ class FakeWriter final : public storage::PodWriter {
   Result<storage::PartSummary> Finish() override { return storage::PartSummary{}; }
 
   void FailPuts() { fail_puts_ = true; }
+  int kept() const { return kept_; }
 
  private:
   FakeCheckpoint& checkpoint_;
+  const FakeCheckpoint* previous_;
+  int kept_ = 0;
   std::mutex mutex_;
   bool fail_puts_ = false;
 };
