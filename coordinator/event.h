@@ -49,6 +49,7 @@ enum class TimerKind {
   kNotice,     // look again whether the signal meant preemption
   kRetry,      // save again after a failure
   kAsk,        // look again how far Slurm is
+  kEnd,        // no node was lost: the script ended badly by itself
 };
 struct Timer {
   TimerKind kind;
@@ -88,6 +89,8 @@ struct Policy {
   uint32_t notice_lookups = 6;
   std::chrono::milliseconds retry_pause{3'000};
   std::chrono::milliseconds ask_pause{200};
+  // Less than wardens wait for the answer to Ended (kEndedPatience in warden/lifecycle.cc).
+  std::chrono::milliseconds end_doubt{2'000};
 };
 
 struct Send {

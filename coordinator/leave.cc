@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "coordinator/transitions.h"
 
@@ -11,7 +12,7 @@ namespace holdfast::coordinator {
 namespace {
 
 constexpr std::array kRunTimers{TimerKind::kPhase, TimerKind::kReconnect, TimerKind::kInterval,
-                                TimerKind::kNotice, TimerKind::kRetry};
+                                TimerKind::kNotice, TimerKind::kRetry,    TimerKind::kEnd};
 
 bool AnyConnected(const Job& job) { return std::ranges::any_of(job.pods, &Pod::connected); }
 
@@ -57,6 +58,7 @@ void Depart(Turn& turn, const std::string& reason) {
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
   job.wish.reset();
   job.suspicion.clear();
+  job.doubted_end.clear();
   job.since_ns = turn.now();
   job.hurry = true;
   turn.Enter(Stage::kLeaving);
@@ -128,6 +130,29 @@ void Follow(Turn& turn, const Record& record) {
     turn.Do(Requeue{job.hold});
   }
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
+}
+
+void EndScript(Turn& turn, const std::string& how) {
+  Job& job = turn.job;
+  GiveUpCheckpoint(turn, "the job ended meanwhile");
+  turn.Mark("script-ended", 0, how);
+  for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
+  for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
+  turn.Enter(Stage::kEnding);
+}
+
+// A node that dies takes the program with it: mpirun on another node sees a connection close and ends
+// with an error, and news of that can be here before the node is missed.
+bool MayBeALostNodesDoing(const Job& job, const v1::Ended& ended) {
+  const bool failed = ended.exit_code() != 0 || ended.signal() != 0;
+  return failed && job.pods.size() > 1 && job.newest() != 0;
+}
+
+void BlameLostNode(Turn& turn) {
+  Job& job = turn.job;
+  turn.Do(Disarm{TimerKind::kEnd});
+  Suspect(turn, fmt::format("a node was lost, and the script ended with {}",
+                            std::exchange(job.doubted_end, "")));
 }
 
 // Slurm says that the job runs, but it has lost a part of itself.
@@ -202,6 +227,7 @@ void OnLost(Turn& turn, const Lost&) {
   if (turn.event.pod == 0) job.commit_sent = false;
   if (!IsActive(job.stage) || job.stage == Stage::kGathering) return;
   turn.Do(Arm{TimerKind::kReconnect, turn.policy.reconnect_grace});
+  if (!job.doubted_end.empty() && turn.event.pod != 0) return BlameLostNode(turn);
   turn.Do(Ask{});
 }
 
@@ -233,11 +259,15 @@ void OnEnded(Turn& turn, const v1::Ended& ended) {
     if (job.stage == Stage::kFreezing) Abort(turn, why);
     return Suspect(turn, why);
   }
-  GiveUpCheckpoint(turn, "the job ended meanwhile");
-  turn.Mark("script-ended", 0, how);
-  for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
-  for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
-  turn.Enter(Stage::kEnding);
+  if (!job.doubted_end.empty()) return;  // said again
+  if (!MayBeALostNodesDoing(job, ended)) return EndScript(turn, how);
+  job.doubted_end = how;
+  if (!job.all_connected()) return BlameLostNode(turn);
+  turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+}
+
+void OnEndBelieved(Turn& turn, const Timer&) {
+  if (!turn.job.doubted_end.empty()) EndScript(turn, std::exchange(turn.job.doubted_end, ""));
 }
 
 void OnRecordActive(Turn& turn, const Record& record) {

@@ -29,7 +29,7 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
                     .left_ns = turn.now()};
   }
   for (const TimerKind kind : {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice,
-                               TimerKind::kRetry, TimerKind::kAsk})
+                               TimerKind::kRetry, TimerKind::kAsk, TimerKind::kEnd})
     turn.Do(Disarm{kind});
   job.restart_count = hello.restart_count();
   job.options = hello.options();
@@ -41,6 +41,7 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
   job.notice_lookups = 0;
   job.since_ns = turn.now();
   job.suspicion.clear();
+  job.doubted_end.clear();
   job.refused = false;
   job.hold = false;
   job.requeue_failed = false;

@@ -101,6 +101,7 @@ constexpr auto kTable = std::to_array<Row>({
 
     // The way out, and back.
     On<OnEnded>(kUp),
+    On<OnEndBelieved>(TimerKind::kEnd, kUp),
     Ignore<v1::Ended>(kGone),
     On<OnReconnectTimeout>(TimerKind::kReconnect, kUp),
     On<OnAsk>(TimerKind::kAsk, kUp | In(kLeaving, kEnding)),

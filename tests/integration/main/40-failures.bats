@@ -47,7 +47,7 @@ END
         sleep "$delay"
         on ctl /src/lab/lib/coordinator kill
         on ctl /src/lab/lib/coordinator start
-        wait || true
+        wait $! || true
         eventually 60 details_are "$job" .state running
         move "$job"
         wait_for_state "$job" COMPLETED
@@ -61,7 +61,7 @@ END
     node=$(job_field "$job" NodeList)
     alice holdfast save "$job" >/dev/null 2>&1 &
     eventually 10 on "$node" pkill -KILL -x criu
-    wait || true
+    wait $! || true
     eventually 30 details_are "$job" .state running
     wait_for_state "$job" COMPLETED
     assert_counted
@@ -94,6 +94,24 @@ END
     assert_equal "$(cat /shared/alice/lost.out)" 'went on'
     alice rm go
     /src/lab/lib/node-start "$lost"
+}
+
+@test "an MPI job that loses a node goes on from its last checkpoint, although mpirun has failed" {
+    for pause in 0 100; do # first the uninterrupted run
+        option=--checkpoint=on
+        [ $pause != 0 ] || option=--checkpoint=off
+        job=$(alice env ROUNDS=150 PAUSE_MS=$pause sbatch --parsable $option -o "ring.$pause" "$examples/ring/ring.sbatch")
+        [ $pause != 0 ] || wait_for_end "$job"
+    done
+    wait_for_text /shared/alice/ring.100 round
+    alice holdfast save "$job"
+    lost=$(on ctl scontrol show hostnames "$(job_field "$job" NodeList)" | tail -n 1)
+    /src/lab/lib/node-stop "$lost"
+    wait_for_restart "$job" 1 180
+    wait_for_state "$job" COMPLETED 120
+    diff /shared/alice/ring.0 /shared/alice/ring.100
+    /src/lab/lib/node-start "$lost"
+    /src/lab/lib/wait-idle 60
 }
 
 @test "a full directory: the checkpoint is given up, its debris removed, the job unharmed" {

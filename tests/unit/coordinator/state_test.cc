@@ -532,6 +532,36 @@ TEST_F(StateTest, ScriptEnds) {
   EXPECT_EQ(world.job.stage, Stage::kEnded);
 }
 
+TEST_F(StateTest, AnErrorThatALostNodeCausedIsNotTheEnd) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  v1::Ended ended;
+  ended.set_exit_code(255);
+  ASSERT_TRUE(world.Happen(ended, 0));
+  ASSERT_EQ(world.job.stage, Stage::kRunning);
+  ASSERT_TRUE(world.Happen(Lost{}, 1));
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  EXPECT_EQ(world.requeues, 1);
+  EXPECT_THAT(world.job.excluded, ElementsAre("n2"));
+  EXPECT_THAT(world.job.last_error, HasSubstr("exit code 255"));
+}
+
+TEST_F(StateTest, AnErrorOfAJobThatHasAllItsNodesIsItsEnd) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  v1::Ended ended;
+  ended.set_exit_code(3);
+  ASSERT_TRUE(world.Happen(ended, 0));
+  ASSERT_EQ(world.job.stage, Stage::kRunning);
+  world.Fire(TimerKind::kEnd);
+  EXPECT_TRUE(world.wardens[0].inbox.back().has_finish());
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kEnded);
+}
+
 TEST_F(StateTest, WishesThatCannotBeGrantedSayWhy) {
   world.StartJob();
   world.Connect(0);
