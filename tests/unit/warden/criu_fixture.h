@@ -126,7 +126,8 @@ class CriuTest : public ::testing::Test {
                             {.criu = "criu",
                              .log_directory = directory_ + "/log",
                              .work_directory = directory_ + "/work",
-                             .timeout = std::chrono::seconds(60)},
+                             .timeout = std::chrono::seconds(60),
+                             .rollback = {.policy = rollback_}},
                             Events());
   }
 
@@ -146,6 +147,7 @@ class CriuTest : public ::testing::Test {
 
   std::string directory_;
   std::string events_;
+  RollbackPolicy rollback_ = RollbackPolicy::kAuto;
   FakeCheckpoint checkpoint_;
   std::unique_ptr<Pod> pod_;
 };

@@ -123,7 +123,7 @@ TEST_F(PodTest, FindsTheNodesPidOfAPodsProcess) {
 }
 
 TEST_F(PodTest, KillEndsEveryProcessAStoppedOneToo) {
-  StartRoot("sleep 100 & kill -STOP $!; exec setsid sleep 100");
+  StartRoot("setsid sleep 100 & sleep 100 & kill -STOP $!; exec sleep 100");
   const pid_t outer = pod_->OuterPid(pod_->root_pid()).value();
   ASSERT_TRUE(pod_->Kill());
   EXPECT_EQ(::kill(outer, 0), -1);

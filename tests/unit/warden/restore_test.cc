@@ -244,12 +244,14 @@ TEST_F(RestoreTest, RefusesAWeakerCpu) {
 }
 
 TEST_F(RestoreTest, NamesTheFileThatGrew) {
+  rollback_ = RollbackPolicy::kOff;
   SaveWriter();
   ASSERT_TRUE(WriteFile(output(), "one\ntwo\n"));
   ExpectRefusal(Code::kChanged, output() + " has 8 bytes, but had 4 at the checkpoint");
 }
 
 TEST_F(RestoreTest, NamesTheFileThatWasModified) {
+  rollback_ = RollbackPolicy::kOff;
   SaveWriter();
   ASSERT_TRUE(WriteFile(output(), "two\n"));
   ExpectRefusal(Code::kChanged, output() + " was modified after the checkpoint");
@@ -259,6 +261,14 @@ TEST_F(RestoreTest, NamesTheFileThatIsGone) {
   SaveWriter();
   ASSERT_EQ(::unlink(output().c_str()), 0);
   ExpectRefusal(Code::kChanged, output());
+}
+
+TEST_F(RestoreTest, AFileThatWasAppendedToIsCutBack) {
+  SaveWriter();
+  ASSERT_TRUE(WriteFile(output(), "one\ntwo\n"));
+  const auto held = Restore();
+  ASSERT_TRUE(held) << held.error().message();
+  EXPECT_EQ(ReadFile(output()).value_or(""), "one\n");
 }
 
 TEST_F(RestoreTest, JobOutputIsCutBack) {
