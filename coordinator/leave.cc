@@ -141,11 +141,11 @@ void EndScript(Turn& turn, const std::string& how) {
   turn.Enter(Stage::kEnding);
 }
 
-// A node that dies takes the program with it: mpirun on another node sees a connection close and ends
-// with an error, and news of that can be here before the node is missed.
-bool MayBeALostNodesDoing(const Job& job, const v1::Ended& ended) {
-  const bool failed = ended.exit_code() != 0 || ended.signal() != 0;
-  return failed && job.pods.size() > 1 && job.newest() != 0;
+// A node that dies takes the program with it: mpirun on another node sees a connection close and
+// ends (Open MPI's even with exit code 0), and news of that can be here before the node is missed.
+// Pods that are all right end after pod 0's, and say so.
+bool MayBeALostNodesDoing(const Job& job) {
+  return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
 }
 
 void BlameLostNode(Turn& turn) {
@@ -252,6 +252,13 @@ void OnEnded(Turn& turn, const v1::Ended& ended) {
   const std::string how = ended.signal() != 0 ? fmt::format("signal {}", ended.signal())
                                               : fmt::format("exit code {}", ended.exit_code());
   const bool script = turn.event.pod == 0 && job.started;
+  const bool follows = !script && job.started && ended.exit_code() == 0 && ended.signal() == 0;
+  if (follows) {
+    // Its root has seen pod 0's go; how that went, pod 0's warden tells.
+    if (!job.doubted_end.empty() && job.all_in(v1::PHASE_ENDED))
+      EndScript(turn, std::exchange(job.doubted_end, ""));
+    return;
+  }
   if (!script) {
     const std::string why =
         fmt::format("{}: the pod died: {}{}{}", turn.Name(turn.event.pod), how,
@@ -260,7 +267,7 @@ void OnEnded(Turn& turn, const v1::Ended& ended) {
     return Suspect(turn, why);
   }
   if (!job.doubted_end.empty()) return;  // said again
-  if (!MayBeALostNodesDoing(job, ended)) return EndScript(turn, how);
+  if (!MayBeALostNodesDoing(job)) return EndScript(turn, how);
   job.doubted_end = how;
   if (!job.all_connected()) return BlameLostNode(turn);
   turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});

@@ -116,9 +116,10 @@ void Decide(Turn& turn) {
     return Welcome(turn);
   }
   if (job.started)
-    return Hold(turn, fmt::format("no committed checkpoint to restore{}; `holdfast resume {} "
-                                  "--from-start` starts it over",
-                                  job.bad.empty() ? "" : " but damaged ones", job.id));
+    return Hold(turn, fmt::format("no committed checkpoint to restore{}; the warden's log on {} names "
+                                  "those it refused; `holdfast resume {} --from-start` starts it over",
+                                  job.bad.empty() ? "" : " but damaged ones", job.pods[0].node,
+                                  job.id));
   if (!job.options.restore_from().empty() &&
       !ParseRestoreFrom(job.options.restore_from(), job.restore_job, job.restore_checkpoint))
     return RefuseAll(turn, fmt::format("--restore-from={}: JOBID or JOBID:CHECKPOINT is expected",

@@ -70,7 +70,7 @@ void DeliverPending(Turn&);
 void OnLost(Turn&, const Lost&);
 void OnReconnectTimeout(Turn&, const Timer&);
 void OnEnded(Turn&, const v1::Ended&);
-// The script ended badly, and no node has been missed since.
+// The script ended, and no node has been missed since.
 void OnEndBelieved(Turn&, const Timer&);
 void OnRecordActive(Turn&, const Record&);
 void OnRecordLeaving(Turn&, const Record&);
