@@ -161,7 +161,7 @@ restarted_from() { job_is "$1" RUNNING && details_are "$1" '"\(.state) \(.restor
     alice holdfast resume "$job"
     eventually 60 details_are "$job" .state held
     assert_contains "$(details "$job" .last_error)" /shared/alice/data
-    assert_contains "$(job_field "$job" Reason)" Held
+    [[ $(job_field "$job" Reason) =~ (H|h)eld ]] # JobHeldUser, or job_requeued_in_held_state
     assert_equal "$(cat /shared/alice/data)" $'one\nchanged by hand'
     alice scancel "$job"
 }
