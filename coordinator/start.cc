@@ -116,15 +116,26 @@ void Decide(Turn& turn) {
     return Welcome(turn);
   }
   if (job.started)
-    return Hold(turn, fmt::format("no committed checkpoint to restore{}; the warden's log on {} names "
-                                  "those it refused; `holdfast resume {} --from-start` starts it over",
-                                  job.bad.empty() ? "" : " but damaged ones", job.pods[0].node,
+    return Hold(turn, fmt::format("no committed checkpoint to restore{}; "
+                                  "`holdfast resume {} --from-start` starts it over",
+                                  job.bad.empty() ? "" : " but damaged ones: " + job.last_error,
                                   job.id));
   if (!job.options.restore_from().empty() &&
       !ParseRestoreFrom(job.options.restore_from(), job.restore_job, job.restore_checkpoint))
     return RefuseAll(turn, fmt::format("--restore-from={}: JOBID or JOBID:CHECKPOINT is expected",
                                        job.options.restore_from()));
   Welcome(turn);
+}
+
+// The one before is restored, but not without a word.
+void NoteDamage(Turn& turn, const v1::Hello& hello) {
+  Job& job = turn.job;
+  for (const v1::Damaged& damaged : hello.damaged()) {
+    if (damaged.number() < job.first_checkpoint) continue;
+    if (!std::ranges::contains(job.bad, damaged.number())) job.bad.push_back(damaged.number());
+    job.last_error = fmt::format("checkpoint {}: {}", damaged.number(), damaged.message());
+    turn.Mark("damaged", 0, job.last_error);
+  }
 }
 
 void StartAll(Turn& turn) {
@@ -243,12 +254,14 @@ void OnHello(Turn& turn, const v1::Hello& hello) {
       if (saved.number() >= job.first_checkpoint && saved.pods() == job.pods.size())
         job.saved.push_back(saved.number());
     }
+    for (const v1::Damaged& damaged : hello.damaged()) newest = std::max(newest, damaged.number());
     job.next_checkpoint = newest + 1;
     if (job.restart_count == 0) {
       // Whatever lies there was left by an earlier job with this id.
       job.first_checkpoint = job.next_checkpoint;
       job.saved.clear();
     }
+    NoteDamage(turn, hello);
   }
   if (job.all_connected()) Decide(turn);
 }

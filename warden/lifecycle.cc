@@ -330,6 +330,7 @@ void Lifecycle::SayHello() {
   if (AwaitsVerdict(state_)) *hello.mutable_prepared() = operations_.prepared();
   if (job_.pod() == 0) {
     for (const v1::Saved& saved : operations_.saved()) *hello.add_saved() = saved;
+    for (const v1::Damaged& damaged : operations_.damaged()) *hello.add_damaged() = damaged;
     hello.set_committed(operations_.committed());
   }
   channel_.SetHello(std::move(hello));

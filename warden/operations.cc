@@ -64,13 +64,13 @@ struct Operations::Origin {
 };
 
 Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store,
-                       std::vector<v1::Saved> saved, std::function<void(v1::FromWarden)> tell)
+                       Inventory found, std::function<void(v1::FromWarden)> tell)
     : job_(job),
       store_(std::move(store)),
       tell_(std::move(tell)),
       events_([this](const std::string& name, std::chrono::nanoseconds duration,
                      const std::string& detail) { Tell(name, duration, detail); }),
-      saved_(std::move(saved)),
+      inventory_(std::move(found)),
       keep_(job.options.keep()) {}
 
 Operations::~Operations() { Destroy(); }
@@ -282,8 +282,9 @@ Status Operations::Commit(const v1::Commit& commit) {
   Tell("committed", steady_clock::now() - begin, "");
   committed_ = commit.checkpoint();
   keep_ = std::max(1U, commit.keep());
-  saved_.push_back(ToSaved(manifest));
-  if (saved_.size() > keep_) saved_.erase(saved_.begin(), saved_.end() - keep_);
+  std::vector<v1::Saved>& saved = inventory_.saved;
+  saved.push_back(ToSaved(manifest));
+  if (saved.size() > keep_) saved.erase(saved.begin(), saved.end() - keep_);
   return {};
 }
 

@@ -18,11 +18,17 @@
 
 namespace holdfast::warden {
 
+// What a job's directory holds of its checkpoints, oldest first.
+struct Inventory {
+  std::vector<v1::Saved> saved;
+  std::vector<v1::Damaged> damaged;
+};
+
 class Operations {
  public:
-  // `store` is the job's own, with the committed checkpoints in `saved`.
+  // `store` is the job's own, and `found` is in it.
   // `tell` may be called on the worker's thread.
-  Operations(const Job& job, std::unique_ptr<storage::JobStore> store, std::vector<v1::Saved> saved,
+  Operations(const Job& job, std::unique_ptr<storage::JobStore> store, Inventory found,
              std::function<void(v1::FromWarden)> tell);
   ~Operations();
 
@@ -47,7 +53,8 @@ class Operations {
   // For the main thread, while no operation is under way.
   Pod* pod() { return pod_.get(); }
   const v1::Prepared& prepared() const { return prepared_; }
-  const std::vector<v1::Saved>& saved() const { return saved_; }
+  const std::vector<v1::Saved>& saved() const { return inventory_.saved; }
+  const std::vector<v1::Damaged>& damaged() const { return inventory_.damaged; }
   uint32_t committed() const { return committed_; }
   // The log of the operation that was done last.
   const std::string& log_path() const { return log_path_; }
@@ -77,7 +84,7 @@ class Operations {
   std::unique_ptr<storage::PodWriter> writer_;
   std::unique_ptr<FrozenPod> frozen_;
   v1::Prepared prepared_;
-  std::vector<v1::Saved> saved_;
+  Inventory inventory_;
   uint32_t committed_ = 0;
   uint32_t keep_ = 0;
   std::string log_path_;

@@ -106,7 +106,7 @@ Status Configure(Job& job) {
 
 struct Store {
   std::unique_ptr<storage::JobStore> jobs;
-  std::vector<v1::Saved> saved;
+  Inventory found;
 };
 
 // Pod 0 proves that the job can be saved before it runs, and knows what has been saved.
@@ -118,9 +118,14 @@ Result<Store> TryStore(const Job& job) {
   if (job.pod() != 0) return store;
   HOLDFAST_CHECK(store.jobs->Prepare());
   HOLDFAST_TRY(const auto listing, store.jobs->List());
-  for (const auto& [number, error] : listing.bad)
+  for (const auto& [number, error] : listing.bad) {
     log::Failure("bad-checkpoint", error, {{"checkpoint", number}});
-  for (const storage::Manifest& manifest : listing.good) store.saved.push_back(ToSaved(manifest));
+    v1::Damaged& damaged = store.found.damaged.emplace_back();
+    damaged.set_number(number);
+    damaged.set_message(error.message());
+  }
+  for (const storage::Manifest& manifest : listing.good)
+    store.found.saved.push_back(ToSaved(manifest));
   return store;
 }
 
@@ -168,7 +173,7 @@ Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
       Channel::Open({.target = fmt::format("{}:{}", coordinator.host, coordinator.warden_port)},
                     std::move(authenticator)));
   const auto tell = [&](v1::FromWarden message) { channel->Send(std::move(message)); };
-  Operations operations(job, std::move(store.jobs), std::move(store.saved), tell);
+  Operations operations(job, std::move(store.jobs), std::move(store.found), tell);
   Spot spot(environment.node, tell);
   if (const Status watching = spot.Watch(NoticeSettings(job.config)); !watching)
     log::Failure("notices", watching.error());

@@ -24,6 +24,28 @@ as_root() {
     exec sudo --preserve-env=LAB,HOLDFAST_LAB_CACHE,HOLDFAST_LAB_MIRROR,CI setpriv --pdeathsig KILL "$0" "$@"
 }
 
+# Runs the rest of the calling script in a process group of its own and passes signals
+# on to all of it. A shell by itself answers SIGTERM only when its command in the
+# foreground ends; Ctrl-C at a terminal always was for all.
+in_own_group() {
+    local child signal status=0
+    [ -z "${HOLDFAST_LAB_GROUP:-}" ] || { unset HOLDFAST_LAB_GROUP; return 0; }
+    set -m
+    HOLDFAST_LAB_GROUP=1 setpriv --pdeathsig KILL "$0" "$@" </dev/null &
+    child=$!
+    set +m
+    for signal in INT TERM HUP; do
+        # shellcheck disable=SC2064 # child is known now
+        trap "kill -$signal -- -$child 2>/dev/null || true" "$signal"
+    done
+    # A signal ends a wait, but not what was waited for.
+    while kill -0 "$child" 2>/dev/null; do
+        status=0
+        wait "$child" || status=$?
+    done
+    exit "$status"
+}
+
 # need COMMAND PACKAGE: installs PACKAGE on the host if COMMAND is not there.
 need() {
     command -v "$1" >/dev/null && return

@@ -2,7 +2,7 @@
 # What the stories of lab/demo share: being alice, telling, following a job's timeline.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 here=${0%/*}
-rounds=${ROUNDS:-600}
+rounds=${ROUNDS:-300}
 examples=/usr/share/holdfast/examples
 
 alice() { "$here/node" ctl -u alice env -C /shared/alice ROUNDS="$rounds" "$@"; }

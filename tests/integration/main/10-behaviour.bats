@@ -99,6 +99,44 @@ END
     wait_for_end "$job"
 }
 
+@test "scancel --signal and --full reach what they reach in any job" {
+    for mode in off on; do
+        job=$(submit "--checkpoint=$mode" -w n1 -o "full.$mode" <<<$'#!/bin/bash\ntrap "echo got usr1" USR1\ntrap "echo got usr2" USR2\necho ready\nfor i in {1..300}; do sleep 0.1; done')
+        wait_for_text "/shared/alice/full.$mode" ready
+        alice scancel --signal=USR1 "$job" # for steps: not for the script
+        alice scancel --full --signal=USR2 "$job"
+        wait_for_text "/shared/alice/full.$mode" 'got usr2' 10
+        run ! grep 'got usr1' "/shared/alice/full.$mode"
+        job_is "$job" RUNNING
+        alice scancel "$job"
+        wait_for_end "$job"
+    done
+}
+
+@test "the time limit ends it as it ends any job" {
+    for mode in off on; do
+        jobs+=("$(submit "--checkpoint=$mode" -t 1 -o "limit.$mode" <<<$'#!/bin/bash\ntrap "echo told; exit 3" TERM\necho ready\nwhile :; do sleep 0.1; done')")
+    done
+    for job in "${jobs[@]}"; do wait_for_state "$job" TIMEOUT 180; done
+    diff <(grep -E 'ready|told' /shared/alice/limit.off) <(grep -E 'ready|told' /shared/alice/limit.on)
+    assert_contains "$(cat /shared/alice/limit.on)" told
+    assert_equal "$(job_field "${jobs[1]}" ExitCode)" "$(job_field "${jobs[0]}" ExitCode)"
+}
+
+@test "sstat and sacct account for what runs in the pod" {
+    job=$(submit --checkpoint -w n1 -o used.out <<<$'#!/bin/bash\npython3 -c "\nimport time\nx = bytearray(300 << 20)\nend = time.process_time() + 3\nwhile time.process_time() < end: pass\nprint(\'used\', flush=True)\ntime.sleep(1000)"')
+    wait_for_text /shared/alice/used.out used
+    # Of all steps, in KiB.
+    running() { on ctl sstat --allsteps --noheader --noconvert --parsable2 --format=maxrss -j "$job" | tr -d K | sort -n | tail -n 1; }
+    big() { [ "$(running)" -gt $((300 << 10)) ]; }
+    eventually 40 big
+    alice scancel "$job"
+    wait_for_end "$job"
+    accounted() { on ctl sacct --noheader --noconvert --parsable2 --format=maxrss,totalcpu -j "$job" |
+        awk -F'|' '{ split($2, t, ":"); if ($1 + 0 > 300 * 1024 && t[1] * 60 + t[2] >= 3) found = 1 } END { exit !found }'; }
+    eventually 20 accounted || { on ctl sacct --noconvert -j "$job" --format=jobid,maxrss,totalcpu; return 1; }
+}
+
 @test "a job without the option has no warden and no pod" {
     job=$(submit -w n1 -o plain.out <<<$'#!/bin/bash\nreadlink /proc/self/ns/net /proc/1/ns/net; pgrep -x holdfast-warden; exit 0')
     wait_for_end "$job"

@@ -367,6 +367,27 @@ TEST_F(StateTest, RequeueByOthersIsFollowed) {
   EXPECT_EQ(world.job.restore_checkpoint, 1U);
 }
 
+TEST_F(StateTest, DamagedManifestIsNamedAndTheCheckpointBeforeItRestored) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  world.committed = {1};
+  world.damaged = {{2, "manifest-000002.h5: not authentic"}};
+  world.slurm.state = Record::State::kPending;
+  world.slurm.completing = true;
+  world.KillPods();
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_THAT(world.job.bad, ElementsAre(2U));
+  EXPECT_EQ(world.job.last_error, "checkpoint 2: manifest-000002.h5: not authentic");
+  ASSERT_TRUE(Save());
+  EXPECT_EQ(world.job.checkpoint->number, 3U) << "its number is not used again";
+}
+
 TEST_F(StateTest, RequeuedWithoutACheckpointIsHeldNotStartedOver) {
   Run();
   world.slurm.state = Record::State::kPending;

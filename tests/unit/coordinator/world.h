@@ -37,6 +37,7 @@ class World {
   Policy policy;
   std::vector<Warden> wardens;
   std::set<uint32_t> committed;                      // in storage
+  std::map<uint32_t, std::string> damaged;           // in storage too, with what is wrong
   std::map<std::pair<uint32_t, uint32_t>, bool> parts;  // (checkpoint, pod): durable
   std::set<TimerKind> timers;
   Record slurm{.state = Record::State::kRunning, .job_id = 7, .start_time = 1};
@@ -74,8 +75,13 @@ class World {
       hello.mutable_prepared()->set_checkpoint(warden.checkpoint);
       hello.mutable_prepared()->mutable_part()->set_pod(pod);
     }
-    if (pod == 0)
-      for (const uint32_t number : committed) AddSaved(*hello.add_saved(), number);
+    if (pod != 0) return hello;
+    for (const uint32_t number : committed) AddSaved(*hello.add_saved(), number);
+    for (const auto& [number, message] : damaged) {
+      v1::Damaged& found = *hello.add_damaged();
+      found.set_number(number);
+      found.set_message(message);
+    }
     return hello;
   }
   std::string NodeOf(uint32_t pod) const {
