@@ -83,7 +83,8 @@ struct Policy {
   std::chrono::milliseconds gather_timeout{120'000};
   std::chrono::milliseconds phase_timeout{600'000};
   std::chrono::milliseconds settle_timeout{60'000};
-  std::chrono::milliseconds reconnect_grace{15'000};
+  // Beside the keepalive's ten seconds; a network that is away for shorter than both does no harm.
+  std::chrono::milliseconds reconnect_grace{20'000};
   std::chrono::milliseconds restart_grace{45'000};
   std::chrono::milliseconds notice_pause{200};
   uint32_t notice_lookups = 6;

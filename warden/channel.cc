@@ -18,9 +18,10 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kFirstBackoff{500};
 constexpr milliseconds kLastBackoff{5000};
-// A coordinator's node that died without a word is noticed after their sum.
-constexpr int kKeepaliveMs = 10'000;
-constexpr int kKeepaliveTimeoutMs = 10'000;
+// A coordinator's node that died without a word is noticed after their sum. The coordinator has the
+// same for wardens, so that after a failure of the network both sides know at about the same time.
+constexpr int kKeepaliveMs = 5000;
+constexpr int kKeepaliveTimeoutMs = 5000;
 constexpr size_t kMaxEventsKept = 256;
 
 class MungeAuthenticator final : public Authenticator {

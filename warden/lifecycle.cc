@@ -297,11 +297,13 @@ void Lifecycle::End() {
   log::Info("ended", {{"code", ended_->exit_code()},
                       {"signal", ended_->signal()},
                       {"message", ended_->message()}});
-  leave_at_ = Clock::now() + kEndedPatience;
-  SayEnded();
+  // What the script has left running goes first, as at the end of any batch job: when the other
+  // pods hear of the end and go, nothing here may be left to see its connections break and say so.
   worker_.Run([this] { return operations_.Release(); },
-              [](const Status& killed) {
+              [this](const Status& killed) {
                 if (!killed) log::Failure("kill", killed.error());
+                leave_at_ = Clock::now() + kEndedPatience;
+                SayEnded();
               });
 }
 

@@ -42,6 +42,15 @@ lab_lock() {
     die "starting lab $LAB: an earlier one is still being cleaned up: see $state"
 }
 
+# keep_logs NAME: the nodes' logs, for whoever looks into a failure.
+keep_logs() {
+    local out=$src/out/$1
+    rm -rf "$out"
+    mkdir -p "$out"
+    "$src/lab/sh" hub /src/lab/lib/logs | tar -C "$out" -xf -
+    say "the nodes' logs are in $out"
+}
+
 # Ends the lab and waits until nothing is left of it.
 lab_stop() {
     local pid

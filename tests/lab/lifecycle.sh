@@ -64,7 +64,7 @@ ended_by() {
     "$lab/test" main 'four nodes' >"$scratch/out" 2>&1 &
     pid=$!
     set +m
-    until_file_has "$scratch/out" '^1\.\.' || return 1
+    until_file_has "$scratch/out" '^1\.\.' || { kill "$pid"; return 1; }
     name=$(for dir in /run/holdfast-lab/test-*/; do [ -d "$dir" ] && basename "$dir"; done | tail -n 1)
     [ -n "$name" ] || { echo "no lab of lab/test is up"; return 1; }
     target=$pid
