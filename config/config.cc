@@ -87,14 +87,17 @@ constexpr std::array kKeys = {
         "From a notice to the end of the node, where the provider does not say when. `0s`: what it "
         "documents."},
     Key{"cloud", "endpoint", Kind::kUrl, HOLDFAST_MEMBER(cloud.endpoint), 0, 0,
-        "Cloud Storage, for `gs://`. Another than Google's is an emulator or a private endpoint."},
+        "Cloud Storage, for `gs://`. Another than Google's is a private endpoint; an emulator that "
+        "wants "
+        "no credentials is named by `STORAGE_EMULATOR_HOST` in slurmd's environment."},
     Key{"cloud", "credentials_file", Kind::kPath, HOLDFAST_MEMBER(cloud.credentials_file), 0, 0,
-        "A service account's key, owned by root with mode 0400, on every node. Without it the "
-        "machine's own service account is used."},
+        "A service account's key, owned by root with mode 0400, on every node. Without it the one "
+        "that `GOOGLE_APPLICATION_CREDENTIALS` in slurmd's environment names, or the machine's own "
+        "service account."},
     Key{"cloud", "ca_file", Kind::kPath, HOLDFAST_MEMBER(cloud.ca_file), 0, 0,
         "Certificate authorities for Cloud Storage, instead of the system's."},
     Key{"cloud", "proxy", Kind::kUrl, HOLDFAST_MEMBER(cloud.proxy), 0, 0,
-        "Proxy to Cloud Storage, instead of the environment's `https_proxy` and `no_proxy`."},
+        "Proxy to Cloud Storage, instead of slurmd's `https_proxy` and `no_proxy`."},
     Key{"cloud", "patience", Kind::kDuration, HOLDFAST_MEMBER(cloud.patience), 1, kDay,
         "How long a request to Cloud Storage that makes no progress is tried again."},
     Key{"cloud", "stall_timeout", Kind::kDuration, HOLDFAST_MEMBER(cloud.stall_timeout), 1, 3600,

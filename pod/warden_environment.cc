@@ -1,6 +1,7 @@
 #include "pod/warden_environment.h"
 
 #include <array>
+#include <cstdlib>
 #include <string_view>
 
 #include "base/numbers.h"
@@ -93,6 +94,14 @@ std::vector<std::string> ToStrings(const WardenEnvironment& environment) {
   add("TASK_PID", std::to_string(environment.task_pid));
   add("EXEC_FD", std::to_string(environment.exec_fd));
   add("WARDEN_FD", std::to_string(environment.link_fd));
+  return strings;
+}
+
+std::vector<std::string> SiteVariables() {
+  std::vector<std::string> strings;
+  for (const char* name : {"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "https_proxy",
+                           "HTTPS_PROXY", "no_proxy", "NO_PROXY"})
+    if (const char* value = ::getenv(name)) strings.push_back(std::string(name) + "=" + value);
   return strings;
 }
 

@@ -1,6 +1,6 @@
 // What a warden knows when it starts: its environment, made by the plugin in slurmstepd
-// (spank-plugin/pod_step.cc), read by the warden's main. Beside it the warden has PATH and nothing
-// else: no variable of the user's reaches it.
+// (spank-plugin/pod_step.cc), read by the warden's main. Beside it the warden has PATH and what the
+// site has put into slurmd's environment for Cloud Storage: no variable of the user's reaches it.
 //
 // Ids and the node's index come from Slurm itself; the options are the user's, checked again by
 // ParseWardenEnvironment.
@@ -46,6 +46,9 @@ struct WardenEnvironment {
 
 // NAME=value for each, as the plugin passes them.
 std::vector<std::string> ToStrings(const WardenEnvironment& environment);
+// Those of this process's own variables, as NAME=value, that say how Cloud Storage is reached: an
+// emulator, a key, a proxy. To be called in slurmstepd, which has its environment from slurmd.
+std::vector<std::string> SiteVariables();
 // From `environ` or the like. kInvalid, naming the variable, if one is missing or malformed.
 Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment);
 

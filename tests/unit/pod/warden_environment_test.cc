@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace holdfast::pod {
 namespace {
@@ -67,6 +68,17 @@ TEST(WardenEnvironment, OptionsMayBeAbsent) {
   EXPECT_FALSE(parsed->keep);
   EXPECT_TRUE(parsed->directory.empty());
   EXPECT_TRUE(parsed->restore_from.empty());
+}
+
+TEST(WardenEnvironment, TheSitesOwnVariablesAreThoseForCloudStorage) {
+  for (const char* name :
+       {"GOOGLE_APPLICATION_CREDENTIALS", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"})
+    ::unsetenv(name);
+  ::setenv("STORAGE_EMULATOR_HOST", "http://ctl:4443", 1);
+  ::setenv("LD_PRELOAD_OF_SOMEBODY", "x", 1);
+  EXPECT_EQ(SiteVariables(), std::vector<std::string>{"STORAGE_EMULATOR_HOST=http://ctl:4443"});
+  ::unsetenv("STORAGE_EMULATOR_HOST");
+  EXPECT_EQ(SiteVariables(), std::vector<std::string>{});
 }
 
 TEST(WardenEnvironment, NamesWhatIsMissing) {
