@@ -44,10 +44,22 @@ constexpr std::array kKeys = {
         "nodes share; `%h` is the user's home, `%u` their name."},
     Key{"checkpoint", "keep", Kind::kCount, HOLDFAST_MEMBER(checkpoint.keep), 1, 1000,
         "Newest checkpoints kept if the job gives no `--checkpoint-keep`."},
-    Key{"checkpoint", "interval", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.interval), 0,
+    Key{"checkpoint", "interval", Kind::kInterval, HOLDFAST_MEMBER(checkpoint.interval), 0,
         365 * kDay,
         "Time between periodic checkpoints of a job that gives `--checkpoint` without "
-        "one. `0s`: none, only when one is needed."},
+        "one. `0s`: none, only when one is needed. `auto`: as `--checkpoint=auto`, chosen from "
+        "what "
+        "the job's checkpoints cost and how often jobs are interrupted."},
+    Key{"checkpoint", "auto_shortest", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.auto_shortest),
+        1, kDay,
+        "Shortest interval that `auto` chooses, and when it makes a job's first checkpoint."},
+    Key{"checkpoint", "auto_longest", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.auto_longest), 1,
+        365 * kDay, "Longest interval that `auto` chooses."},
+    Key{"checkpoint", "node_lifetime", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.node_lifetime),
+        60, 3650 * kDay,
+        "How long a node is expected to run a job before the job is preempted, its node taken back "
+        "or lost. For `auto`, until the coordinator has seen more: it counts as much as one "
+        "interruption."},
     Key{"checkpoint", "memory_budget", Kind::kSize, HOLDFAST_MEMBER(checkpoint.memory_budget_bytes),
         16 * kMiB, int64_t{1} << 40,
         "Buffers that one warden may hold while it stores a checkpoint. They count against the "

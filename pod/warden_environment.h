@@ -8,12 +8,12 @@
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/duration.h"
 #include "base/identity.h"
 #include "base/result.h"
 
@@ -29,7 +29,7 @@ struct WardenEnvironment {
   std::string config_path;     // HOLDFAST_CONFIG
 
   // The job's options; absent means the site's default.
-  std::optional<std::chrono::seconds> interval;  // HOLDFAST_CHECKPOINT_INTERVAL, in seconds
+  std::optional<Interval> interval;              // HOLDFAST_CHECKPOINT_INTERVAL: seconds, or auto
   std::string directory;                         // HOLDFAST_CHECKPOINT_DIR: a URL, or empty
   std::optional<uint32_t> keep;                  // HOLDFAST_CHECKPOINT_KEEP
   std::string restore_from;                      // HOLDFAST_RESTORE_FROM: "JOBID[:CKPT]", or empty

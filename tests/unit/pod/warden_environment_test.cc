@@ -16,7 +16,7 @@ WardenEnvironment Sample() {
           .node = "n012",
           .owner = {.uid = 1000, .gid = 100, .groups = {27, 100}},
           .config_path = "/etc/holdfast/holdfast.yaml",
-          .interval = std::chrono::seconds(600),
+          .interval = Interval{.every = std::chrono::seconds(600)},
           .directory = "gs://bucket/a",
           .keep = 3,
           .restore_from = "17:2",
@@ -68,6 +68,14 @@ TEST(WardenEnvironment, OptionsMayBeAbsent) {
   EXPECT_FALSE(parsed->keep);
   EXPECT_TRUE(parsed->directory.empty());
   EXPECT_TRUE(parsed->restore_from.empty());
+}
+
+TEST(WardenEnvironment, TheIntervalMayBeLeftToHoldfast) {
+  WardenEnvironment sample = Sample();
+  sample.interval = Interval{.automatic = true};
+  const auto parsed = Parse(ToStrings(sample));
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->interval, sample.interval);
 }
 
 TEST(WardenEnvironment, TheSitesOwnVariablesAreThoseForCloudStorage) {
