@@ -14,6 +14,15 @@ namespace holdfast {
 // is accepted.
 Result<std::chrono::seconds> ParseDuration(std::string_view text);
 
+// How often something is done: each time so long after the last, or never, or as Holdfast chooses.
+struct Interval {
+  std::chrono::seconds every{0};
+  bool automatic = false;
+
+  bool operator==(const Interval&) const = default;
+};
+inline constexpr std::string_view kAutoInterval = "auto";  // how people write the latter
+
 // "0.25 s", "12 s", "3 min 5 s", "2 h 10 min": for people.
 std::string FormatDuration(std::chrono::nanoseconds duration);
 // "2.0 GiB": for people.

@@ -93,6 +93,31 @@ std::string Indented(const std::string& text) {
   return indented;
 }
 
+std::string HowOften(const json& job, const json& options) {
+  const bool automatic = Member(options, "auto_interval") == json(true);
+  const int64_t interval = automatic ? Number(Member(job, "plan"), "interval_seconds")
+                                     : Number(options, "interval_seconds");
+  if (interval > 0)
+    return "every " + FormatDuration(std::chrono::seconds(interval)) + " and when needed";
+  return automatic ? "as often as pays, and when needed" : "when needed";
+}
+
+// Why it is saved so often, if Holdfast chose that, and how soon it would be safe.
+std::string PlanText(const json& plan, bool automatic) {
+  if (!plan.is_object()) return "";
+  std::string text = automatic ? fmt::format("  interval    {}\n", Text(plan, "why")) : "";
+  if (!Member(plan, "to_safe_ns").is_number()) return text;
+  text += fmt::format("  safe in     {} if it is saved now, {} {}", Duration(plan, "to_safe_ns"),
+                      Duration(plan, "to_safe_longest_ns"),
+                      Number(plan, "interval_seconds") > 0 ? "at the end of the interval"
+                                                           : "if all of it has changed");
+  if (Member(plan, "notice_ns").is_number())
+    text += fmt::format("; notice of a node's end is given {}{} before",
+                        Member(plan, "notice_suffices") == json(false) ? "only " : "",
+                        Duration(plan, "notice_ns"));
+  return text + "\n";
+}
+
 std::string HeaderText(const json& job) {
   std::string text = fmt::format("job {} of {}: {}", Number(job, "job_id"),
                                  UserName(Number(job, "uid")), Text(job, "state"));
@@ -101,12 +126,9 @@ std::string HeaderText(const json& job) {
   text += "\n";
   const json& options = Member(job, "options");
   if (options.is_object()) {
-    const int64_t interval = Number(options, "interval_seconds");
-    text += fmt::format("  saved       {}, the newest {} kept in {}\n",
-                        interval == 0 ? "when needed"
-                                      : "every " + FormatDuration(std::chrono::seconds(interval)) +
-                                            " and when needed",
+    text += fmt::format("  saved       {}, the newest {} kept in {}\n", HowOften(job, options),
                         Number(options, "keep"), Text(options, "directory"));
+    text += PlanText(Member(job, "plan"), Member(options, "auto_interval") == json(true));
     if (const std::string rollback = Text(options, "rollback"); !rollback.empty())
       text += fmt::format("  files       put back: {}{}\n", rollback,
                           Text(options, "files").empty() ? "" : ", and all in " + Text(options, "files"));

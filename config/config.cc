@@ -44,10 +44,22 @@ constexpr std::array kKeys = {
         "nodes share; `%h` is the user's home, `%u` their name."},
     Key{"checkpoint", "keep", Kind::kCount, HOLDFAST_MEMBER(checkpoint.keep), 1, 1000,
         "Newest checkpoints kept if the job gives no `--checkpoint-keep`."},
-    Key{"checkpoint", "interval", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.interval), 0,
+    Key{"checkpoint", "interval", Kind::kInterval, HOLDFAST_MEMBER(checkpoint.interval), 0,
         365 * kDay,
         "Time between periodic checkpoints of a job that gives `--checkpoint` without "
-        "one. `0s`: none, only when one is needed."},
+        "one. `0s`: none, only when one is needed. `auto`: as `--checkpoint=auto`, chosen from "
+        "what "
+        "the job's checkpoints cost and how often jobs are interrupted."},
+    Key{"checkpoint", "auto_shortest", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.auto_shortest),
+        1, kDay,
+        "Shortest interval that `auto` chooses, and when it makes a job's first checkpoint."},
+    Key{"checkpoint", "auto_longest", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.auto_longest), 1,
+        365 * kDay, "Longest interval that `auto` chooses."},
+    Key{"checkpoint", "node_lifetime", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.node_lifetime),
+        60, 3650 * kDay,
+        "How long a node is expected to run a job before the job is preempted, its node taken back "
+        "or lost. For `auto`, until the coordinator has seen more: it counts as much as one "
+        "interruption."},
     Key{"checkpoint", "memory_budget", Kind::kSize, HOLDFAST_MEMBER(checkpoint.memory_budget_bytes),
         16 * kMiB, int64_t{1} << 40,
         "Buffers that one warden may hold while it stores a checkpoint. They count against the "
@@ -87,14 +99,17 @@ constexpr std::array kKeys = {
         "From a notice to the end of the node, where the provider does not say when. `0s`: what it "
         "documents."},
     Key{"cloud", "endpoint", Kind::kUrl, HOLDFAST_MEMBER(cloud.endpoint), 0, 0,
-        "Cloud Storage, for `gs://`. Another than Google's is an emulator or a private endpoint."},
+        "Cloud Storage, for `gs://`. Another than Google's is a private endpoint; an emulator that "
+        "wants "
+        "no credentials is named by `STORAGE_EMULATOR_HOST` in slurmd's environment."},
     Key{"cloud", "credentials_file", Kind::kPath, HOLDFAST_MEMBER(cloud.credentials_file), 0, 0,
-        "A service account's key, owned by root with mode 0400, on every node. Without it the "
-        "machine's own service account is used."},
+        "A service account's key, owned by root with mode 0400, on every node. Without it the one "
+        "that `GOOGLE_APPLICATION_CREDENTIALS` in slurmd's environment names, or the machine's own "
+        "service account."},
     Key{"cloud", "ca_file", Kind::kPath, HOLDFAST_MEMBER(cloud.ca_file), 0, 0,
         "Certificate authorities for Cloud Storage, instead of the system's."},
     Key{"cloud", "proxy", Kind::kUrl, HOLDFAST_MEMBER(cloud.proxy), 0, 0,
-        "Proxy to Cloud Storage, instead of the environment's `https_proxy` and `no_proxy`."},
+        "Proxy to Cloud Storage, instead of slurmd's `https_proxy` and `no_proxy`."},
     Key{"cloud", "patience", Kind::kDuration, HOLDFAST_MEMBER(cloud.patience), 1, kDay,
         "How long a request to Cloud Storage that makes no progress is tried again."},
     Key{"cloud", "stall_timeout", Kind::kDuration, HOLDFAST_MEMBER(cloud.stall_timeout), 1, 3600,

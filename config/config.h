@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/duration.h"
 #include "base/result.h"
 
 namespace holdfast::config {
@@ -29,8 +30,10 @@ struct Config {
   struct {
     std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user
     uint32_t keep = 2;                       // default for --checkpoint-keep
-    std::chrono::seconds interval{
-        0};  // default for --checkpoint without a time; 0: only when needed
+    Interval interval;  // default for --checkpoint without a time; 0: only when needed
+    std::chrono::seconds auto_shortest{120};  // bounds of an interval that is chosen
+    std::chrono::seconds auto_longest{7200};
+    std::chrono::seconds node_lifetime{7 * 24 * 3600};  // coordinator/planning.h
     uint64_t memory_budget_bytes = 256ULL << 20;  // buffers of one warden
     int compression_level = 1;                    // zstd; 0 stores as is
     std::chrono::seconds timeout{600};            // for one checkpoint or restore

@@ -24,6 +24,7 @@ enum class Kind {
   kCount,
   kSize,
   kDuration,
+  kInterval,  // auto, or a duration
   kSubnet,
   kUrl,       // http:// or https://
   kProvider,  // of a cloud
@@ -31,8 +32,8 @@ enum class Kind {
 };
 
 // The member of a Config that a key sets.
-using Target =
-    std::variant<std::string*, uint16_t*, uint32_t*, uint64_t*, int*, std::chrono::seconds*>;
+using Target = std::variant<std::string*, uint16_t*, uint32_t*, uint64_t*, int*,
+                            std::chrono::seconds*, Interval*>;
 
 struct Key {
   std::string_view section;

@@ -55,18 +55,19 @@ std::string InUnits(int64_t value, std::span<const std::pair<std::string_view, i
 
 std::string NumberText(Kind kind, int64_t value) {
   if (kind == Kind::kSize) return InUnits(value, kSizeUnits);
-  if (kind == Kind::kDuration) return InUnits(value, kTimeUnits);
+  if (kind == Kind::kDuration || kind == Kind::kInterval) return InUnits(value, kTimeUnits);
   return fmt::format("{}", value);
 }
 
 bool IsNumber(Kind kind) {
   return kind == Kind::kPort || kind == Kind::kCount || kind == Kind::kSize ||
-         kind == Kind::kDuration;
+         kind == Kind::kDuration || kind == Kind::kInterval;
 }
 
 std::optional<int64_t> ParseByKind(Kind kind, std::string_view text) {
   if (kind == Kind::kSize) return ParseSize(text);
-  if (kind == Kind::kDuration) return ParseSeconds(text);
+  if (kind == Kind::kInterval && text == kAutoInterval) return 0;
+  if (kind == Kind::kDuration || kind == Kind::kInterval) return ParseSeconds(text);
   return ParseNumber(text);
 }
 
@@ -119,6 +120,9 @@ struct Assign {
   int64_t number;
   void operator()(std::string* target) const { *target = text; }
   void operator()(std::chrono::seconds* target) const { *target = std::chrono::seconds(number); }
+  void operator()(Interval* target) const {
+    *target = {.every = std::chrono::seconds(number), .automatic = text == kAutoInterval};
+  }
   template <typename T>
   void operator()(T* target) const {
     *target = static_cast<T>(number);
@@ -130,6 +134,9 @@ struct Text {
   std::string operator()(const std::string* value) const { return *value; }
   std::string operator()(const std::chrono::seconds* value) const {
     return NumberText(kind, value->count());
+  }
+  std::string operator()(const Interval* value) const {
+    return value->automatic ? std::string(kAutoInterval) : NumberText(kind, value->every.count());
   }
   template <typename T>
   std::string operator()(const T* value) const {
@@ -161,6 +168,8 @@ std::string Accepted(const Key& key) {
       return range("a size");
     case Kind::kDuration:
       return range("a duration");
+    case Kind::kInterval:
+      return range("auto, or a duration");
     case Kind::kSubnet:
       return fmt::format("an IPv4 network, prefix {} to {}", key.min, key.max);
     case Kind::kUrl:

@@ -26,6 +26,7 @@ bool IsNewJob(const Job& known, const v1::Hello& hello) {
 
 Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
     : options_(std::move(options)),
+      policy_(options_.policy),
       journal_(journal),
       slurm_(slurm),
       evacuations_(options_.evacuate_reason) {}
@@ -36,8 +37,10 @@ Status Controller::Start() {
   HOLDFAST_CHECK(journal_.Prune(
       NowNs() - std::chrono::nanoseconds(options_.remember_ended).count()));
   HOLDFAST_TRY(std::vector<Job> jobs, journal_.Load());
+  HOLDFAST_TRY(const Interruptions interruptions, journal_.Interrupted());
   {
     const std::lock_guard lock(mutex_);
+    policy_.interruptions = interruptions;
     for (Job& job : jobs) jobs_.emplace(job.id, std::move(job));
     for (const auto& [job_id, job] : jobs_) {
       if (const Status posted = Post(job_id, Restarted{}); !posted)
@@ -245,7 +248,7 @@ Status Controller::Post(uint32_t job_id, decltype(Event::body) body, uint32_t po
   Job& job = found->second;
   const Event event{.unix_ns = NowNs(), .pod = pod, .body = std::move(body)};
   const Stage before = job.stage;
-  HOLDFAST_TRY(const std::vector<Action> actions, Step(job, event, options_.policy));
+  HOLDFAST_TRY(const std::vector<Action> actions, Step(job, event, policy_));
   // Wardens hold what matters, and storage the truth: without a journal the work goes on.
   if (const Status written = journal_.Write(job, actions); !written)
     log::Failure("journal", written.error(), {{"job", job_id}});
@@ -289,6 +292,9 @@ void Controller::Perform(const Job& job, const Action& action) {
       if (const Status done = slurm_.SetComment(job_id, text); !done)
         log::Failure("comment", done.error(), {{"job", job_id}});
     });
+  } else if (const auto* counted = std::get_if<Count>(&action)) {
+    policy_.interruptions.count += counted->more.count;
+    policy_.interruptions.node_time += counted->more.node_time;
   } else if (const auto* event = std::get_if<TimelineEvent>(&action)) {
     log::Info(event->name, {{"job", job_id},
                             {"checkpoint", event->checkpoint},

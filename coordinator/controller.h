@@ -92,6 +92,7 @@ class Controller {
   void RunSlurm();
 
   const Options options_;
+  Policy policy_;  // of the options; what jobs have met with is added to it
   Journal& journal_;
   SlurmClient& slurm_;
 

@@ -29,6 +29,8 @@ struct Record {
   bool held = false;
   bool requeued_too_often = false;  // held for that: SchedulerParameters=max_batch_requeue
   bool unsatisfiable = false;  // no nodes can ever fit what it asks for
+  std::string partition;
+  uint32_t grace_seconds = 0;         // that the partition leaves a preempted job, or 0
   std::vector<std::string> nodes;     // allocated, in Slurm's order
   std::vector<std::string> excluded;  // ExcNodeList
 
@@ -92,6 +94,8 @@ struct Policy {
   std::chrono::milliseconds ask_pause{200};
   // Less than wardens wait for the answer to Ended (kEndedPatience in warden/lifecycle.cc).
   std::chrono::milliseconds end_doubt{2'000};
+  PlanLimits plan;
+  Interruptions interruptions;  // of all jobs so far; the caller keeps it up to date
 };
 
 struct Send {
@@ -139,7 +143,12 @@ struct TimelineEvent {
   uint32_t checkpoint = 0;
 };
 
+// To be added to the policy's `interruptions`.
+struct Count {
+  Interruptions more;
+};
+
 using Action = std::variant<Send, Arm, Disarm, Ask, Requeue, Amend, Comment, SaveCheckpoint,
-                            SaveMove, TimelineEvent>;
+                            SaveMove, TimelineEvent, Count>;
 
 }  // namespace holdfast::coordinator

@@ -61,4 +61,18 @@ uint32_t Job::newest() const {
   return best;
 }
 
+void Job::Learn(const Checkpoint& committed) {
+  const auto since_begun = [&](int64_t unix_ns) {
+    return std::chrono::nanoseconds(std::max<int64_t>(0, unix_ns - committed.begun_ns));
+  };
+  const bool left = committed.stop || committed.settled_ns == 0;
+  costs.push_back({.ran = std::chrono::nanoseconds(committed.ran_ns),
+                   .to_safe = since_begun(committed.committed_ns),
+                   .stopped = since_begun(left ? committed.committed_ns : committed.settled_ns),
+                   .raw_bytes = committed.raw_bytes,
+                   .stored_bytes = committed.stored_bytes,
+                   .first = costs.empty()});
+  if (costs.size() > kCostsKept) costs.erase(costs.begin());
+}
+
 }  // namespace holdfast::coordinator

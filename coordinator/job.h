@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/planning.h"
 #include "protocol/holdfast.pb.h"
 
 namespace holdfast::coordinator {
@@ -36,6 +37,7 @@ struct Pod {
   std::string node;
   std::string address;  // of the node
   uint32_t mtu = 0;     // of the node's interface
+  uint32_t notice_seconds = 0;  // that the node's cloud gives before it takes it back, or 0
   bool connected = false;
   v1::Phase phase = v1::PHASE_FRESH;  // as far as the coordinator knows
   std::optional<v1::Part> part;       // in phase PREPARED
@@ -52,6 +54,7 @@ struct Checkpoint {
   bool second_try = false;   // of a preemption whose first checkpoint failed
   std::vector<std::string> excluded;  // nodes, for the next start
   int64_t deadline_unix_ms = 0;
+  int64_t ran_ns = 0;    // how long the job had run since it was last saved or started; 0: unknown
   int64_t begun_ns = 0;  // when what caused it was noticed; unix time, as all of these
   int64_t prepared_ns = 0;   // all pods saved
   int64_t committed_ns = 0;  // 0: it does not exist
@@ -111,6 +114,12 @@ struct Job {
   uint32_t restore_checkpoint = 0;
   uint32_t attempts = 0;  // starts in a row that came to nothing
 
+  int64_t unsaved_ns = 0;  // since then it has run and not been saved; unix time, 0: unknown
+  int64_t counted_ns = 0;  // until then its time is among the policy's `interruptions`; 0: not running
+  uint32_t grace_seconds = 0;  // that Slurm leaves it when it preempts it, or 0
+  std::vector<Cost> costs;     // of its newest committed checkpoints, oldest first
+  Plan plan;                   // since it last began to run
+
   std::optional<Checkpoint> checkpoint;  // in flight
   bool commit_sent = false;              // to pod 0, on the stream that it still has
   std::optional<Move> move;              // under way
@@ -141,6 +150,8 @@ struct Job {
   bool all_in(v1::Phase phase) const;
   // The newest checkpoint that may be restored, or 0.
   uint32_t newest() const;
+  // Takes note of what a committed checkpoint has cost.
+  void Learn(const Checkpoint& committed);
 };
 
 }  // namespace holdfast::coordinator

@@ -8,43 +8,15 @@
 #include <tuple>
 
 #include "coordinator/clock.h"
+#include "coordinator/journal_tables.h"
 #include "coordinator/statement.h"
 
 namespace holdfast::coordinator {
 namespace {
 
-constexpr int kVersion = 1;
-
-constexpr const char* kTables = R"(
-CREATE TABLE meta (first_job INTEGER NOT NULL);
-INSERT INTO meta VALUES (0);
-CREATE TABLE jobs (
-  job_id INTEGER PRIMARY KEY, restart_count INTEGER, uid INTEGER, gid INTEGER, stage INTEGER,
-  options BLOB, vni INTEGER, nodes TEXT, hostnames TEXT, started INTEGER, first_checkpoint INTEGER,
-  next_checkpoint INTEGER, saved TEXT, bad TEXT, from_start INTEGER, wanted_checkpoint INTEGER,
-  restore_job INTEGER, restore_checkpoint INTEGER, attempts INTEGER, checkpoint INTEGER,
-  move INTEGER, moves INTEGER, preemption_seen INTEGER, refused INTEGER, hold INTEGER, hurry INTEGER,
-  excluded TEXT, set_excluded TEXT, user_excluded TEXT, commented INTEGER, last_error TEXT,
-  written_ns INTEGER);
-CREATE TABLE checkpoints (
-  job_id INTEGER, number INTEGER, reason TEXT, stop INTEGER, hold INTEGER, second_try INTEGER,
-  excluded TEXT, deadline_unix_ms INTEGER, begun_ns INTEGER, prepared_ns INTEGER,
-  committed_ns INTEGER, settled_ns INTEGER, frozen_ns INTEGER, raw_bytes INTEGER,
-  stored_bytes INTEGER, processes INTEGER, how INTEGER, error TEXT,
-  PRIMARY KEY (job_id, number));
-CREATE TABLE moves (
-  job_id INTEGER, number INTEGER, checkpoint INTEGER, reason TEXT, from_nodes TEXT, to_nodes TEXT,
-  left_ns INTEGER, requeued_ns INTEGER, chosen_ns INTEGER, restored_ns INTEGER, running_ns INTEGER,
-  PRIMARY KEY (job_id, number));
-CREATE TABLE events (
-  job_id INTEGER, name TEXT, unix_ns INTEGER, duration_ns INTEGER, pod INTEGER, node TEXT,
-  detail TEXT, checkpoint INTEGER);
-CREATE INDEX events_of_job ON events (job_id, unix_ns);
-)";
-
 constexpr const char* kCheckpointColumns =
     "number, reason, stop, hold, second_try, excluded, deadline_unix_ms, begun_ns, prepared_ns, "
-    "committed_ns, settled_ns, frozen_ns, raw_bytes, stored_bytes, processes, how, error";
+    "committed_ns, settled_ns, frozen_ns, raw_bytes, stored_bytes, processes, how, error, ran_ns";
 constexpr const char* kMoveColumns =
     "number, checkpoint, reason, from_nodes, to_nodes, left_ns, requeued_ns, chosen_ns, "
     "restored_ns, running_ns";
@@ -85,6 +57,7 @@ Checkpoint ReadCheckpoint(Statement& row) {
   c.processes = row.Uint();
   c.how = static_cast<v1::Settle::How>(row.Int());
   c.error = row.Text();
+  c.ran_ns = row.Int();
   return c;
 }
 
@@ -170,7 +143,8 @@ std::string Fingerprint(const Job& job) {
 
 bool IsHistory(const Action& action) {
   return std::holds_alternative<SaveCheckpoint>(action) ||
-         std::holds_alternative<SaveMove>(action) || std::holds_alternative<TimelineEvent>(action);
+         std::holds_alternative<SaveMove>(action) ||
+         std::holds_alternative<TimelineEvent>(action) || std::holds_alternative<Count>(action);
 }
 
 Status Execute(sqlite3* database, const char* sql) {
@@ -198,20 +172,22 @@ Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
   // FULL: in WAL mode, NORMAL would lose the last transactions with the machine's power.
   HOLDFAST_CHECK(Execute(database, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"));
   HOLDFAST_TRY(const int64_t version, ReadNumber(database, "PRAGMA user_version"));
-  if (version > kVersion)
+  if (version > kJournalVersion)
     return Fail(Code::kUnsupported,
                 fmt::format("the journal {} has version {}, this program knows {}: it was written "
                             "by a newer Holdfast",
-                            path, version, kVersion));
-  if (version == 0) HOLDFAST_CHECK(journal->CreateTables());
+                            path, version, kJournalVersion));
+  if (version < kJournalVersion) HOLDFAST_CHECK(journal->Upgrade(version));
   return journal;
 }
 
 Journal::~Journal() { sqlite3_close(database_); }
 
-Status Journal::CreateTables() {
+Status Journal::Upgrade(int64_t version) {
   return Execute(database_,
-                 fmt::format("BEGIN; {} PRAGMA user_version={}; COMMIT;", kTables, kVersion).c_str());
+                 fmt::format("BEGIN; {} {} PRAGMA user_version={}; COMMIT;",
+                             version < 1 ? kTables : "", kAddedInVersion2, kJournalVersion)
+                     .c_str());
 }
 
 Status Journal::Write(const Job& job, const std::vector<Action>& actions) {
@@ -241,11 +217,11 @@ Status Journal::WriteRows(const Job& job, const std::vector<Action>& actions) {
   const auto write_checkpoint = [&](const Checkpoint& c) {
     return Statement(database_,
                      "INSERT OR REPLACE INTO checkpoints VALUES "
-                     "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
+                     "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
         .Bind(job.id, c.number, c.reason, c.stop, c.hold, c.second_try, ToText(c.excluded),
               c.deadline_unix_ms, c.begun_ns, c.prepared_ns, c.committed_ns, c.settled_ns,
               c.frozen_ns, c.raw_bytes, c.stored_bytes, c.processes, static_cast<int>(c.how),
-              c.error)
+              c.error, c.ran_ns)
         .Run();
   };
   for (const Action& action : actions) {
@@ -263,6 +239,14 @@ Status Journal::WriteRows(const Job& job, const std::vector<Action>& actions) {
                          .Bind(job.id, event->name, event->unix_ns, event->duration_ns, event->pod,
                                event->node, event->detail, event->checkpoint)
                          .Run());
+    } else if (const auto* counted = std::get_if<Count>(&action)) {
+      using std::chrono::milliseconds;
+      HOLDFAST_CHECK(
+          Statement(database_,
+                    "UPDATE meta SET interruptions = interruptions + ?, node_ms = node_ms + ?")
+              .Bind(counted->more.count,
+                    std::chrono::round<milliseconds>(counted->more.node_time).count())
+              .Run());
     }
   }
   if (job.checkpoint) HOLDFAST_CHECK(write_checkpoint(*job.checkpoint));
@@ -284,11 +268,19 @@ Result<std::vector<Job>> Journal::Load() {
   }
   for (size_t i = 0; i < jobs.size(); ++i) {
     HOLDFAST_TRY(const std::vector<Checkpoint> checkpoints, Checkpoints(jobs[i].id));
-    for (const Checkpoint& checkpoint : checkpoints)
-      if (checkpoint.number == numbers[i].first) jobs[i].checkpoint = checkpoint;
+    for (const Checkpoint& checkpoint : checkpoints) {
+      if (checkpoint.number == numbers[i].first)
+        jobs[i].checkpoint = checkpoint;
+      else if (checkpoint.committed_ns != 0)
+        jobs[i].Learn(checkpoint);
+      if (checkpoint.committed_ns != 0)
+        jobs[i].unsaved_ns = std::max(jobs[i].unsaved_ns, checkpoint.settled_ns);
+    }
     HOLDFAST_TRY(const std::vector<Move> moves, Moves(jobs[i].id));
-    for (const Move& move : moves)
+    for (const Move& move : moves) {
       if (move.number == numbers[i].second) jobs[i].move = move;
+      jobs[i].unsaved_ns = std::max(jobs[i].unsaved_ns, move.running_ns);
+    }
   }
   return jobs;
 }
@@ -355,6 +347,15 @@ Result<uint32_t> Journal::FirstJob() {
   const std::lock_guard lock(mutex_);
   HOLDFAST_TRY(const int64_t first, ReadNumber(database_, "SELECT first_job FROM meta"));
   return static_cast<uint32_t>(first);
+}
+
+Result<Interruptions> Journal::Interrupted() {
+  const std::lock_guard lock(mutex_);
+  Statement row(database_, "SELECT interruptions, node_ms FROM meta");
+  HOLDFAST_TRY(const bool found, row.Step());
+  if (!found) return Interruptions{};
+  const auto count = static_cast<uint64_t>(row.Int());
+  return Interruptions{.count = count, .node_time = std::chrono::milliseconds(row.Int())};
 }
 
 Status Journal::Forget(uint32_t job_id) {

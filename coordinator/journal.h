@@ -39,6 +39,8 @@ class Journal {
   // Empty if the job is unknown.
   Result<std::vector<std::string>> HostnamesOf(uint32_t job_id);
 
+  // Of all jobs so far.
+  Result<Interruptions> Interrupted();
   // The first job ever written, or 0. Job ids rise: one above it that is unknown has never been here.
   Result<uint32_t> FirstJob();
   // Another job has got this id.
@@ -48,7 +50,8 @@ class Journal {
 
  private:
   explicit Journal(sqlite3* database) : database_(database) {}
-  Status CreateTables();
+  // To this program's version; 0: an empty file.
+  Status Upgrade(int64_t version);
   Status WriteRows(const Job& job, const std::vector<Action>& actions);
 
   std::mutex mutex_;

@@ -27,6 +27,7 @@ bool IsOver(const Job& job, const Record& record) {
 }
 
 void End(Turn& turn, const std::string& how) {
+  CountTime(turn, /*interrupted=*/false);
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
   turn.Do(Disarm{TimerKind::kAsk});
   turn.Enter(Stage::kEnded);
@@ -46,6 +47,7 @@ void GiveUpCheckpoint(Turn& turn, const std::string& why) {
 
 void Depart(Turn& turn, const std::string& reason) {
   Job& job = turn.job;
+  CountTime(turn, IsInterruption(reason));
   if (job.started && !job.move) {
     job.move = Move{.number = ++job.moves,
                     .checkpoint = job.newest(),
@@ -136,6 +138,7 @@ void EndScript(Turn& turn, const std::string& how) {
   Job& job = turn.job;
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, how);
+  CountTime(turn, /*interrupted=*/false);
   for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
   turn.Enter(Stage::kEnding);
@@ -289,6 +292,7 @@ void OnRecordActive(Turn& turn, const Record& record) {
   if (record.state == Record::State::kTerminal) return DeliverPending(turn);
   if (record.restart_count != job.restart_count) return;
   if (!job.suspicion.empty()) return Break(turn);
+  job.grace_seconds = record.grace_seconds;
   ConsiderRecord(turn, record);
 }
 

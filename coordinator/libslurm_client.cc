@@ -6,8 +6,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <ctime>
+#include <mutex>
 #include <unordered_map>
 #include <utility>
 
@@ -24,10 +26,13 @@ using JobMessage = Owned<job_info_msg_t, slurm_free_job_info_msg>;
 using NodeMessage = Owned<node_info_msg_t, slurm_free_node_info_msg>;
 using ArrayResponse = Owned<job_array_resp_msg_t, slurm_free_job_array_resp>;
 using Configuration = Owned<slurm_conf_t, slurm_free_ctl_conf>;
+using PartitionMessage = Owned<partition_info_msg_t, slurm_free_partition_info_msg>;
 using Hosts = Owned<hostlist_t, slurm_hostlist_destroy>;
 
 // Above this many jobs one request for all of the cluster's is cheaper than one each.
 constexpr size_t kLoadOneByOne = 32;
+// Partitions hardly ever change.
+constexpr std::chrono::minutes kPartitionsKept{1};
 
 // In the order of enum job_states, whose numbers Slurm never changes.
 constexpr std::array kStateNames{"PENDING", "RUNNING",   "SUSPENDED", "COMPLETED",
@@ -93,6 +98,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.held = info.priority == 0;
   record.requeued_too_often = info.state_reason == WAIT_MAX_REQUEUE;
   record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
+  record.partition = info.partition != nullptr ? info.partition : "";
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
   return record;
@@ -121,7 +127,7 @@ class LibslurmClient : public SlurmClient {
     if (message)
       for (uint32_t i = 0; i < message->record_count; ++i)
         if (message->job_array[i].job_id == job_id)
-          return ToRecord(message->job_array[i], asked_ns);
+          return WithGrace(ToRecord(message->job_array[i], asked_ns));
     return Gone(job_id, asked_ns);
   }
 
@@ -145,7 +151,7 @@ class LibslurmClient : public SlurmClient {
     for (const uint32_t job_id : job_ids) {
       const auto found = by_id.find(job_id);
       records.push_back(found == by_id.end() ? Gone(job_id, asked_ns)
-                                             : ToRecord(*found->second, asked_ns));
+                                             : WithGrace(ToRecord(*found->second, asked_ns)));
     }
     return records;
   }
@@ -248,6 +254,27 @@ class LibslurmClient : public SlurmClient {
     return record;
   }
 
+  // With its partition's GraceTime. Without it, if Slurm does not say: nobody depends on it.
+  Record WithGrace(Record record) {
+    const std::lock_guard lock(partitions_mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= partitions_expire_) {
+      partition_info_msg_t* raw = nullptr;
+      if (slurm_load_partitions(0, &raw, SHOW_ALL) == SLURM_SUCCESS) {
+        const PartitionMessage message(raw);
+        grace_seconds_.clear();
+        for (uint32_t i = 0; i < message->record_count; ++i)
+          if (const partition_info_t& partition = message->partition_array[i];
+              partition.name != nullptr)
+            grace_seconds_[partition.name] = partition.grace_time;
+      }
+      partitions_expire_ = now + kPartitionsKept;
+    }
+    const auto found = grace_seconds_.find(record.partition);
+    if (found != grace_seconds_.end()) record.grace_seconds = found->second;
+    return record;
+  }
+
   // Null if slurmctld does not know the job.
   static Result<JobMessage> LoadMessage(uint32_t job_id) {
     job_info_msg_t* raw = nullptr;
@@ -308,6 +335,10 @@ class LibslurmClient : public SlurmClient {
     if (error == SLURM_SUCCESS) return {};
     return SlurmError(operation, error);
   }
+
+  std::mutex partitions_mutex_;
+  std::unordered_map<std::string, uint32_t> grace_seconds_;  // by partition
+  std::chrono::steady_clock::time_point partitions_expire_;
 };
 
 }  // namespace

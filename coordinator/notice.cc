@@ -54,9 +54,11 @@ void ConsiderRecord(Turn& turn, const Record& record) {
   const bool preempted = record.being_preempted();
   if (preempted && !job.preemption_seen) {
     job.preemption_seen = true;
+    const int64_t end = record.grace_seconds == 0 ? 0 : record.preempt_time + record.grace_seconds;
     return OnWish(turn, Wish{.reason = "preemption",
                              .stop = true,
-                             .begun_ns = job.notice_ns != 0 ? job.notice_ns : turn.now()});
+                             .begun_ns = job.notice_ns != 0 ? job.notice_ns : turn.now(),
+                             .deadline_unix_ms = end * 1000});
   }
   if (preempted || job.notice_ns == 0) return;
   // slurmctld may note the time shortly after the signal has gone out.

@@ -1,6 +1,7 @@
 #include "coordinator/rest_json.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace holdfast::coordinator {
 namespace {
@@ -45,6 +46,32 @@ json ToJson(const TimelineEvent& event) {
           {"checkpoint", event.checkpoint}};
 }
 
+json DurationOrNull(Seconds duration) {
+  const bool shown = duration.count() > 0 && duration.count() < 1e9;
+  return shown ? json(std::chrono::round<std::chrono::nanoseconds>(duration).count())
+               : json(nullptr);
+}
+
+json PlanOf(const Job& job, int64_t now_ns) {
+  const Plan& plan = job.plan;
+  const TimeToSafe& to_safe = plan.to_safe;
+  const Seconds longest_ran = plan.interval.count() > 0 ? plan.interval : kForever;
+  // Since when it has not been saved may have been lost with the coordinator's memory.
+  const Seconds ran = job.unsaved_ns == 0
+                          ? longest_ran
+                          : Seconds(std::chrono::nanoseconds(now_ns - job.unsaved_ns));
+  return {{"interval_seconds", std::lround(plan.interval.count())},
+          {"basis", BasisName(plan.basis)},
+          {"why", plan.Why()},
+          {"checkpoint_cost_ns", DurationOrNull(plan.cost)},
+          {"interruption_every_ns", DurationOrNull(plan.between_interruptions)},
+          {"notice_ns", DurationOrNull(plan.notice)},
+          {"notice_suffices", to_safe.known ? json(plan.notice_suffices()) : json(nullptr)},
+          {"to_safe_ns", to_safe.known ? DurationOrNull(to_safe.After(ran)) : json(nullptr)},
+          {"to_safe_longest_ns",
+           to_safe.known ? DurationOrNull(to_safe.After(longest_ran)) : json(nullptr)}};
+}
+
 }  // namespace
 
 std::string StateOf(const Job& job) {
@@ -84,15 +111,20 @@ json Summary(const Job& job) {
 }
 
 json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
-             const std::vector<Move>& moves, const std::vector<TimelineEvent>& events) {
+             const std::vector<Move>& moves, const std::vector<TimelineEvent>& events,
+             int64_t now_ns) {
   json details = Summary(job);
   details["hostnames"] = job.hostnames;
   details["options"] = {{"interval_seconds", job.options.interval_seconds()},
+                        {"auto_interval", job.options.auto_interval()},
                         {"directory", job.options.directory()},
                         {"keep", job.options.keep()},
                         {"restore_from", job.options.restore_from()},
                         {"files", job.options.files()},
                         {"rollback", job.options.rollback()}};
+  // What is known of a start is planned when it begins to run.
+  const bool planned = job.stage >= Stage::kRunning && IsActive(job.stage);
+  details["plan"] = planned ? PlanOf(job, now_ns) : json(nullptr);
   details["excluded_nodes"] = job.excluded;
   details["checkpoints"] = json::array();
   for (const Checkpoint& checkpoint : checkpoints)

@@ -17,7 +17,8 @@ nlohmann::json ToJson(const Checkpoint& checkpoint, const Job& job);
 // One line of the list.
 nlohmann::json Summary(const Job& job);
 nlohmann::json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
-                       const std::vector<Move>& moves, const std::vector<TimelineEvent>& events);
+                       const std::vector<Move>& moves, const std::vector<TimelineEvent>& events,
+                       int64_t now_ns);
 nlohmann::json ToJson(const Error& error, const std::string& next);
 
 }  // namespace holdfast::coordinator

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "coordinator/clock.h"
 #include "coordinator/rest_json.h"
 #include "protocol/rest.h"
 
@@ -248,7 +249,7 @@ Result<std::string> RestServer::ShowJob(const httplib::Request& request) {
   HOLDFAST_TRY(const std::vector<Checkpoint> checkpoints, journal_.Checkpoints(job.id));
   HOLDFAST_TRY(const std::vector<Move> moves, journal_.Moves(job.id));
   HOLDFAST_TRY(const std::vector<TimelineEvent> events, journal_.Events(job.id, kMaxEvents));
-  return Details(job, checkpoints, moves, events).dump();
+  return Details(job, checkpoints, moves, events, NowNs()).dump();
 }
 
 Result<std::string> RestServer::Save(const httplib::Request& request, bool migrate, int& status) {

@@ -110,6 +110,10 @@ void FinishIfSettled(Turn& turn) {
   done.settled_ns = turn.now();
   turn.Do(SaveCheckpoint{done});
   const bool failed = how == v1::Settle::ABORT;
+  if (!failed) {
+    job.Learn(done);
+    job.unsaved_ns = turn.now();
+  }
   turn.Mark(how == v1::Settle::RELEASE ? "released" : failed ? "aborted" : "resumed",
             turn.now() - done.begun_ns, done.error);
   job.checkpoint.reset();
@@ -144,15 +148,16 @@ void ResolveCommit(Turn& turn, uint32_t committed) {
 
 void Begin(Turn& turn, const Wish& wish) {
   Job& job = turn.job;
-  const Checkpoint& checkpoint =
-      job.checkpoint.emplace(Checkpoint{.number = job.next_checkpoint++,
-                                        .reason = wish.reason,
-                                        .stop = wish.stop,
-                                        .hold = wish.hold,
-                                        .second_try = wish.second_try,
-                                        .excluded = wish.excluded,
-                                        .deadline_unix_ms = wish.deadline_unix_ms,
-                                        .begun_ns = wish.begun_ns});
+  const Checkpoint& checkpoint = job.checkpoint.emplace(
+      Checkpoint{.number = job.next_checkpoint++,
+                 .reason = wish.reason,
+                 .stop = wish.stop,
+                 .hold = wish.hold,
+                 .second_try = wish.second_try,
+                 .excluded = wish.excluded,
+                 .deadline_unix_ms = wish.deadline_unix_ms,
+                 .ran_ns = job.unsaved_ns == 0 ? 0 : turn.now() - job.unsaved_ns,
+                 .begun_ns = wish.begun_ns});
   turn.Do(Disarm{TimerKind::kInterval});
   turn.Do(Disarm{TimerKind::kRetry});
   turn.Do(SaveCheckpoint{checkpoint});
@@ -222,6 +227,7 @@ void OnWish(Turn& turn, const Wish& wish) {
       if (!urgent) break;
       if (!job.checkpoint->stop) {
         job.checkpoint->stop = true;
+        job.checkpoint->deadline_unix_ms = wish.deadline_unix_ms;
         job.checkpoint->reason = wish.reason;
         turn.Mark("notice", 0, wish.reason);
       }
@@ -234,13 +240,6 @@ void OnWish(Turn& turn, const Wish& wish) {
   }
   turn.refusal = fmt::format("checkpoint {} ({}) is in progress", job.checkpoint->number,
                              job.checkpoint->reason);
-}
-
-void OnInterval(Turn& turn, const Timer&) {
-  const Job& job = turn.job;
-  if (job.can_save() && !job.wish)
-    return Begin(turn, Wish{.reason = "interval", .begun_ns = turn.now()});
-  turn.Do(Arm{TimerKind::kInterval, turn.policy.reconnect_grace});
 }
 
 void OnRetry(Turn& turn, const Timer&) { GrantWish(turn); }

@@ -32,6 +32,9 @@ Controller::Options ToOptions(const config::Config& config) {
   Controller::Options options;
   options.policy.restore_attempts = config.coordinator.restore_attempts;
   options.policy.phase_timeout = config.checkpoint.timeout;
+  options.policy.plan = {.shortest = config.checkpoint.auto_shortest,
+                         .longest = config.checkpoint.auto_longest,
+                         .node_lifetime = config.checkpoint.node_lifetime};
   options.poll_interval = config.coordinator.poll_interval;
   options.evacuate_reason = config.coordinator.evacuate_reason;
   return options;

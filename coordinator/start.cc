@@ -27,6 +27,7 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
     // Slurm requeued it without our doing, and it is back before the poll saw it pending.
     job.move = Move{.number = ++job.moves, .reason = "requeued", .from = job.nodes(),
                     .left_ns = turn.now()};
+    CountTime(turn, /*interrupted=*/true);
   }
   for (const TimerKind kind : {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice,
                                TimerKind::kRetry, TimerKind::kAsk, TimerKind::kEnd})
@@ -233,6 +234,7 @@ void OnHello(Turn& turn, const v1::Hello& hello) {
   pod.node = hello.node();
   pod.address = hello.address();
   pod.mtu = hello.mtu();
+  pod.notice_seconds = hello.notice_seconds();
   pod.connected = true;
   pod.phase = hello.phase();
   if (hello.pod() == 0) job.commit_sent = false;
@@ -280,6 +282,7 @@ void EnterRunning(Turn& turn) {
   Job& job = turn.job;
   if (job.stage == Stage::kStarting) {
     turn.Mark("running");
+    job.unsaved_ns = turn.now();
     if (job.move) {
       job.move->running_ns = turn.now();
       turn.Do(SaveMove{*job.move});
@@ -292,8 +295,7 @@ void EnterRunning(Turn& turn) {
     job.commented = false;
   }
   turn.Enter(Stage::kRunning);
-  if (const uint32_t seconds = job.options.interval_seconds(); seconds > 0)
-    turn.Do(Arm{TimerKind::kInterval, std::chrono::seconds(seconds)});
+  PlanInterval(turn);
   GrantWish(turn);
 }
 

@@ -40,9 +40,17 @@ void OnStartFailed(Turn&, const v1::Failed&);
 void OnStartTimeout(Turn&, const Timer&);
 void EnterRunning(Turn&);
 
+// intervals.cc: how often it is saved, and what is learnt from what it meets with.
+void OnInterval(Turn&, const Timer&);
+// The job goes on: from now on it runs, and the next periodic checkpoint is due when it pays.
+void PlanInterval(Turn&);
+// Counts how long the job has run since PlanInterval, and whether it was interrupted now.
+void CountTime(Turn&, bool interrupted);
+// Whether a job that leaves its nodes for that reason had them taken from it.
+bool IsInterruption(const std::string& reason);
+
 // save.cc: checkpoints.
 void OnWish(Turn&, const Wish&);
-void OnInterval(Turn&, const Timer&);
 void OnRetry(Turn&, const Timer&);
 void OnPrepared(Turn&, const v1::Prepared&);
 void OnCommitted(Turn&, const v1::Committed&);

@@ -1,6 +1,7 @@
 #include "pod/warden_environment.h"
 
 #include <array>
+#include <cstdlib>
 #include <string_view>
 
 #include "base/numbers.h"
@@ -84,7 +85,9 @@ std::vector<std::string> ToStrings(const WardenEnvironment& environment) {
   add("GROUPS", groups);
   add("CONFIG", environment.config_path);
   if (environment.interval)
-    add("CHECKPOINT_INTERVAL", std::to_string(environment.interval->count()));
+    add("CHECKPOINT_INTERVAL", environment.interval->automatic
+                                   ? std::string(kAutoInterval)
+                                   : std::to_string(environment.interval->every.count()));
   if (!environment.directory.empty()) add("CHECKPOINT_DIR", environment.directory);
   if (environment.keep) add("CHECKPOINT_KEEP", std::to_string(*environment.keep));
   if (!environment.restore_from.empty()) add("RESTORE_FROM", environment.restore_from);
@@ -93,6 +96,14 @@ std::vector<std::string> ToStrings(const WardenEnvironment& environment) {
   add("TASK_PID", std::to_string(environment.task_pid));
   add("EXEC_FD", std::to_string(environment.exec_fd));
   add("WARDEN_FD", std::to_string(environment.link_fd));
+  return strings;
+}
+
+std::vector<std::string> SiteVariables() {
+  std::vector<std::string> strings;
+  for (const char* name : {"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "https_proxy",
+                           "HTTPS_PROXY", "no_proxy", "NO_PROXY"})
+    if (const char* value = ::getenv(name)) strings.push_back(std::string(name) + "=" + value);
   return strings;
 }
 
@@ -108,8 +119,12 @@ Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment)
   HOLDFAST_TRY(parsed.owner.gid, Number<gid_t>(environment, "GID"));
   HOLDFAST_TRY(parsed.owner.groups, Groups(environment));
   HOLDFAST_TRY(parsed.config_path, Text(environment, "CONFIG"));
-  HOLDFAST_TRY(const auto seconds, OptionalNumber<uint32_t>(environment, "CHECKPOINT_INTERVAL"));
-  if (seconds) parsed.interval = std::chrono::seconds(*seconds);
+  if (Find(environment, "CHECKPOINT_INTERVAL") == kAutoInterval) {
+    parsed.interval = Interval{.automatic = true};
+  } else {
+    HOLDFAST_TRY(const auto seconds, OptionalNumber<uint32_t>(environment, "CHECKPOINT_INTERVAL"));
+    if (seconds) parsed.interval = Interval{.every = std::chrono::seconds(*seconds)};
+  }
   parsed.directory = Find(environment, "CHECKPOINT_DIR").value_or("");
   HOLDFAST_TRY(parsed.keep, OptionalNumber<uint32_t>(environment, "CHECKPOINT_KEEP"));
   parsed.restore_from = Find(environment, "RESTORE_FROM").value_or("");

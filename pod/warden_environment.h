@@ -1,6 +1,6 @@
 // What a warden knows when it starts: its environment, made by the plugin in slurmstepd
-// (spank-plugin/pod_step.cc), read by the warden's main. Beside it the warden has PATH and nothing
-// else: no variable of the user's reaches it.
+// (spank-plugin/pod_step.cc), read by the warden's main. Beside it the warden has PATH and what the
+// site has put into slurmd's environment for Cloud Storage: no variable of the user's reaches it.
 //
 // Ids and the node's index come from Slurm itself; the options are the user's, checked again by
 // ParseWardenEnvironment.
@@ -8,12 +8,12 @@
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/duration.h"
 #include "base/identity.h"
 #include "base/result.h"
 
@@ -29,7 +29,7 @@ struct WardenEnvironment {
   std::string config_path;     // HOLDFAST_CONFIG
 
   // The job's options; absent means the site's default.
-  std::optional<std::chrono::seconds> interval;  // HOLDFAST_CHECKPOINT_INTERVAL, in seconds
+  std::optional<Interval> interval;              // HOLDFAST_CHECKPOINT_INTERVAL: seconds, or auto
   std::string directory;                         // HOLDFAST_CHECKPOINT_DIR: a URL, or empty
   std::optional<uint32_t> keep;                  // HOLDFAST_CHECKPOINT_KEEP
   std::string restore_from;                      // HOLDFAST_RESTORE_FROM: "JOBID[:CKPT]", or empty
@@ -46,6 +46,9 @@ struct WardenEnvironment {
 
 // NAME=value for each, as the plugin passes them.
 std::vector<std::string> ToStrings(const WardenEnvironment& environment);
+// Those of this process's own variables, as NAME=value, that say how Cloud Storage is reached: an
+// emulator, a key, a proxy. To be called in slurmstepd, which has its environment from slurmd.
+std::vector<std::string> SiteVariables();
 // From `environ` or the like. kInvalid, naming the variable, if one is missing or malformed.
 Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment);
 

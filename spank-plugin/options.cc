@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/duration.h"
 #include "base/numbers.h"
 
 namespace holdfast::spank {
@@ -63,14 +62,19 @@ Status Options::SetCheckpoint(std::string_view value) {
     interval_.reset();
     return {};
   }
+  if (value == kAutoInterval) {
+    enabled_ = true;
+    interval_ = Interval{.automatic = true};
+    return {};
+  }
   const auto interval = ParseDuration(value);
   if (!interval || interval->count() == 0)
     return Refuse(OptionId::kCheckpoint, value,
-                  "on, off, or the time between checkpoints: minutes, minutes:seconds, "
+                  "on, off, auto, or the time between checkpoints: minutes, minutes:seconds, "
                   "hours:minutes:seconds, days-hours[:minutes[:seconds]], or a number with s, m, h "
                   "or d, like 10m");
   enabled_ = true;
-  interval_ = *interval;
+  interval_ = Interval{.every = *interval};
   return {};
 }
 

@@ -3,12 +3,12 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/duration.h"
 #include "base/result.h"
 
 namespace holdfast::spank {
@@ -25,9 +25,11 @@ struct OptionInfo {
 };
 
 inline constexpr std::array<OptionInfo, 6> kOptions{{
-    {OptionId::kCheckpoint, "checkpoint", "on|off|INTERVAL",
-     "save the job when it is preempted, and every INTERVAL (10m, 2h, or as --time)", 2,
-     "HOLDFAST_CHECKPOINT"},
+    {OptionId::kCheckpoint, "checkpoint", "on|off|auto|INTERVAL",
+     "save the job when it is preempted, and every INTERVAL (10m, 2h, or as --time), or as often "
+     "as "
+     "pays (auto)",
+     2, "HOLDFAST_CHECKPOINT"},
     {OptionId::kDirectory, "checkpoint-dir", "URL",
      "where to save it: /PATH, file:///PATH or gs://BUCKET/PREFIX", 1, "HOLDFAST_CHECKPOINT_DIR"},
     {OptionId::kKeep, "checkpoint-keep", "N", "how many checkpoints of the job to keep", 1,
@@ -53,7 +55,7 @@ class Options {
 
   bool enabled() const { return enabled_.value_or(!restore_from_.empty()); }
   // Nothing: the site's default.
-  std::optional<std::chrono::seconds> interval() const { return interval_; }
+  std::optional<Interval> interval() const { return interval_; }
   const std::string& directory() const { return directory_; }
   std::optional<uint32_t> keep() const { return keep_; }
   const std::string& restore_from() const { return restore_from_; }
@@ -64,7 +66,7 @@ class Options {
   Status SetCheckpoint(std::string_view value);
 
   std::optional<bool> enabled_;
-  std::optional<std::chrono::seconds> interval_;
+  std::optional<Interval> interval_;
   std::string directory_;
   std::optional<uint32_t> keep_;
   std::string restore_from_;

@@ -100,6 +100,7 @@ Status StartWarden(spank_t spank, const Site& site, const Options& options) {
                              {executed.read_end.get(), kWardenExecFd}},
                      .new_session = true,
                      .kill_with_parent = false};
+  for (std::string& variable : pod::SiteVariables()) spawn.env->push_back(std::move(variable));
   spawn.env->push_back("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   auto warden = Process::Spawn(spawn);
   if (!warden) return std::unexpected(std::move(warden).error().Wrap("starting the warden"));

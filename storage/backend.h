@@ -8,6 +8,7 @@
 // readers must not outlive their back end.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -54,6 +55,10 @@ class ObjectReader {
 class Backend {
  public:
   virtual ~Backend() = default;
+  // After `deadline` (max(): none) nothing that is stored is of use any more. What has to be tried
+  // again is tried sooner the less time is left, and no longer than until then; from then on as if
+  // there were none, in case the node is still there. For back ends that try again.
+  virtual void SetDeadline(std::chrono::steady_clock::time_point /*deadline*/) {}
   virtual const Capabilities& capabilities() const = 0;
   // For messages: where `key` lies.
   virtual std::string Describe(std::string_view key) const = 0;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -157,6 +158,8 @@ class JobStore {
                                                 const gcs::Settings& cloud = {});
   virtual ~JobStore() = default;
 
+  // For all that is stored from now on; max(): none. Backend::SetDeadline says what it does.
+  virtual void SetDeadline(std::chrono::steady_clock::time_point deadline) = 0;
   // Creates the job's directory, private to its user, and proves that it can be written.
   virtual Status Prepare() = 0;
   // Numbers only grow: kConflict unless it is above the newest committed checkpoint's. Removes what

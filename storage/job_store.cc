@@ -21,6 +21,9 @@ class JobStoreImpl : public JobStore {
   JobStoreImpl(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid, const SiteKey& key)
       : backend_(std::move(backend)), key_(key), job_{*backend_, key_, job_id, uid} {}
 
+  void SetDeadline(std::chrono::steady_clock::time_point deadline) override {
+    backend_->SetDeadline(deadline);
+  }
   Status Prepare() override { return backend_->Prepare(); }
 
   Result<std::unique_ptr<PodWriter>> Write(uint32_t checkpoint, uint32_t pod,

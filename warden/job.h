@@ -1,6 +1,7 @@
 // What a warden knows about its job and node once it has started; nothing of it changes afterwards.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Job {
   v1::Options options;  // after defaults
   v1::Platform platform;
   Underlay underlay;
+  std::chrono::seconds notice_time{0};  // that the node's cloud gives before it takes it back, or 0
   std::string log_directory;              // of this job on this node, root only
   std::string launch;                     // pod 0: pod/launch.h, serialized
   std::vector<std::string> output_paths;  // pod 0: the job's output files

@@ -329,6 +329,7 @@ void Lifecycle::SayHello() {
   *hello.mutable_platform() = job_.platform;
   hello.set_phase(*phase);
   hello.set_checkpoint(checkpoint_);
+  hello.set_notice_seconds(static_cast<uint32_t>(job_.notice_time.count()));
   if (AwaitsVerdict(state_)) *hello.mutable_prepared() = operations_.prepared();
   if (job_.pod() == 0) {
     for (const v1::Saved& saved : operations_.saved()) *hello.add_saved() = saved;

@@ -237,6 +237,10 @@ storage::WriteOptions Operations::HowToWrite() const {
 }
 
 Status Operations::Freeze(const v1::Prepare& prepare) {
+  store_->SetDeadline(prepare.deadline_unix_ms() == 0
+                          ? steady_clock::time_point::max()
+                          : steady_clock::now() +
+                                std::chrono::milliseconds(prepare.deadline_unix_ms() - UnixMs()));
   HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), HowToWrite()));
   const DumpOptions options{.criu = job_.config.node.criu,
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),

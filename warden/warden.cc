@@ -92,8 +92,9 @@ Status Configure(Job& job) {
                                                                      : environment.directory,
                                        job.owner().uid));
   job.options.set_directory(directory);
-  job.options.set_interval_seconds(
-      static_cast<uint32_t>(environment.interval.value_or(config.checkpoint.interval).count()));
+  const Interval interval = environment.interval.value_or(config.checkpoint.interval);
+  job.options.set_interval_seconds(static_cast<uint32_t>(interval.every.count()));
+  job.options.set_auto_interval(interval.automatic);
   job.options.set_keep(environment.keep.value_or(config.checkpoint.keep));
   job.options.set_restore_from(environment.restore_from);
   HOLDFAST_CHECK(ParseRollbackPolicy(environment.rollback));
@@ -101,6 +102,7 @@ Status Configure(Job& job) {
   job.options.set_files(environment.files);
   HOLDFAST_TRY(job.underlay, FindUnderlay(config.coordinator.host, config.coordinator.warden_port));
   job.platform = DescribePlatform(config);
+  job.notice_time = notices::NoticeTime(NoticeSettings(config));
   return {};
 }
 

@@ -31,6 +31,7 @@ class GcsBackend final : public Backend {
                       .keeps_deleted_for_readers = false} {}
 
   const Capabilities& capabilities() const override { return capabilities_; }
+  void SetDeadline(http::Clock::time_point deadline) override { service_->SetDeadline(deadline); }
 
   std::string Describe(std::string_view key) const override {
     return fmt::format("gs://{}/{}{}", service_->bucket(), directory_, key);

@@ -28,11 +28,14 @@ Backoff::Backoff(http::Clock::time_point deadline)
     : deadline_(deadline), random_(std::random_device{}()) {}
 
 std::optional<std::chrono::milliseconds> Backoff::Next(const Result<http::Response>& response) {
+  const auto now = http::Clock::now();
+  const auto left = std::chrono::floor<std::chrono::milliseconds>(deadline_ - now);
+  const auto bound = std::clamp(left / 4, std::chrono::milliseconds(0), bound_);
   const std::chrono::milliseconds jitter(
-      std::uniform_int_distribution<int64_t>(0, bound_.count())(random_));
+      std::uniform_int_distribution<int64_t>(0, bound.count())(random_));
   const auto pause = std::max(jitter, AskedFor(response));
   bound_ = std::min(bound_ * 2, kLongest);
-  if (http::Clock::now() + pause >= deadline_) return std::nullopt;
+  if (now + pause >= deadline_) return std::nullopt;
   return pause;
 }
 

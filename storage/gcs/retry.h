@@ -17,7 +17,8 @@ bool IsTransient(const Result<http::Response>& response);
 
 // Pauses between attempts: random between nothing and a bound ("full jitter"), so that the pods of
 // a job, which all fail at the same moment, do not all come back at the same moment. The bound
-// doubles from 200 ms to 10 s. Not thread-safe: one for each operation.
+// doubles from 200 ms to 10 s, but is never more than a quarter of the time that is left, so that
+// the last seconds before a node goes are used. Not thread-safe: one for each operation.
 class Backoff {
  public:
   explicit Backoff(http::Clock::time_point deadline);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <thread>
 
@@ -13,6 +14,9 @@ namespace {
 // Of all readers together: several that go through their objects in order, each with what is
 // fetched ahead of it.
 constexpr size_t kBlocksKept = 16;
+
+// How many transfers may stall, one after the other, before a deadline that was set.
+constexpr int kStallsInTime = 4;
 
 // error.message of the JSON API's error body, which is written for people:
 // "sa@project.iam... does not have storage.objects.create access to ...".
@@ -101,9 +105,24 @@ std::string Service::UploadUrl() const {
   return fmt::format("{}/upload/storage/v1/b/{}/o", settings_.endpoint, http::Escape(bucket_));
 }
 
+http::Clock::time_point Service::Deadline() const {
+  const auto now = http::Clock::now();
+  const auto deadline = deadline_.load();
+  const auto patient = now + settings_.patience;
+  return deadline > now ? std::min(deadline, patient) : patient;
+}
+
+std::chrono::seconds Service::StallTimeout() const {
+  const auto now = http::Clock::now();
+  const auto deadline = deadline_.load();
+  if (deadline <= now) return settings_.stall_timeout;
+  const auto share = std::chrono::floor<std::chrono::seconds>((deadline - now) / kStallsInTime);
+  return std::clamp(share, std::chrono::seconds(1), settings_.stall_timeout);
+}
+
 http::Outcome Service::SendAuthorized(http::Request request) {
   const size_t given_headers = request.headers.size();
-  request.stall_timeout = settings_.stall_timeout;
+  request.stall_timeout = StallTimeout();
   for (bool again = true;; again = false) {
     request.headers.resize(given_headers);
     auto authorization = credentials_->Authorization();
@@ -117,7 +136,7 @@ http::Outcome Service::SendAuthorized(http::Request request) {
 }
 
 http::Outcome Service::SendPlain(http::Request request) {
-  request.stall_timeout = settings_.stall_timeout;
+  request.stall_timeout = StallTimeout();
   return client_->Send(request);
 }
 
@@ -138,8 +157,11 @@ Result<http::Response> Service::Call(http::Request request, const std::string& w
 
 Error Service::GivenUp(const Result<http::Response>& response, const std::string& what) const {
   const Error last = response ? ToError(*response, what) : Error(response.error()).Wrap(what);
-  return Error(last.code(), fmt::format("{}; tried for {} s without progress", last.message(),
-                                        settings_.patience.count()));
+  const bool hurried = deadline_.load() != http::Clock::time_point::max();
+  return Error(last.code(), hurried
+                                ? fmt::format("{}; tried until the notice was over", last.message())
+                                : fmt::format("{}; tried for {} s without progress", last.message(),
+                                              settings_.patience.count()));
 }
 
 Error Service::ToError(const http::Response& response, const std::string& what) const {

@@ -2,6 +2,7 @@
 // Used by the back end's parts in this directory only. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,15 +44,22 @@ class Service {
   Error GivenUp(const Result<http::Response>& response, const std::string& what) const;
   // The error for an answer that is not success: what it means here and what to do.
   Error ToError(const http::Response& response, const std::string& what) const;
-  // The deadline for an operation that makes no progress from now on.
-  http::Clock::time_point Deadline() const { return http::Clock::now() + settings_.patience; }
+  // Until when an operation that makes no progress from now on is tried: for `patience`, but no
+  // longer than until the deadline that was set, if that is still to come.
+  http::Clock::time_point Deadline() const;
+  // Backend::SetDeadline.
+  void SetDeadline(http::Clock::time_point deadline) { deadline_ = deadline; }
 
  private:
+  // So that several stalls fit into the time that is left.
+  std::chrono::seconds StallTimeout() const;
+
   const Settings settings_;
   const std::string bucket_;
   const std::unique_ptr<http::Client> client_;
   const std::unique_ptr<Credentials> credentials_;
   BlockCache blocks_;
+  std::atomic<http::Clock::time_point> deadline_{http::Clock::time_point::max()};
 };
 
 }  // namespace holdfast::storage::gcs

@@ -16,7 +16,6 @@ using nlohmann::json;
 
 constexpr auto kInterval = 5s;
 constexpr auto kPatience = 3s;
-constexpr auto kNoticeTime = 120s;
 constexpr const char* kTimeFormat = "%Y-%m-%dT%H:%M:%SZ";
 
 class Watch {
@@ -52,13 +51,12 @@ class Watch {
   void ReportAction(const std::string& action, const std::string& time) {
     if (time == action_time_) return;
     action_time_ = time;
-    const auto notice_time =
-        context_.settings.notice_time > 0s ? context_.settings.notice_time : kNoticeTime;
     context_.report({.provider = Provider::kAws,
                      .kind = Notice::Kind::kReclaim,
                      .detail = fmt::format("spot/instance-action: {} at {}", action, time),
                      .deadline = ParseTime(time, kTimeFormat)
-                                     .value_or(std::chrono::system_clock::now() + notice_time)});
+                                     .value_or(std::chrono::system_clock::now() +
+                                               NoticeTime(context_.settings, Provider::kAws))});
   }
 
   void ReportAdvice(const std::string& time) {

@@ -19,7 +19,6 @@ using nlohmann::json;
 constexpr auto kInterval = 1s;
 // The first question switches the service on, which takes up to two minutes.
 constexpr auto kPatience = 150s;
-constexpr auto kNoticeTime = 30s;
 constexpr const char* kTimeFormat = "%a, %d %b %Y %H:%M:%S GMT";
 // Those after which memory is lost. Freeze only pauses the machine for some seconds.
 constexpr std::array<std::string_view, 4> kEnds{"Preempt", "Terminate", "Reboot", "Redeploy"};
@@ -59,15 +58,14 @@ class Watch {
         std::ranges::find(machines, json(name_)) == machines.end() ||
         !reported_.insert(event.value("EventId", "")).second)
       return;
-    const auto notice_time =
-        context_.settings.notice_time > 0s ? context_.settings.notice_time : kNoticeTime;
-    const auto now = std::chrono::system_clock::now();
     // NotBefore is empty once an event has started.
     const std::string not_before = event.value("NotBefore", "");
     context_.report({.provider = Provider::kAzure,
                      .kind = Notice::Kind::kReclaim,
                      .detail = fmt::format("scheduled event {} not before {}", type, not_before),
-                     .deadline = ParseTime(not_before, kTimeFormat).value_or(now + notice_time)});
+                     .deadline = ParseTime(not_before, kTimeFormat)
+                                     .value_or(std::chrono::system_clock::now() +
+                                               NoticeTime(context_.settings, Provider::kAzure))});
   }
 
   const SourceContext& context_;

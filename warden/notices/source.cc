@@ -13,21 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What the makers of virtual machines put into their firmware:
-// https://cloud.google.com/compute/docs/instances/detect-compute-engine
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html
-// https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service (asset tag)
-Provider DetectByFirmware(const std::string& directory) {
-  const auto starts = [&](const char* file, std::string_view text) {
-    const auto contents = ReadFile(directory + "/" + file);
-    return contents && contents->starts_with(text);
-  };
-  if (starts("product_name", "Google Compute Engine")) return Provider::kGce;
-  if (starts("sys_vendor", "Amazon EC2")) return Provider::kAws;
-  if (starts("chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77")) return Provider::kAzure;
-  return Provider::kNone;
-}
-
 Provider DetectByAnswer(const Settings& settings, http::Client& client, std::stop_token stop) {
   const SourceContext context{.settings = settings, .client = client, .report = {}};
   const std::string base = BaseUrl(settings);
@@ -55,10 +40,32 @@ Result<Provider> ParseProvider(std::string_view name) {
       fmt::format("cloud.provider '{}': accepted are auto, gce, aws, azure and none", name));
 }
 
+// What the makers of virtual machines put into their firmware:
+// https://cloud.google.com/compute/docs/instances/detect-compute-engine
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html
+// https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service (asset tag)
+Provider DetectByFirmware(const Settings& settings) {
+  const auto starts = [&](const char* file, std::string_view text) {
+    const auto contents = ReadFile(settings.dmi_directory + "/" + file);
+    return contents && contents->starts_with(text);
+  };
+  if (starts("product_name", "Google Compute Engine")) return Provider::kGce;
+  if (starts("sys_vendor", "Amazon EC2")) return Provider::kAws;
+  if (starts("chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77")) return Provider::kAzure;
+  return Provider::kNone;
+}
+
+std::chrono::seconds NoticeTime(const Settings& settings, Provider provider) {
+  if (provider == Provider::kNone) return 0s;
+  if (settings.notice_time > 0s) return settings.notice_time;
+  // aws.cc, azure.cc and gce.cc name the pages that say so.
+  return provider == Provider::kAws ? 120s : 30s;
+}
+
 Provider Detect(const Settings& settings, http::Client& client, std::stop_token stop) {
   if (settings.provider != "auto")
     return ParseProvider(settings.provider).value_or(Provider::kNone);
-  return settings.metadata_url.empty() ? DetectByFirmware(settings.dmi_directory)
+  return settings.metadata_url.empty() ? DetectByFirmware(settings)
                                        : DetectByAnswer(settings, client, stop);
 }
 

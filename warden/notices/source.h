@@ -23,6 +23,10 @@ void WatchAzure(const SourceContext& context, std::stop_token stop);
 
 // kInvalid for a name that is none.
 Result<Provider> ParseProvider(std::string_view name);
+// What the provider documents, or `settings.notice_time` instead.
+std::chrono::seconds NoticeTime(const Settings& settings, Provider provider);
+// What the machine's firmware says.
+Provider DetectByFirmware(const Settings& settings);
 // As configured; for "auto", what the machine's firmware says, or who answers at a configured
 // metadata_url. Asks the network only in that last case.
 Provider Detect(const Settings& settings, http::Client& client, std::stop_token stop);

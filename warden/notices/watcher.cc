@@ -33,6 +33,13 @@ std::string_view ProviderName(Provider provider) {
   return "none";
 }
 
+std::chrono::seconds NoticeTime(const Settings& settings) {
+  const Provider provider = settings.provider == "auto"
+                                ? DetectByFirmware(settings)
+                                : ParseProvider(settings.provider).value_or(Provider::kNone);
+  return NoticeTime(settings, provider);
+}
+
 Result<std::unique_ptr<Watcher>> Watcher::Start(Settings settings,
                                                 std::function<void(const Notice&)> callback) {
   if (settings.provider != "auto") HOLDFAST_CHECK(ParseProvider(settings.provider));

@@ -45,6 +45,10 @@ struct Settings {
   std::chrono::milliseconds poll_interval{0};
 };
 
+// How long before the end this node's provider says so, as configured or documented; 0 if there is
+// none. Asks nobody: 0 also if only the answers at metadata_url would tell who the provider is.
+std::chrono::seconds NoticeTime(const Settings& settings);
+
 class Watcher {
  public:
   // The callback runs on the watcher's threads, once for each notice, and must not block for long.

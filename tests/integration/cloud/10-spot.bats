@@ -1,8 +1,7 @@
 # A cluster in a cloud that takes nodes back: checkpoints in a bucket, jobs that outlive their nodes.
 
 load ../lib
-
-cloud() { /src/lab/lib/cloud "$@"; }
+load nodes
 
 setup_file() {
     idle_cluster
@@ -11,21 +10,7 @@ setup_file() {
 
 teardown_file() { cloud stop; }
 
-# All nodes as if they had never been taken back.
-setup() {
-    local node
-    for node in n1 n2 n3 n4; do
-        on "$node" true 2>/dev/null || { /src/lab/lib/node-start "$node"; cloud node "$node"; }
-        cloud withdraw "$node"
-    done
-    eventually 60 nodes_usable
-    sleep 3 # longer than coordinator.poll_interval: it, too, has seen that they are in use
-    on ctl sh -c 'rm -rf /shared/alice/*'
-}
-nodes_usable() {
-    on ctl scontrol update nodename=n[1-4] state=resume 2>/dev/null || true
-    /src/lab/lib/wait-idle 1 2>/dev/null
-}
+setup() { fresh_nodes; }
 
 # A two-node MPI job whose checkpoints go to the bucket.
 spot_ring() { alice env ROUNDS="$1" PAUSE_MS=50 sbatch --parsable -o ring.out --checkpoint-dir=gs://holdfast/alice "${@:2}" "$examples/ring/ring.sbatch"; }
@@ -35,16 +20,6 @@ ring_digest() { # ROUNDS
     wait_for_end "$job"
     grep '^digest' /shared/alice/ring.plain
 }
-# A job on one node that counts, so that any slip shows.
-counter() { # FILE [OPTION...]
-    submit --checkpoint --checkpoint-dir=gs://holdfast/alice -o "$1" "${@:2}" \
-        <<<$'#!/bin/bash\nfor i in {1..300}; do echo $i; sleep 0.1; done'
-}
-assert_counted() { assert_equal "$(cat "/shared/alice/$1")" "$(seq 300)"; }
-
-nodes_of() { on ctl scontrol show hostnames "$(job_field "$1" NodeList)"; }
-drained() { on ctl sinfo --noheader --nodes="$1" --format=%T | grep -q '^drain'; }
-left() { ! nodes_of "$1" | grep -qw "$2"; }
 
 # No checkpoint of the job is on a disk of any node that is up.
 assert_none_on_disk() {

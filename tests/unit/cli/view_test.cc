@@ -96,6 +96,30 @@ TEST_F(ViewTest, ShowsAJobWhole) {
             "2026-05-28 20:26:41.200  committed       -  coordinator  512 MiB\n");
 }
 
+TEST_F(ViewTest, SaysHowOftenAJobIsSavedAndWhy) {
+  json job = Job();
+  job["options"]["interval_seconds"] = 0;
+  EXPECT_THAT(JobText(job), HasSubstr("  saved       when needed, the newest 2"));
+  job["options"]["auto_interval"] = true;
+  EXPECT_THAT(JobText(job),
+              HasSubstr("  saved       as often as pays, and when needed, the newest"))
+      << "while it is not known how often that is";
+  job["plan"] = {{"interval_seconds", 1200},      {"basis", "young-daly"},
+                 {"why", "auto: because"},        {"to_safe_ns", nullptr},
+                 {"to_safe_longest_ns", nullptr}, {"notice_ns", nullptr}};
+  EXPECT_THAT(JobText(job),
+              HasSubstr("  saved       every 20 min 0 s and when needed, the newest 2"));
+  EXPECT_THAT(JobText(job), HasSubstr("  interval    auto: because\n"));
+  EXPECT_THAT(JobText(job), Not(HasSubstr("safe in")));
+  job["plan"]["to_safe_ns"] = 500 * kMillisecond;
+  job["plan"]["to_safe_longest_ns"] = 40'000 * kMillisecond;
+  job["plan"]["notice_ns"] = 30'000 * kMillisecond;
+  job["plan"]["notice_suffices"] = false;
+  EXPECT_THAT(JobText(job),
+              HasSubstr("  safe in     0.50 s if it is saved now, 40 s at the end of the interval; "
+                        "notice of a node's end is given only 30 s before\n"));
+}
+
 TEST_F(ViewTest, ShowsTheLastErrorInFull) {
   json job = Job();
   job["last_error"] = "saving checkpoint 4: criu dump failed\ncriu: Error: io_uring";

@@ -84,7 +84,7 @@ TEST_F(ConfigTest, ReadsEveryKindOfValue) {
   EXPECT_EQ(config->coordinator.poll_interval, seconds(5));
   EXPECT_EQ(config->coordinator.state_directory, "/srv/holdfast");
   EXPECT_EQ(config->checkpoint.directory, "/scratch/%u/ckpt");
-  EXPECT_EQ(config->checkpoint.interval, seconds(5400));
+  EXPECT_EQ(config->checkpoint.interval, (Interval{.every = seconds(5400)}));
   EXPECT_EQ(config->checkpoint.memory_budget_bytes, 1ULL << 30);
   EXPECT_EQ(config->checkpoint.compression_level, 0);
   EXPECT_EQ(config->node.criu, "/opt/criu/sbin/criu");
@@ -94,6 +94,16 @@ TEST_F(ConfigTest, ReadsEveryKindOfValue) {
   EXPECT_EQ(config->cloud.endpoint, "http://10.0.0.1:8080");
   EXPECT_EQ(config->cloud.notice_time, seconds(30));
   EXPECT_EQ(config->cloud.credentials_file, "/etc/holdfast/key.json");
+}
+
+TEST_F(ConfigTest, AnIntervalMayBeLeftToHoldfast) {
+  const auto config = LoadText(
+      "checkpoint: {interval: auto, auto_shortest: 5m, auto_longest: 1h, node_lifetime: 2d}\n");
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->checkpoint.interval, Interval{.automatic = true});
+  EXPECT_EQ(config->checkpoint.auto_shortest, seconds(300));
+  EXPECT_EQ(config->checkpoint.auto_longest, seconds(3600));
+  EXPECT_EQ(config->checkpoint.node_lifetime, seconds(172800));
 }
 
 TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
@@ -111,8 +121,10 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           path_ +
           ":4:9: 'many' is not accepted for checkpoint.keep: expected a number, 1 to 1000\n" +
           path_ +
-          ":5:3: 'colour' is no key of section 'checkpoint'; accepted: compression_level, "
-          "directory, files_count, files_limit, interval, keep, memory_budget, timeout\n" +
+          ":5:3: 'colour' is no key of section 'checkpoint'; accepted: auto_longest, "
+          "auto_shortest, "
+          "compression_level, directory, files_count, files_limit, interval, keep, memory_budget, "
+          "node_lifetime, timeout\n" +
           path_ + ":6:1: 'nodes' is no section; did you mean 'node'?");
 }
 
@@ -130,6 +142,7 @@ TEST_F(ConfigTest, RefusesWhatIsOutOfBounds) {
       {"checkpoint: {memory_budget: 1MiB}", "a size, 16MiB to 1TiB"},
       {"checkpoint: {memory_budget: 99999999999TiB}", "a size, 16MiB to 1TiB"},
       {"checkpoint: {memory_budget: 1 GB}", "a size, 16MiB to 1TiB"},
+      {"checkpoint: {interval: automatic}", "auto, or a duration, 0s to 365d"},
       {"checkpoint: {timeout: soon}", "a duration, 10s to 1d"},
       {"checkpoint: {compression_level: 1.5}", "a number, 0 to 19"},
       {"coordinator: {user: two words}", "a word"},

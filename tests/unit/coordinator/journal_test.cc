@@ -35,6 +35,14 @@ class JournalTest : public ::testing::Test {
     ASSERT_TRUE(opened) << opened.error().message();
     journal_ = std::move(*opened);
   }
+  // Closes the journal and changes it behind its back.
+  void Tamper(const char* sql) {
+    journal_.reset();
+    sqlite3* database = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(database);
+  }
   static Job SomeJob(uint32_t job_id) {
     Job job;
     job.id = job_id;
@@ -185,12 +193,59 @@ TEST_F(JournalTest, ForgetsAndPrunes) {
   EXPECT_EQ(*journal_->FirstJob(), 10U);
 }
 
+TEST_F(JournalTest, RemembersWhatCheckpointsHaveCost) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  Job job = SomeJob(1);
+  job.checkpoint.reset();
+  std::vector<Action> saves;
+  for (uint32_t i = 1; i <= 10; ++i)
+    saves.push_back(SaveCheckpoint{{.number = i,
+                                    .ran_ns = 90 * kSecond,
+                                    .begun_ns = i * 100 * kSecond,
+                                    .committed_ns = i == 9 ? 0 : (i * 100 + 2) * kSecond,
+                                    .settled_ns = (i * 100 + 3) * kSecond,
+                                    .raw_bytes = 1000,
+                                    .stored_bytes = i}});
+  ASSERT_TRUE(journal_->Write(job, saves));
+  Reopen();
+  const Job read = journal_->Load()->front();
+  ASSERT_THAT(read.costs, SizeIs(kCostsKept));
+  EXPECT_EQ(read.costs.front().stored_bytes, 2U);
+  EXPECT_FALSE(read.costs.front().first);
+  EXPECT_EQ(read.costs.back().stored_bytes, 10U);
+  EXPECT_EQ(read.costs.back().ran, std::chrono::seconds(90));
+  EXPECT_EQ(read.costs.back().to_safe, std::chrono::seconds(2));
+  EXPECT_EQ(read.costs.back().stopped, std::chrono::seconds(3));
+  EXPECT_EQ(read.unsaved_ns, 1003 * kSecond);
+}
+
+TEST_F(JournalTest, AddsUpInterruptions) {
+  using std::chrono::hours;
+  EXPECT_EQ(journal_->Interrupted()->count, 0U);
+  ASSERT_TRUE(journal_->Write(SomeJob(1), {Count{{.count = 1, .node_time = hours(2)}}}));
+  ASSERT_TRUE(journal_->Write(SomeJob(1), {Count{{.node_time = hours(1)}}}));
+  Reopen();
+  EXPECT_EQ(journal_->Interrupted()->count, 1U);
+  EXPECT_EQ(journal_->Interrupted()->node_time, hours(3));
+}
+
+TEST_F(JournalTest, OlderVersionIsUpgraded) {
+  Job job = SomeJob(1);
+  job.checkpoint.reset();
+  ASSERT_TRUE(journal_->Write(job, {SaveCheckpoint{{.number = 1, .committed_ns = 5}}}));
+  Tamper(
+      "ALTER TABLE checkpoints DROP COLUMN ran_ns; ALTER TABLE meta DROP COLUMN interruptions;"
+      "ALTER TABLE meta DROP COLUMN node_ms; PRAGMA user_version=1");
+  Reopen();
+  EXPECT_THAT(*journal_->Load(), SizeIs(1));
+  EXPECT_THAT(*journal_->Checkpoints(1), SizeIs(1));
+  EXPECT_EQ(*journal_->FirstJob(), 1U);
+  ASSERT_TRUE(journal_->Write(job, {Count{{.count = 1}}}));
+  EXPECT_EQ(journal_->Interrupted()->count, 1U);
+}
+
 TEST_F(JournalTest, NewerVersionIsRefused) {
-  journal_.reset();
-  sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(database, "PRAGMA user_version=99", nullptr, nullptr, nullptr), SQLITE_OK);
-  sqlite3_close(database);
+  Tamper("PRAGMA user_version=99");
   const auto opened = Journal::Open(path_);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Code::kUnsupported);

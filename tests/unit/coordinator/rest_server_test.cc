@@ -103,6 +103,16 @@ TEST_F(RestServerTest, SaveAndShow) {
   EXPECT_EQ(shown.body["checkpoints"][0]["raw_bytes"], 2000);
   EXPECT_GT(shown.body["checkpoints"][0]["commit_ns"], 0);
   EXPECT_GT(shown.body["events"].size(), 2U);
+  EXPECT_EQ(shown.body["options"]["auto_interval"], false);
+  ASSERT_TRUE(Eventually([&] { return Get().can_save(); }));
+  const json plan = Ask(kUser, "GET", job_path_).body["plan"];
+  EXPECT_EQ(plan["interval_seconds"], 0);
+  EXPECT_EQ(plan["basis"], "none");
+  EXPECT_EQ(plan["why"], "only when needed");
+  EXPECT_GT(plan["checkpoint_cost_ns"], 0);
+  EXPECT_GT(plan["interruption_every_ns"], 0);
+  EXPECT_TRUE(plan["notice_ns"].is_null());
+  EXPECT_GT(plan["to_safe_ns"], 0);
   wardens_[0]->hold_commit = true;
   ASSERT_TRUE(Eventually([&] { return Get().can_save(); }));
   EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save").status, 202) << "does not wait";

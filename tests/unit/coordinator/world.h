@@ -31,15 +31,21 @@ class World {
   };
   enum class Fault { kNone, kCreate, kPrepare, kCommit };
 
-  explicit World(uint32_t pods) : wardens(pods) { job.id = 7; }
+  explicit World(uint32_t pods) : wardens(pods), notice_seconds(pods) {
+    job.id = 7;
+    options.set_keep(2);
+  }
 
   Job job;
   Policy policy;
+  v1::Options options;
   std::vector<Warden> wardens;
+  std::vector<uint32_t> notice_seconds;              // by pod
   std::set<uint32_t> committed;                      // in storage
   std::map<uint32_t, std::string> damaged;           // in storage too, with what is wrong
   std::map<std::pair<uint32_t, uint32_t>, bool> parts;  // (checkpoint, pod): durable
   std::set<TimerKind> timers;
+  std::chrono::milliseconds interval{0};  // as last armed
   Record slurm{.state = Record::State::kRunning, .job_id = 7, .start_time = 1};
   bool ran = false;  // some process of the job has run
   int deliveries = 0;
@@ -67,7 +73,8 @@ class World {
     hello.set_pods(static_cast<uint32_t>(wardens.size()));
     hello.set_node(NodeOf(pod));
     hello.set_mtu(1500);
-    hello.mutable_options()->set_keep(2);
+    *hello.mutable_options() = options;
+    hello.set_notice_seconds(notice_seconds[pod]);
     hello.set_phase(warden.phase);
     hello.set_checkpoint(warden.checkpoint);
     hello.set_committed(warden.committed);
@@ -131,6 +138,7 @@ class World {
     job.since_ns = 0;
     job.awaited_start = 0;
     job.commit_sent = job.requeue_failed = false;
+    job.counted_ns = 0;
     if (!job.pods.empty()) (void)Happen(Restarted{});
   }
 
@@ -249,6 +257,7 @@ class World {
       wardens[send->pod].inbox.push_back(send->message);
     } else if (const auto* arm = std::get_if<Arm>(&action)) {
       timers.insert(arm->kind);
+      if (arm->kind == TimerKind::kInterval) interval = arm->after;
     } else if (const auto* disarm = std::get_if<Disarm>(&action)) {
       timers.erase(disarm->kind);
     } else if (std::holds_alternative<Ask>(action)) {
@@ -263,6 +272,9 @@ class World {
       if (amend->release) slurm.held = false;
     } else if (const auto* text = std::get_if<Comment>(&action)) {
       comment = text->text;
+    } else if (const auto* counted = std::get_if<Count>(&action)) {
+      policy.interruptions.count += counted->more.count;
+      policy.interruptions.node_time += counted->more.node_time;
     } else if (const auto* event = std::get_if<TimelineEvent>(&action)) {
       events.push_back(*event);
     } else if (const auto* save = std::get_if<SaveCheckpoint>(&action)) {

@@ -219,6 +219,19 @@ TEST_F(WatcherTest, KnowsTheProviderByTheFirmwareWithoutAskingAnybody) {
   EXPECT_EQ(detect(), Provider::kGce);
 }
 
+TEST_F(WatcherTest, KnowsHowLongBeforeTheEndNoticeIsGiven) {
+  Settings settings{.dmi_directory = directory_};
+  EXPECT_EQ(NoticeTime(settings), 0s);
+  ASSERT_TRUE(WriteFile(directory_ + "/sys_vendor", "Amazon EC2\n"));
+  EXPECT_EQ(NoticeTime(settings), 120s);
+  settings.provider = "azure";
+  EXPECT_EQ(NoticeTime(settings), 30s);
+  settings.notice_time = 45s;
+  EXPECT_EQ(NoticeTime(settings), 45s);
+  settings.provider = "none";
+  EXPECT_EQ(NoticeTime(settings), 0s);
+}
+
 TEST_F(WatcherTest, RefusesAnUnknownProvider) {
   Inbox inbox;
   const auto watcher =

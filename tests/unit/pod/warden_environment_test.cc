@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace holdfast::pod {
 namespace {
@@ -15,7 +16,7 @@ WardenEnvironment Sample() {
           .node = "n012",
           .owner = {.uid = 1000, .gid = 100, .groups = {27, 100}},
           .config_path = "/etc/holdfast/holdfast.yaml",
-          .interval = std::chrono::seconds(600),
+          .interval = Interval{.every = std::chrono::seconds(600)},
           .directory = "gs://bucket/a",
           .keep = 3,
           .restore_from = "17:2",
@@ -67,6 +68,25 @@ TEST(WardenEnvironment, OptionsMayBeAbsent) {
   EXPECT_FALSE(parsed->keep);
   EXPECT_TRUE(parsed->directory.empty());
   EXPECT_TRUE(parsed->restore_from.empty());
+}
+
+TEST(WardenEnvironment, TheIntervalMayBeLeftToHoldfast) {
+  WardenEnvironment sample = Sample();
+  sample.interval = Interval{.automatic = true};
+  const auto parsed = Parse(ToStrings(sample));
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->interval, sample.interval);
+}
+
+TEST(WardenEnvironment, TheSitesOwnVariablesAreThoseForCloudStorage) {
+  for (const char* name :
+       {"GOOGLE_APPLICATION_CREDENTIALS", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"})
+    ::unsetenv(name);
+  ::setenv("STORAGE_EMULATOR_HOST", "http://ctl:4443", 1);
+  ::setenv("LD_PRELOAD_OF_SOMEBODY", "x", 1);
+  EXPECT_EQ(SiteVariables(), std::vector<std::string>{"STORAGE_EMULATOR_HOST=http://ctl:4443"});
+  ::unsetenv("STORAGE_EMULATOR_HOST");
+  EXPECT_EQ(SiteVariables(), std::vector<std::string>{});
 }
 
 TEST(WardenEnvironment, NamesWhatIsMissing) {

@@ -28,14 +28,15 @@ TEST(Checkpoint, TakesASwitchOrATime) {
   const struct {
     const char* value;
     bool enabled;
-    std::optional<seconds> interval;
+    std::optional<Interval> interval;
   } kCases[] = {{"", true, {}},
                 {"on", true, {}},
                 {"off", false, {}},
-                {"10m", true, seconds(600)},
-                {"30", true, seconds(1800)},
-                {"1:30:00", true, seconds(5400)},
-                {"1-12", true, seconds(129600)}};
+                {"10m", true, Interval{seconds(600)}},
+                {"30", true, Interval{seconds(1800)}},
+                {"1:30:00", true, Interval{seconds(5400)}},
+                {"1-12", true, Interval{seconds(129600)}},
+                {"auto", true, Interval{.automatic = true}}};
   for (const auto& c : kCases) {
     Options options;
     ASSERT_TRUE(options.Set(OptionId::kCheckpoint, c.value)) << c.value;

@@ -326,6 +326,26 @@ TEST_F(GcsBackendTest, GivesUpWhenPatienceEnds) {
   EXPECT_THAT(status.error().message(), HasSubstr("2 s without progress"));
 }
 
+TEST_F(GcsBackendTest, TriesAgainWithinTheDeadlineOfANotice) {
+  const auto backend = Make(20s);
+  backend->SetDeadline(std::chrono::steady_clock::now() + 2s);
+  server_.SetFaults({.failures = {{.match = "", .status = 503, .count = 6}}});
+  EXPECT_TRUE(backend->PutIfAbsent("six", AsBytes("x"))) << "short pauses while there is time";
+
+  backend->SetDeadline(std::chrono::steady_clock::now() + 1s);
+  server_.SetFaults({.failures = {{.match = "", .status = 503, .count = 1000}}});
+  const auto start = std::chrono::steady_clock::now();
+  const auto status = backend->PutIfAbsent("k", AsBytes("x"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 1500ms);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code(), Code::kUnavailable);
+  EXPECT_THAT(status.error().message(), HasSubstr("tried until the notice was over"));
+
+  // The node is still there after all.
+  server_.SetFaults({.failures = {{.match = "", .status = 503, .count = 2}}});
+  EXPECT_TRUE(backend->PutIfAbsent("k", AsBytes("x")));
+}
+
 TEST_F(GcsBackendTest, PreparesByTryingWhatItWillNeed) {
   const auto backend = Make();
   ASSERT_TRUE(backend->Prepare());

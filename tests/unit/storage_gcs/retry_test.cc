@@ -38,6 +38,16 @@ TEST(RetryTest, GivesUpRatherThanMissTheDeadline) {
   EXPECT_FALSE(backoff.Next(Status(503)));
 }
 
+TEST(RetryTest, HurriesWhenLittleTimeIsLeft) {
+  Backoff backoff(http::Clock::now() + 2s);
+  // Long pauses would be due by now.
+  for (int i = 0; i < 20; ++i) {
+    const auto pause = backoff.Next(Status(503));
+    ASSERT_TRUE(pause);
+    EXPECT_LE(*pause, 500ms);
+  }
+}
+
 TEST(RetryTest, WaitsAsLongAsTheServerAsks) {
   http::Response response{.status = 429, .headers = {{"retry-after", "3"}}};
   Backoff backoff(http::Clock::now() + 1h);
