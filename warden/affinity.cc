@@ -5,7 +5,10 @@
 
 #include <array>
 #include <cerrno>
+#include <map>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "base/files.h"
 
@@ -28,19 +31,31 @@ Status SetAffinity(pid_t tid, const CpuSet& set) {
   return {};
 }
 
+bool Contains(const CpuSet& set, size_t cpu) { return CPU_ISSET_S(cpu, sizeof set, set.data()); }
+
+// The CPUs of a set, in order: a CPU's place is its index here.
+std::vector<size_t> CpusOf(const CpuSet& set) {
+  std::vector<size_t> cpus;
+  for (size_t cpu = 0; cpu < sizeof set * 8; ++cpu)
+    if (Contains(set, cpu)) cpus.push_back(cpu);
+  return cpus;
+}
+
+// From the NSpid line of a /proc status: the last of its numbers.
+pid_t InnermostId(const std::string& status) {
+  const size_t line = status.find("NSpid:");
+  if (line == std::string::npos) return 0;
+  const std::string ids = status.substr(line, status.find('\n', line) - line);
+  return std::stoi(ids.substr(ids.find_last_of("\t ") + 1));
+}
+
 bool IsNumber(const std::string& name) {
   return name.find_first_not_of("0123456789") == std::string::npos;
 }
 
-}  // namespace
-
-Status BindLike(pid_t pid) {
-  HOLDFAST_TRY(const CpuSet set, GetAffinity(pid));
-  return SetAffinity(0, set);
-}
-
-Status BindPod(const Pod& pod) {
-  HOLDFAST_TRY(const CpuSet set, GetAffinity(0));
+// Calls visit(thread id, thread id in the pod) for every thread of the pod.
+template <class Visit>
+Status ForEachThread(const Pod& pod, Visit visit) {
   struct stat ours = {};
   if (::fstat(pod.pid_namespace().get(), &ours) != 0) return FailErrno("fstat");
   HOLDFAST_TRY(const auto processes, ListDirectory("/proc"));
@@ -52,9 +67,63 @@ Status BindPod(const Pod& pod) {
       continue;
     const auto threads = ListDirectory(directory + "/task");
     if (!threads) continue;  // it has ended
-    for (const std::string& thread : *threads) HOLDFAST_CHECK(SetAffinity(std::stoi(thread), set));
+    for (const std::string& thread : *threads) {
+      const auto status = ReadFile(directory + "/task/" + thread + "/status");
+      if (!status) continue;
+      HOLDFAST_CHECK(visit(std::stoi(thread), InnermostId(*status)));
+    }
   }
   return {};
+}
+
+}  // namespace
+
+Status BindLike(pid_t pid) {
+  HOLDFAST_TRY(const CpuSet set, GetAffinity(pid));
+  return SetAffinity(0, set);
+}
+
+Result<std::string> DescribeBindings(const Pod& pod) {
+  HOLDFAST_TRY(const CpuSet all, GetAffinity(0));
+  const std::vector<size_t> cpus = CpusOf(all);
+  std::string lines;
+  const auto describe = [&](pid_t tid, pid_t in_pod) -> Status {
+    HOLDFAST_TRY(const CpuSet set, GetAffinity(tid));
+    std::string places;
+    size_t count = 0;
+    for (size_t place = 0; place < cpus.size(); ++place) {
+      if (!Contains(set, cpus[place])) continue;
+      places += " " + std::to_string(place);
+      ++count;
+    }
+    if (count > 0 && count < cpus.size()) lines += std::to_string(in_pod) + places + "\n";
+    return {};
+  };
+  HOLDFAST_CHECK(ForEachThread(pod, describe));
+  return lines;
+}
+
+Status BindPod(const Pod& pod, const std::string& bindings) {
+  HOLDFAST_TRY(const CpuSet all, GetAffinity(0));
+  const std::vector<size_t> cpus = CpusOf(all);
+  std::map<pid_t, CpuSet> narrower;
+  std::istringstream lines(bindings);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    pid_t in_pod = 0;
+    words >> in_pod;
+    CpuSet set = {};
+    bool fits = true;
+    for (size_t place = 0; words >> place;) {
+      fits = fits && place < cpus.size();
+      if (fits) CPU_SET_S(cpus[place], sizeof set, set.data());
+    }
+    if (fits) narrower.emplace(in_pod, set);
+  }
+  return ForEachThread(pod, [&](pid_t tid, pid_t in_pod) {
+    const auto found = narrower.find(in_pod);
+    return SetAffinity(tid, found == narrower.end() ? all : found->second);
+  });
 }
 
 }  // namespace holdfast::warden

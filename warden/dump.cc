@@ -27,6 +27,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/parallel.h"
+#include "warden/affinity.h"
 #include "warden/criu.h"
 #include "warden/dump_refusal.h"
 #include "warden/files_check.h"
@@ -217,6 +218,8 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_TRY(const uint64_t scratch_bytes, SaveScratch(pod, writer, options.threads));
   events("scratch", Clock::now() - begin, FormatBytes(scratch_bytes));
   HOLDFAST_CHECK(SaveImages(images, writer, options.threads));
+  HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
+  HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
   return SaveFileRecords(pod, dump, writer, options);
 }
 

@@ -200,7 +200,11 @@ Status Operations::Restore(Origin& origin) {
       .files = origin.files.get(),
       .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
   HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *origin.reader, options, events_));
-  return BindPod(*pod_);
+  std::string bindings;
+  if (std::ranges::contains(origin.reader->images(), kBindingsImage)) {
+    HOLDFAST_TRY(bindings, origin.reader->ReadImage(kBindingsImage));
+  }
+  return BindPod(*pod_, bindings);
 }
 
 Status Operations::Start() {

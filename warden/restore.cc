@@ -24,6 +24,7 @@
 
 #include "base/duration.h"
 #include "base/files.h"
+#include "warden/affinity.h"
 #include "warden/criu.h"
 #include "warden/images.h"
 #include "warden/images_rights.h"
@@ -109,7 +110,7 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
   Images images;
   const std::string label = PodLabel(pod);
   for (const std::string& name : reader.images()) {
-    if (name == kScratchTable) continue;
+    if (name == kScratchTable || name == kBindingsImage) continue;
     if (!IsImageName(name)) return Fail(Code::kCorrupt, "an image is called " + name);
     HOLDFAST_TRY(const std::string contents, reader.ReadImage(name));
     HOLDFAST_CHECK(InspectImage(pod, label, name, contents, images));

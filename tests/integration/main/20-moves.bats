@@ -108,6 +108,17 @@ END
     assert_equal "$(sed '1,/ready/d' /shared/alice/same.out)" "$(sed '/ready/,$d' /shared/alice/same.out)"
 }
 
+@test "ranks are bound to a CPU each after a move, as before" {
+    job=$(submit --checkpoint -N1 --ntasks=2 -o bound.out <<<$'#!/bin/bash\nmpirun --bind-to core bash -c \'while [ ! -e go ]; do sleep 0.2; done; taskset -cp $$ | sed "s/.*: //"\'')
+    eventually 30 details_are "$job" .state running
+    sleep 2
+    move "$job"
+    alice touch go
+    wait_for_state "$job" COMPLETED
+    assert_equal "$(sort -u /shared/alice/bound.out | wc -l)" 2
+    run ! grep -E '[-,]' /shared/alice/bound.out
+}
+
 @test "periodic checkpoints are taken, and the newest two are kept" {
     job=$(submit --checkpoint=2s --checkpoint-dir=/shared/alice/ckpt -o periodic.out <<<$'#!/bin/bash\nfor i in {1..150}; do sleep 0.1; done')
     wait_for_state "$job" RUNNING

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <memory>
+#include <string>
 
 #include "base/files.h"
 
@@ -47,25 +49,57 @@ TEST(BindLike, TakesTheBindingOfAnotherProcess) {
   EXPECT_EQ(CpusOf(0), all);
 }
 
-TEST(BindPod, BindsEveryThreadOfThePod) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
-  if (CpusOf(0) < 2) GTEST_SKIP() << "needs two CPUs";
-  char directory[] = "/var/tmp/holdfast-affinity-test-XXXXXX";
-  ASSERT_NE(::mkdtemp(directory), nullptr);
-  auto pod = Pod::Create({.hostname = "pod0",
-                          .owner = {.uid = 65534, .gid = 65534, .groups = {}},
-                          .hosts = "",
-                          .state_directory = directory,
-                          .init_program = HOLDFAST_TEST_POD_INIT});
-  ASSERT_TRUE(pod) << pod.error().message();
-  ASSERT_TRUE((*pod)->StartRoot({"/bin/sh", "-c", "sleep 100"}));
-  const pid_t outer = (*pod)->OuterPid((*pod)->root_pid()).value();
-  EXPECT_GT(CpusOf(outer), 1);
+class BindPodTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
+    if (CpusOf(0) < 2) GTEST_SKIP() << "needs two CPUs";
+    ASSERT_NE(::mkdtemp(directory_), nullptr);
+    auto pod = Pod::Create({.hostname = "pod0",
+                            .owner = {.uid = 65534, .gid = 65534, .groups = {}},
+                            .hosts = "",
+                            .state_directory = directory_,
+                            .init_program = HOLDFAST_TEST_POD_INIT});
+    ASSERT_TRUE(pod) << pod.error().message();
+    pod_ = std::move(*pod);
+    ASSERT_TRUE(pod_->StartRoot({"/bin/sh", "-c", "sleep 100"}));
+    root_ = pod_->OuterPid(pod_->root_pid()).value();
+  }
+  void TearDown() override {
+    pod_.reset();
+    EXPECT_TRUE(RemoveTree(directory_));
+  }
+
+  char directory_[40] = "/var/tmp/holdfast-affinity-test-XXXXXX";
+  std::unique_ptr<Pod> pod_;
+  pid_t root_ = -1;  // outside
+};
+
+TEST_F(BindPodTest, BindsEveryThreadOfThePod) {
+  EXPECT_GT(CpusOf(root_), 1);
+  EXPECT_EQ(DescribeBindings(*pod_).value(), "");
   const OnOneCpu one;
-  ASSERT_TRUE(BindPod(**pod));
-  EXPECT_EQ(CpusOf(outer), 1);
-  pod->reset();
-  EXPECT_TRUE(RemoveTree(directory));
+  ASSERT_TRUE(BindPod(*pod_, ""));
+  EXPECT_EQ(CpusOf(root_), 1);
+}
+
+TEST_F(BindPodTest, ThreadsKeepTheirPlacesAmongTheStepsCpus) {
+  {
+    const OnOneCpu one;
+    ASSERT_TRUE(BindPod(*pod_, ""));
+  }
+  const std::string bindings = DescribeBindings(*pod_).value();
+  EXPECT_EQ(bindings, std::to_string(pod_->root_pid()) + " 0\n");
+  ASSERT_TRUE(BindPod(*pod_, ""));
+  EXPECT_GT(CpusOf(root_), 1);
+  ASSERT_TRUE(BindPod(*pod_, bindings));
+  EXPECT_EQ(CpusOf(root_), 1);
+}
+
+TEST_F(BindPodTest, APlaceThatIsNotThereMeansAllCpus) {
+  const std::string bindings = std::to_string(pod_->root_pid()) + " 100000\n";
+  ASSERT_TRUE(BindPod(*pod_, bindings));
+  EXPECT_EQ(CpusOf(root_), CpusOf(0));
 }
 
 }  // namespace
