@@ -3,14 +3,11 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "base/log.h"
-#include "pod/signals.h"
 #include "protocol/munge.h"
 
 namespace holdfast::warden {
@@ -19,8 +16,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// How long a signal waits for a coordinator that is away before the job gets it all the same.
-constexpr seconds kSignalPatience{2};
 // How long the end of the job waits for the coordinator to hear of it.
 constexpr seconds kEndedPatience{5};
 constexpr milliseconds kTick{200};
@@ -42,19 +37,6 @@ v1::Phase PhaseOfFailure(State state) {
   }
 }
 
-Status Queue(const Pod& pod, const pod::RelayedSignal& relayed) {
-  HOLDFAST_TRY(const pid_t pid, pod.OuterPid(pod.root_pid()));
-  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  siginfo_t info = {};
-  info.si_signo = pod::kRelaySignal;
-  info.si_code = SI_QUEUE;
-  info.si_value = pod::EncodeRelayedSignal(relayed);
-  if (!process.valid() ||
-      ::syscall(SYS_pidfd_send_signal, process.get(), pod::kRelaySignal, &info, 0) != 0)
-    return FailErrno(fmt::format("delivering signal {}", relayed.signal));
-  return {};
-}
-
 }  // namespace
 
 Lifecycle::Lifecycle(const Job& job, const UniqueFd& link, Channel& channel, Worker& worker,
@@ -64,7 +46,8 @@ Lifecycle::Lifecycle(const Job& job, const UniqueFd& link, Channel& channel, Wor
       channel_(channel),
       worker_(worker),
       operations_(operations),
-      spot_(spot) {}
+      spot_(spot),
+      signals_(channel, operations) {}
 
 void Lifecycle::Run() {
   SayHello();
@@ -79,7 +62,7 @@ void Lifecycle::Poll() {
       {.fd = farewell_ ? -1 : link_.get(), .events = POLLIN, .revents = 0},
       {.fd = watches_pod ? operations_.pod()->exit_fd().get() : -1, .events = POLLIN, .revents = 0},
   };
-  const bool timers = !pending_.empty() || verdict_awaited_ || leave_at_;
+  const bool timers = signals_.any_waiting() || verdict_awaited_ || leave_at_;
   if (::poll(polled, std::size(polled), timers ? static_cast<int>(kTick.count()) : -1) < 0) return;
   if (polled[0].revents != 0) worker_.Collect();
   if (polled[1].revents != 0) OnChannel();
@@ -106,15 +89,14 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
     case v1::ToWarden::kWelcome:
       if (state_ == State::kAttaching) request_ = message;
       Apply(Input::kWelcome);
-      for (const PendingSignal& pending : pending_) SayNotice(pending);
+      signals_.Repeat();
       spot_.Repeat();
       break;
     case v1::ToWarden::kStart:
       Apply(Input::kStart);
       break;
     case v1::ToWarden::kPrepare:
-      // Whatever Slurm's SIGTERM meant, it has been understood.
-      pending_.clear();
+      signals_.Forget();
       if (state_ == State::kRunning) {
         request_ = message;
         checkpoint_ = message.prepare().checkpoint();
@@ -130,10 +112,7 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       OnSettle(message.settle());
       break;
     case v1::ToWarden::kDeliver:
-      std::erase_if(pending_, [&](const PendingSignal& pending) {
-        return pending.signal == message.deliver().signal();
-      });
-      Deliver(message.deliver().signal(), message.deliver().to_batch());
+      signals_.Obey(message.deliver(), state_);
       break;
     case v1::ToWarden::kDrain:
       spot_.Drain(message.drain().reason());
@@ -173,19 +152,12 @@ void Lifecycle::OnLink() {
     farewell_ = pod::Frame{};
     return;
   }
-  if (frame->type == pod::FrameType::kSignal) OnSignal(frame->signal, frame->from_batch);
+  if (frame->type == pod::FrameType::kSignal) signals_.Take(frame->signal, frame->from_batch);
 }
 
 void Lifecycle::OnTimers() {
   const auto now = Clock::now();
-  if (!channel_.attached())
-    std::erase_if(pending_, [&](const PendingSignal& pending) {
-      // SIGTERM may be a preemption, which is the coordinator's to save the job from when it is
-      // back; the job would only die of it.
-      if (pending.signal == SIGTERM || now - pending.came < kSignalPatience) return false;
-      Deliver(pending.signal, pending.from_batch);
-      return true;
-    });
+  signals_.Tire(state_);
 
   // A frozen pod without a coordinator goes on after a while. That is safe: what it saved stays, so
   // a commit that has been decided holds; and none can be decided from now on, because the
@@ -245,8 +217,7 @@ void Lifecycle::Do(Action action) {
       break;
     case Action::kSayRunning:
       message.mutable_running();
-      for (const auto& [signal, to_batch] : std::exchange(undelivered_, {}))
-        Deliver(signal, to_batch);
+      signals_.DeliverKept(state_);
       break;
     case Action::kSayPrepared:
       *message.mutable_prepared() = operations_.prepared();
@@ -367,50 +338,6 @@ void Lifecycle::SayEnded() {
   v1::FromWarden message;
   *message.mutable_ended() = *ended_;
   channel_.Send(std::move(message));
-}
-
-void Lifecycle::OnSignal(int signal, bool from_batch) {
-  const char* const name = ::sigabbrev_np(signal);
-  const std::string detail = name ? fmt::format("SIG{}", name) : fmt::format("{}", signal);
-  log::Info("signal", {{"signal", detail}, {"from_batch", from_batch}});
-  channel_.Send(MakeEvent("signal", 0, {}, detail));
-  PendingSignal pending{.signal = signal, .from_batch = from_batch, .came = Clock::now()};
-  SayNotice(pending);
-  std::erase_if(pending_, [&](const PendingSignal& other) {
-    return other.signal == signal && other.from_batch == from_batch;
-  });
-  pending_.push_back(pending);
-}
-
-void Lifecycle::SayNotice(const PendingSignal& pending) {
-  v1::FromWarden message;
-  message.mutable_notice()->set_kind(v1::Notice::SIGNAL);
-  message.mutable_notice()->set_signal(pending.signal);
-  message.mutable_notice()->set_from_batch(pending.from_batch);
-  channel_.Send(std::move(message));
-}
-
-void Lifecycle::Deliver(int signal, bool to_batch) {
-  switch (state_) {
-    case State::kAttaching:
-    case State::kCreating:
-    case State::kReady:
-    case State::kStarting:
-      undelivered_.emplace_back(signal, to_batch);
-      return;
-    case State::kUnusable:
-    case State::kReleasing:
-    case State::kReleased:
-    case State::kEnded:
-      return;
-    default:
-      break;
-  }
-  const Status queued = Queue(*operations_.pod(), {.signal = signal, .to_batch = to_batch});
-  if (queued)
-    log::Info("delivered", {{"signal", signal}, {"to_batch", to_batch}});
-  else
-    log::Failure("deliver", queued.error());
 }
 
 pod::Frame Lifecycle::Farewell() const {

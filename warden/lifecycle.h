@@ -6,14 +6,13 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <utility>
-#include <vector>
 
 #include "base/unique_fd.h"
 #include "pod/task_link.h"
 #include "warden/channel.h"
 #include "warden/job.h"
 #include "warden/operations.h"
+#include "warden/signals.h"
 #include "warden/spot.h"
 #include "warden/state.h"
 #include "warden/worker.h"
@@ -31,11 +30,6 @@ class Lifecycle {
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct PendingSignal {
-    int signal = 0;
-    bool from_batch = false;
-    Clock::time_point came;
-  };
 
   void Poll();
   void OnChannel();
@@ -54,10 +48,6 @@ class Lifecycle {
   void SaySettled();
   void SayEnded();
 
-  void OnSignal(int signal, bool from_batch);
-  void SayNotice(const PendingSignal& pending);
-  void Deliver(int signal, bool to_batch);
-
   // Ends the main loop once the worker is idle, having told the task this.
   void Leave(const pod::Frame& farewell);
   pod::Frame Farewell() const;
@@ -68,6 +58,7 @@ class Lifecycle {
   Worker& worker_;
   Operations& operations_;
   Spot& spot_;
+  Signals signals_;
 
   State state_ = State::kAttaching;
   v1::ToWarden request_;              // that the operation under way, or done last, is about
@@ -75,8 +66,6 @@ class Lifecycle {
   v1::Settle verdict_;                // given last; empty if patience took its place
   std::optional<v1::Failed> failed_;  // the operation that failed last
   std::optional<Clock::time_point> verdict_awaited_;  // since when
-  std::vector<PendingSignal> pending_;                // signals the coordinator has not dealt with
-  std::vector<std::pair<int, bool>> undelivered_;     // for a pod that does not run yet
   std::optional<v1::Ended> ended_;
   std::optional<Clock::time_point> leave_at_;  // even if nobody answers Ended
   bool tidy_ = false;                          // a commit left something to remove
