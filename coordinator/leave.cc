@@ -14,6 +14,9 @@ namespace {
 constexpr std::array kRunTimers{TimerKind::kPhase, TimerKind::kReconnect, TimerKind::kInterval,
                                 TimerKind::kNotice, TimerKind::kRetry,    TimerKind::kEnd};
 
+// How OnEnded describes the end that a script wants.
+constexpr const char* kGoodEnd = "exit code 0";
+
 bool AnyConnected(const Job& job) { return std::ranges::any_of(job.pods, &Pod::connected); }
 
 // Slurm was asked before this start of the job, or its departure, began.
@@ -32,6 +35,7 @@ void End(Turn& turn, const std::string& how) {
   turn.Do(Disarm{TimerKind::kAsk});
   turn.Enter(Stage::kEnded);
   turn.Mark("ended", 0, how);
+  KeepForATime(turn);
 }
 
 // A checkpoint in flight is dropped from the job; the next start's Hello tells whether it exists.
@@ -134,21 +138,24 @@ void Follow(Turn& turn, const Record& record) {
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
 
+// A node that dies takes the program with it: mpirun on another node sees a connection close and
+// ends (Open MPI's even with exit code 0), and news of that can be here before the node is missed.
+// Pods that are all right end after pod 0's, and say so.
+bool MayBeALostNodesDoing(const Job& job) {
+  return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
+}
+
 void EndScript(Turn& turn, const std::string& how) {
   Job& job = turn.job;
+  // Nothing is removed on a doubt: there may have been a lost node behind it after all.
+  job.ended_well = how == kGoodEnd && !MayBeALostNodesDoing(job);
+  if (job.ended_well) job.saved.clear();
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, how);
   CountTime(turn, /*interrupted=*/false);
   for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
   turn.Enter(Stage::kEnding);
-}
-
-// A node that dies takes the program with it: mpirun on another node sees a connection close and
-// ends (Open MPI's even with exit code 0), and news of that can be here before the node is missed.
-// Pods that are all right end after pod 0's, and say so.
-bool MayBeALostNodesDoing(const Job& job) {
-  return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
 }
 
 void BlameLostNode(Turn& turn) {
@@ -214,7 +221,7 @@ void TellTheEnd(Turn& turn, uint32_t pod) {
   if (turn.job.refused)
     message.mutable_refuse()->set_message(turn.job.last_error);
   else
-    message.mutable_finish();
+    message.mutable_finish()->set_remove_checkpoints(turn.job.ended_well && pod == 0);
   turn.Tell(pod, std::move(message));
 }
 
@@ -380,6 +387,7 @@ void OnRestarted(Turn& turn, const Restarted&) {
   Job& job = turn.job;
   for (Pod& pod : job.pods) pod.connected = false;
   job.commit_sent = false;
+  if (job.stage == Stage::kEnded) KeepForATime(turn);
   if (IsActive(job.stage)) {
     if (job.stage != Stage::kRunning) turn.Do(Arm{TimerKind::kPhase, turn.policy.phase_timeout});
     turn.Do(Arm{TimerKind::kReconnect, turn.policy.restart_grace});

@@ -74,6 +74,11 @@ void ConsiderRecord(Turn&, const Record&);
 // Pods get the signals that were held back.
 void DeliverPending(Turn&);
 
+// retention.cc: checkpoints of a job that has ended.
+void OnKept(Turn&, const Timer&);
+void OnRemoved(Turn&, const Removed&);
+void KeepForATime(Turn&);
+
 // leave.cc: requeueing, holding, ending, and finding out that a job is broken.
 void OnLost(Turn&, const Lost&);
 void OnReconnectTimeout(Turn&, const Timer&);
