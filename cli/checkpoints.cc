@@ -31,9 +31,8 @@ std::vector<uint32_t> Numbers(const std::vector<storage::Manifest>& manifests) {
 
 json Failed(uint32_t number, const Error& error) {
   const bool damaged = error.code() == Code::kCorrupt || error.code() == Code::kNotFound;
-  return {{"number", number},
-          {"state", damaged ? "damaged" : "unread"},
-          {"error", error.message()}};
+  return {
+      {"number", number}, {"state", damaged ? "damaged" : "unread"}, {"error", error.message()}};
 }
 
 json Describe(const storage::Manifest& manifest) {
@@ -83,7 +82,8 @@ Result<json> Checkpoints::Prune(const Request& request) {
 
 Result<json> Checkpoints::PruneExpired() {
   if (uid_ != 0)
-    return Fail(Code::kDenied, "--expired is for root, who removes each job's checkpoints as its user");
+    return Fail(Code::kDenied,
+                "--expired is for root, who removes each job's checkpoints as its user");
   HOLDFAST_TRY(const json expired, api_.Get("/v1/expired"));
   json jobs = json::array();
   for (const json& job : expired.at("jobs")) {

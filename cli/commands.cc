@@ -118,10 +118,10 @@ class Command {
     Show(answer, VerifiedText);
     for (const json& checkpoint : answer.at("checkpoints"))
       if (checkpoint.at("state") != "good")
-        return Fail(Code::kCorrupt, fmt::format("checkpoint {} is {}: {}",
-                                                checkpoint.at("number").get<uint32_t>(),
-                                                checkpoint.at("state").get<std::string>(),
-                                                checkpoint.at("error").get<std::string>()));
+        return Fail(Code::kCorrupt,
+                    fmt::format("checkpoint {} is {}: {}", checkpoint.at("number").get<uint32_t>(),
+                                checkpoint.at("state").get<std::string>(),
+                                checkpoint.at("error").get<std::string>()));
     return {};
   }
 
@@ -230,18 +230,18 @@ void DeclareCheckpoints(CLI::App& app, Options& options) {
   CLI::Option* job =
       prune->add_option("JOB", options.request.job, "job id")->check(IsId, "a number");
   prune->add_option("--keep", options.request.keep,
-                    "newest checkpoints that stay, instead of what the job asked for; 0: none, of a "
-                    "job that has ended");
+                    "newest checkpoints that stay, instead of what the job asked for; 0: none, of "
+                    "a job that has ended");
   add_place(prune);
-  prune->add_flag("--expired", options.expired,
-                  "root: remove all of every job that ended well, or badly long enough ago")
+  prune
+      ->add_flag("--expired", options.expired,
+                 "root: remove all of every job that ended well, or badly long enough ago")
       ->excludes(job);
-  CLI::App* verify =
-      app.add_subcommand("verify", "read all of a job's checkpoints, and compare with their digests");
+  CLI::App* verify = app.add_subcommand(
+      "verify", "read all of a job's checkpoints, and compare with their digests");
   Checkpoints::Request* const request = &options.request;
   const auto read = [request](const std::string& text) { return ReadTarget(text, *request); };
-  verify
-      ->add_option_function<std::string>("JOB", read, "job id, or JOB:CHECKPOINT for one of them")
+  verify->add_option_function<std::string>("JOB", read, "job id, or JOB:CHECKPOINT for one of them")
       ->required()
       ->check(read, "a number, or two with a colon");
   add_place(verify);
@@ -306,9 +306,9 @@ ExitCode Run(std::vector<std::string> arguments, const Environment& environment)
   const std::string operation =
       name == "list"       ? Operation(name)
       : name == "evacuate" ? fmt::format("{} {}", Operation(name), options.nodes)
-      : options.expired    ? "removing expired checkpoints"
-                           : fmt::format("{} {}", Operation(name),
-                                         std::max(options.job, options.request.job));
+      : options.expired
+          ? "removing expired checkpoints"
+          : fmt::format("{} {}", Operation(name), std::max(options.job, options.request.job));
   Status status;
   try {
     status = name == "list"       ? command.List()

@@ -224,10 +224,10 @@ std::string ExpiredText(const json& answer) {
   std::string text;
   for (const json& job : Member(answer, "jobs")) {
     const std::string error = Text(job, "error");
-    text += fmt::format("job {}: {}\n", Number(job, "job_id"),
-                        error.empty() ? fmt::format("removed, {} freed in {}",
-                                                    Bytes(job, "freed_bytes"), Text(job, "directory"))
-                                      : "not removed: " + error);
+    text += fmt::format("job {}: ", Number(job, "job_id"));
+    text += error.empty() ? fmt::format("removed, {} freed in {}\n", Bytes(job, "freed_bytes"),
+                                        Text(job, "directory"))
+                          : fmt::format("not removed: {}\n", error);
   }
   return text;
 }
@@ -248,10 +248,9 @@ std::string VerifiedText(const json& answer) {
       text +=
           "  not checked: its contents, which are encrypted; root on a compute node has the key\n";
   }
-  text += authenticated
-              ? "checked: that the manifests are authentic, and all digests\n"
-              : "checked: all digests; not that the manifests are authentic, for which root has the "
-                "key\n";
+  text += authenticated ? "checked: that the manifests are authentic, and all digests\n"
+                        : "checked: all digests; not that the manifests are authentic, for which "
+                          "root has the key\n";
   return text;
 }
 

@@ -46,8 +46,8 @@ constexpr std::array kKeys = {
         "Newest checkpoints kept if the job gives no `--checkpoint-keep`."},
     Key{"checkpoint", "keep_after_failure", Kind::kDuration,
         HOLDFAST_MEMBER(checkpoint.keep_after_failure), 0, 3650 * kDay,
-        "How long the checkpoints of a job stay that failed, was cancelled or ran out of time; those of "
-        "one that ended well go at once. Counted by the coordinator while it runs; "
+        "How long the checkpoints of a job stay that failed, was cancelled or ran out of time; "
+        "those of one that ended well go at once. Counted by the coordinator while it runs; "
         "`holdfast prune --expired` removes them."},
     Key{"checkpoint", "interval", Kind::kInterval, HOLDFAST_MEMBER(checkpoint.interval), 0,
         365 * kDay,
@@ -75,8 +75,9 @@ constexpr std::array kKeys = {
         "checkpoint faster, as measured during it."},
     Key{"checkpoint", "encryption_key_file", Kind::kPath,
         HOLDFAST_MEMBER(checkpoint.encryption_key_file), 0, 0,
-        "Encrypts checkpoints. A file of 64 hex digits a line, the same on all nodes, owned by root "
-        "with mode 0400: the first line's key is used, the others still open older checkpoints."},
+        "Encrypts checkpoints. A file of 64 hex digits a line, the same on all nodes, owned by "
+        "root with mode 0400: the first line's key is used, the others still open older "
+        "checkpoints."},
     Key{"checkpoint", "timeout", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.timeout), 10, kDay,
         "Longest time one checkpoint or one restore may take before it counts as failed."},
     Key{"checkpoint", "files_limit", Kind::kSize, HOLDFAST_MEMBER(checkpoint.files_limit_bytes), 0,

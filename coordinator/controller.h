@@ -58,8 +58,8 @@ class Controller {
   void Detach(const v1::Hello& hello, const WardenLink* link);
 
   std::vector<Job> List();
-  // Ended jobs whose checkpoints are no longer to be kept, but for those that a job is being restored
-  // from which has none of its own yet.
+  // Ended jobs whose checkpoints are no longer to be kept, but for those that a job is being
+  // restored from which has none of its own yet.
   std::vector<Job> Expired();
   // Checkpoints of the job were removed.
   Status NoteRemoved(uint32_t job_id, const Removed& removed);

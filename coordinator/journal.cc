@@ -132,9 +132,7 @@ auto ToRow(const Job& job) {
                     ToText(job.set_excluded), ToText(job.user_excluded), job.commented,
                     job.last_error);
 }
-auto EndOfRow(const Job& job) {
-  return std::tuple(job.ended_well, job.kept_seconds, job.removed);
-}
+auto EndOfRow(const Job& job) { return std::tuple(job.ended_well, job.kept_seconds, job.removed); }
 
 // Everything that Write would write of the job, to see whether it must.
 std::string Fingerprint(const Job& job) {
@@ -191,11 +189,11 @@ Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
 Journal::~Journal() { sqlite3_close(database_); }
 
 Status Journal::Upgrade(int64_t version) {
-  return Execute(database_, fmt::format("BEGIN; {} {} {} PRAGMA user_version={}; COMMIT;",
-                                        version < 1 ? kTables : "",
-                                        version < 2 ? kAddedInVersion2 : "", kAddedInVersion3,
-                                        kJournalVersion)
-                                .c_str());
+  return Execute(
+      database_,
+      fmt::format("BEGIN; {} {} {} PRAGMA user_version={}; COMMIT;", version < 1 ? kTables : "",
+                  version < 2 ? kAddedInVersion2 : "", kAddedInVersion3, kJournalVersion)
+          .c_str());
 }
 
 Status Journal::Write(const Job& job, const std::vector<Action>& actions) {
@@ -381,7 +379,8 @@ Status Journal::Prune(int64_t ended_before_ns) {
   std::vector<uint32_t> old;
   {
     const std::lock_guard lock(mutex_);
-    Statement rows(database_, "SELECT job_id FROM jobs WHERE stage = ? AND removed AND written_ns < ?");
+    Statement rows(database_,
+                   "SELECT job_id FROM jobs WHERE stage = ? AND removed AND written_ns < ?");
     rows.Bind(static_cast<int>(Stage::kEnded), ended_before_ns);
     while (true) {
       HOLDFAST_TRY(const bool more, rows.Step());

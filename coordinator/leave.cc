@@ -14,9 +14,6 @@ namespace {
 constexpr std::array kRunTimers{TimerKind::kPhase, TimerKind::kReconnect, TimerKind::kInterval,
                                 TimerKind::kNotice, TimerKind::kRetry,    TimerKind::kEnd};
 
-// How OnEnded describes the end that a script wants.
-constexpr const char* kGoodEnd = "exit code 0";
-
 bool AnyConnected(const Job& job) { return std::ranges::any_of(job.pods, &Pod::connected); }
 
 // Slurm was asked before this start of the job, or its departure, began.
@@ -138,24 +135,22 @@ void Follow(Turn& turn, const Record& record) {
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
 
-// A node that dies takes the program with it: mpirun on another node sees a connection close and
-// ends (Open MPI's even with exit code 0), and news of that can be here before the node is missed.
-// Pods that are all right end after pod 0's, and say so.
-bool MayBeALostNodesDoing(const Job& job) {
-  return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
-}
-
 void EndScript(Turn& turn, const std::string& how) {
   Job& job = turn.job;
-  // Nothing is removed on a doubt: there may have been a lost node behind it after all.
-  job.ended_well = how == kGoodEnd && !MayBeALostNodesDoing(job);
-  if (job.ended_well) job.saved.clear();
+  NoteEnd(turn, how);
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, how);
   CountTime(turn, /*interrupted=*/false);
   for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
   turn.Enter(Stage::kEnding);
+}
+
+// A node that dies takes the program with it: mpirun on another node sees a connection close and
+// ends (Open MPI's even with exit code 0), and news of that can be here before the node is missed.
+// Pods that are all right end after pod 0's, and say so.
+bool MayBeALostNodesDoing(const Job& job) {
+  return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
 }
 
 void BlameLostNode(Turn& turn) {

@@ -179,9 +179,9 @@ void RestServer::Route() {
                        202));
   server_->Post(R"(/v1/jobs/(\d+)/resume)",
                 handle([this](const auto& request, int&) { return ResumeJob(request); }, 202));
-  server_->Get("/v1/expired",
-               handle([this](const auto& request, int& status) { return ListExpired(request, status); },
-                      200));
+  server_->Get("/v1/expired", handle([this](const auto& request,
+                                            int& status) { return ListExpired(request, status); },
+                                     200));
   server_->Post(R"(/v1/jobs/(\d+)/removed)",
                 handle([this](const auto& request, int&) { return NoteRemoved(request); }, 200));
   server_->Post(R"(/v1/nodes/([A-Za-z0-9._-]+)/evacuate)",

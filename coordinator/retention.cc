@@ -1,6 +1,6 @@
 // What becomes of the checkpoints of a job that has ended. Good ends are not waited for: pod 0's
-// warden removes everything before the job's step is over (TellTheEnd). After any other end they stay
-// for a time, in which their user may restore from them.
+// warden removes everything before the job's step is over (TellTheEnd). After any other end they
+// stay for a time, in which their user may restore from them.
 //
 // That time is counted here, in pieces by a clock that only runs forward and only while the
 // coordinator does. So no jump of the machine's clock, and no absence of the coordinator, lets them
@@ -14,6 +14,8 @@ namespace holdfast::coordinator {
 namespace {
 
 constexpr std::chrono::seconds kPiece{3600};
+// How OnEnded (leave.cc) describes the end that a script wants.
+constexpr const char* kGoodEnd = "exit code 0";
 
 }  // namespace
 
@@ -22,6 +24,14 @@ std::optional<std::chrono::seconds> KeptFor(const Job& job, const Policy& policy
   if (job.ended_well) return std::chrono::seconds(0);
   return std::max(std::chrono::seconds(0),
                   policy.keep_after_failure - std::chrono::seconds(job.kept_seconds));
+}
+
+void NoteEnd(Turn& turn, const std::string& how) {
+  Job& job = turn.job;
+  // Nothing is removed on a doubt: unless every pod says that it ended, a lost node may be behind
+  // it.
+  job.ended_well = how == kGoodEnd && (job.newest() == 0 || job.all_in(v1::PHASE_ENDED));
+  if (job.ended_well) job.saved.clear();
 }
 
 void KeepForATime(Turn& turn) {

@@ -29,9 +29,9 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
                     .left_ns = turn.now()};
     CountTime(turn, /*interrupted=*/true);
   }
-  for (const TimerKind kind : {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice,
-                               TimerKind::kRetry, TimerKind::kAsk, TimerKind::kEnd,
-                               TimerKind::kKept})
+  for (const TimerKind kind :
+       {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice, TimerKind::kRetry,
+        TimerKind::kAsk, TimerKind::kEnd, TimerKind::kKept})
     turn.Do(Disarm{kind});
   job.restart_count = hello.restart_count();
   job.options = hello.options();

@@ -195,9 +195,9 @@ class JobStore {
   // Reads all that the manifest names, by several threads: kCorrupt names what is damaged.
   virtual Result<Verified> Verify(const Manifest& manifest, unsigned threads) = 0;
   // Removes all but the newest `keep` committed checkpoints and those in `spared`, debris of
-  // uncommitted ones older than the newest, and packs that no kept manifest names. Safe while another
-  // checkpoint is written. If a kept checkpoint's part cannot be read, it fails and removes nothing.
-  // keep = 0 removes the job's directory.
+  // uncommitted ones older than the newest, and packs that no kept manifest names. Safe while
+  // another checkpoint is written. If a kept checkpoint's part cannot be read, it fails and removes
+  // nothing. keep = 0 removes the job's directory.
   virtual Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared = {}) = 0;
 };
 

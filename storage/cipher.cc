@@ -38,8 +38,7 @@ Nonce RandomNonce() {
 
 Nonce NonceOf(uint64_t number) {
   Nonce nonce{};
-  for (size_t i = 0; i < sizeof number; ++i)
-    nonce[i] = static_cast<std::byte>(number >> (8 * i));
+  for (size_t i = 0; i < sizeof number; ++i) nonce[i] = static_cast<std::byte>(number >> (8 * i));
   return nonce;
 }
 

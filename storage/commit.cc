@@ -114,8 +114,9 @@ Status CommitCheckpoint(const Job& job, const Manifest& manifest) {
   HOLDFAST_TRY(const auto parts, PartNames(job));
   HOLDFAST_CHECK(CheckParts(job, manifest, parts));
   if (!job.keys.site)
-    return Fail(Code::kDenied, fmt::format("committing checkpoint {} of job {}: without the site key",
-                                           manifest.checkpoint, job.id));
+    return Fail(Code::kDenied,
+                fmt::format("committing checkpoint {} of job {}: without the site key",
+                            manifest.checkpoint, job.id));
   HOLDFAST_TRY(const auto file, EncodeManifest(manifest, *job.keys.site));
   return job.backend.PutIfAbsent(ManifestKey(manifest.checkpoint), file);
 }

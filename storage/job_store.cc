@@ -87,10 +87,9 @@ class JobStoreImpl : public JobStore {
     for (const PackRow& pack : packs) {
       HOLDFAST_TRY(const auto object, backend_->Open(pack.name));
       if (object->size_bytes() != pack.size_bytes)
-        return Fail(Code::kCorrupt,
-                    fmt::format("{}: it has {} bytes, and {} were written",
-                                backend_->Describe(pack.name), object->size_bytes(),
-                                pack.size_bytes));
+        return Fail(Code::kCorrupt, fmt::format("{}: it has {} bytes, and {} were written",
+                                                backend_->Describe(pack.name), object->size_bytes(),
+                                                pack.size_bytes));
     }
     return {};
   }

@@ -42,7 +42,8 @@ struct PodRow {
 
 Digest DigestOfFile(std::span<const std::byte> file) {
   std::vector<std::byte> covered(file.begin(), file.end());
-  std::fill_n(covered.begin() + static_cast<ptrdiff_t>(kMacOffset), 2 * sizeof(Digest), std::byte{0});
+  std::fill_n(covered.begin() + static_cast<ptrdiff_t>(kMacOffset), 2 * sizeof(Digest),
+              std::byte{0});
   return HashOf(covered);
 }
 

@@ -47,8 +47,7 @@ void Packs::Remove() {
 
 Result<PackWriter::Location> PackWriter::Append(std::span<const std::byte> data) {
   const size_t size = data.size() + (packs_.encrypted() ? kSealBytes : 0);
-  if (pack_.writer && written_bytes_ + buffer_.size() + size > kPackBytes)
-    HOLDFAST_CHECK(Finish());
+  if (pack_.writer && written_bytes_ + buffer_.size() + size > kPackBytes) HOLDFAST_CHECK(Finish());
   if (!pack_.writer) {
     HOLDFAST_TRY(pack_, packs_.Add());
     written_bytes_ = 0;

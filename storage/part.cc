@@ -90,8 +90,7 @@ Status CheckPart(const Part& part) {
     const BlobRow& blob = part.blobs[i];
     if (blob.pack >= part.packs.size()) return Broken("blob {} lies in no pack", i);
     const uint64_t pack_bytes = part.packs[blob.pack].size_bytes;
-    if (blob.raw_bytes == 0 || blob.raw_bytes > kExtentBytes ||
-        blob.stored_bytes <= overhead ||
+    if (blob.raw_bytes == 0 || blob.raw_bytes > kExtentBytes || blob.stored_bytes <= overhead ||
         (blob.codec == Codec::kRaw && blob.stored_bytes != blob.raw_bytes + overhead) ||
         (blob.codec == Codec::kZstd && blob.stored_bytes >= blob.raw_bytes + overhead) ||
         (blob.codec != Codec::kRaw && blob.codec != Codec::kZstd))
@@ -130,16 +129,16 @@ Status WriteInfo(Hdf5File& file, const Part& part) {
   HOLDFAST_CHECK(file.AddText("/", "holdfast", HOLDFAST_VERSION));
   HOLDFAST_CHECK(file.AddText("/", "node", info.node));
   HOLDFAST_CHECK(file.AddText("/", "hostname", info.hostname));
-  for (const auto& [name, value] :
-       std::initializer_list<std::pair<const char*, int64_t>>{{"version", part.encrypted() ? kEncryptedVersion : kPlainVersion},
-                                                              {"job_id", part.job_id},
-                                                              {"checkpoint", part.checkpoint},
-                                                              {"pod", info.pod},
-                                                              {"uid", info.owner.uid},
-                                                              {"gid", info.owner.gid},
-                                                              {"process_count", info.processes},
-                                                              {"root_pid", info.root_pid},
-                                                              {"block_bytes", kBlockBytes}})
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, int64_t>>{
+           {"version", part.encrypted() ? kEncryptedVersion : kPlainVersion},
+           {"job_id", part.job_id},
+           {"checkpoint", part.checkpoint},
+           {"pod", info.pod},
+           {"uid", info.owner.uid},
+           {"gid", info.owner.gid},
+           {"process_count", info.processes},
+           {"root_pid", info.root_pid},
+           {"block_bytes", kBlockBytes}})
     HOLDFAST_CHECK(file.AddNumber("/", name, value));
   HOLDFAST_CHECK(file.AddGroup("/about"));
   for (const auto& [name, value] : info.attributes)
@@ -183,7 +182,8 @@ Result<int64_t> ReadInfo(Hdf5File& file, Part& part) {
 
 Status WritePackKeys(Hdf5File& file, const Part& part) {
   std::vector<std::byte> keys;
-  for (const PackRow& pack : part.packs) keys.insert(keys.end(), pack.key->begin(), pack.key->end());
+  for (const PackRow& pack : part.packs)
+    keys.insert(keys.end(), pack.key->begin(), pack.key->end());
   return file.AddBytes(kPackKeys, keys, sizeof(CipherKey));
 }
 

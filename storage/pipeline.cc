@@ -125,13 +125,14 @@ Result<uint32_t> Pipeline::StoreChanged(const Piece& piece) {
   HOLDFAST_TRY(const PackWriter::Location location,
                Pool<PackWriter>::Lease(lanes_)->Append(payload));
   gauge_.Written(payload.size(), std::chrono::steady_clock::now() - start);
-  return builder_.AddBlob({.pack = location.pack,
-                           .codec = compressed ? Codec::kZstd : Codec::kRaw,
-                           .offset = location.offset,
-                           .stored_bytes = location.size_bytes,
-                           .raw_bytes = static_cast<uint32_t>(raw.size()),
-                           .digest = compressed && !packs_.encrypted() ? HashOf(payload) : Digest{}},
-                          digests, key);
+  return builder_.AddBlob(
+      {.pack = location.pack,
+       .codec = compressed ? Codec::kZstd : Codec::kRaw,
+       .offset = location.offset,
+       .stored_bytes = location.size_bytes,
+       .raw_bytes = static_cast<uint32_t>(raw.size()),
+       .digest = compressed && !packs_.encrypted() ? HashOf(payload) : Digest{}},
+      digests, key);
 }
 
 std::vector<Pipeline::Range> Pipeline::RangesOf(const Piece& piece, uint32_t blob) {

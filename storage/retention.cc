@@ -1,9 +1,9 @@
 // What goes is decided by numbers and names alone, never by clocks:
 //
 //   newest   the highest number that is committed
-//   kept     the newest `keep` committed ones, and spared ones; what they and their parts name stays
-//   above    anything with a higher number than the newest may be on its way: it stays
-//   goes     the rest, manifests first, so that a crash in between leaves no manifest that names
+//   kept     the newest `keep` committed ones, and spared ones; what they and their parts name
+//   stays above    anything with a higher number than the newest may be on its way: it stays goes
+//   the rest, manifests first, so that a crash in between leaves no manifest that names
 //            something removed
 //
 // A checkpoint being written may refer to packs of the newest committed one only (job_store.cc),

@@ -76,9 +76,10 @@ Result<std::optional<SealedPart>> ReadSealedPart(std::span<const std::byte> file
   if (format != kFormat) return std::nullopt;
   HOLDFAST_TRY(const int64_t version, image.Number("/", "version"));
   if (version != kVersion)
-    return Fail(Code::kUnsupported,
-                fmt::format("sealed part of version {}; this is Holdfast {}, which reads version {}",
-                            version, HOLDFAST_VERSION, kVersion));
+    return Fail(
+        Code::kUnsupported,
+        fmt::format("sealed part of version {}; this is Holdfast {}, which reads version {}",
+                    version, HOLDFAST_VERSION, kVersion));
   SealedPart part;
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, uint32_t*>>{
            {"job_id", &part.job_id}, {"checkpoint", &part.checkpoint}, {"pod", &part.pod}}) {

@@ -1,6 +1,7 @@
-// A part of an encrypted checkpoint: the part file, which holds the keys of its packs, sealed with a
-// key of the site (docs/formats/encryption.md). Only the names and sizes of packs stay readable, so
-// that what is no longer needed can be removed without a key. Used by commit.cc and pod_writer.cc.
+// A part of an encrypted checkpoint: the part file, which holds the keys of its packs, sealed with
+// a key of the site (docs/formats/encryption.md). Only the names and sizes of packs stay readable,
+// so that what is no longer needed can be removed without a key. Used by commit.cc and
+// pod_writer.cc.
 #pragma once
 
 #include <optional>
@@ -29,8 +30,8 @@ struct SealedPart {
 };
 // Nothing if it is a part that is not sealed. `file` must have been verified.
 Result<std::optional<SealedPart>> ReadSealedPart(std::span<const std::byte> file);
-// The part file. kDenied if none of the keys is the one it was sealed with, naming both; kCorrupt if
-// it is another part than it says.
+// The part file. kDenied if none of the keys is the one it was sealed with, naming both; kCorrupt
+// if it is another part than it says.
 Result<std::vector<std::byte>> UnsealPart(const SealedPart& part, const EncryptionKeys& keys);
 
 // Names a key without telling anything of it.

@@ -121,10 +121,9 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
   Origin origin;
   storage::JobStore* store = store_.get();
   if (welcome.restore_job() != job_.id()) {
-    HOLDFAST_TRY(origin.other,
-                 storage::JobStore::Open(job_.options.directory(), welcome.restore_job(),
-                                         job_.owner(), job_.keys,
-                                         storage::CloudSettings(job_.config)));
+    HOLDFAST_TRY(origin.other, storage::JobStore::Open(
+                                   job_.options.directory(), welcome.restore_job(), job_.owner(),
+                                   job_.keys, storage::CloudSettings(job_.config)));
     store = origin.other.get();
   }
   uint32_t checkpoint = welcome.restore_checkpoint();
@@ -314,7 +313,9 @@ Status Operations::Release() {
   return killed;
 }
 
-Status Operations::Tidy() { return store_->Prune(keep_).transform([](const auto&) {}); }
+Status Operations::Tidy() {
+  return store_->Prune(keep_).transform([](const auto&) {});
+}
 
 Status Operations::RemoveCheckpoints() {
   return store_->Prune(0).transform([](const auto&) {});

@@ -115,9 +115,8 @@ struct Store {
 // Pod 0 proves that the job can be saved before it runs, and knows what has been saved.
 Result<Store> TryStore(const Job& job) {
   Store store;
-  HOLDFAST_TRY(store.jobs,
-               storage::JobStore::Open(job.options.directory(), job.id(), job.owner(), job.keys,
-                                       storage::CloudSettings(job.config)));
+  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory(), job.id(), job.owner(),
+                                                   job.keys, storage::CloudSettings(job.config)));
   if (job.pod() != 0) return store;
   HOLDFAST_CHECK(store.jobs->Prepare());
   HOLDFAST_TRY(const auto listing, store.jobs->List());

@@ -191,8 +191,8 @@ TEST_F(CheckpointsTest, DamageIsFoundAndNamed) {
   for (const json& checkpoint : verified->at("checkpoints"))
     checkpoints[checkpoint.at("number").get<uint32_t>()] = checkpoint;
   EXPECT_EQ(checkpoints[1].at("state"), "good");
-  for (const auto& [number, file] :
-       {std::pair(2u, ManifestKey(2)), std::pair(3u, PartKey(3, 0)), std::pair(4u, PackKey(4, 0, 0))}) {
+  for (const auto& [number, file] : {std::pair(2u, ManifestKey(2)), std::pair(3u, PartKey(3, 0)),
+                                     std::pair(4u, PackKey(4, 0, 0))}) {
     EXPECT_EQ(checkpoints[number].at("state"), "damaged");
     EXPECT_THAT(checkpoints[number].at("error").get<std::string>(), HasSubstr(file));
   }

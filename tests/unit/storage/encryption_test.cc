@@ -50,7 +50,8 @@ TEST_F(EncryptionTest, WhatWasSavedIsReadWithTheKey) {
   ASSERT_OK(reader);
   EXPECT_EQ(*(*reader)->ReadImage("inventory.img"), "checkpoint 1");
   // Pieces of blobs, in any place.
-  for (const uint64_t offset : {uint64_t{1}, uint64_t{kExtentBytes - 10}, 3 * kExtentBytes + 5000}) {
+  for (const uint64_t offset :
+       {uint64_t{1}, uint64_t{kExtentBytes - 10}, 3 * kExtentBytes + 5000}) {
     Bytes piece(20'000);
     ASSERT_OK((*reader)->Read(0, offset, piece));
     EXPECT_TRUE(std::ranges::equal(piece, std::span(memory_).subspan(offset, piece.size())));

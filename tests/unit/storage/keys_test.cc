@@ -1,9 +1,10 @@
+#include "storage/keys.h"
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/files.h"
-#include "storage/keys.h"
 
 namespace holdfast::storage {
 namespace {
@@ -67,7 +68,8 @@ TEST_F(SiteKeyTest, EncryptionKeysAreOneALine) {
   EXPECT_EQ(loaded->keys[0].bytes[5], std::byte{0x11});
   EXPECT_EQ(loaded->keys[1].bytes[5], std::byte{0x22});
   EXPECT_EQ(loaded->path, path_);
-  for (const std::string& text : {std::string(), first + "\n\n" + second, first + second, "#\n" + first}) {
+  for (const std::string& text :
+       {std::string(), first + "\n\n" + second, first + second, "#\n" + first}) {
     ASSERT_TRUE(WriteFile(path_, text, 0400));
     const auto refused = LoadEncryptionKeys(path_);
     ASSERT_FALSE(refused) << text;
