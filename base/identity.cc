@@ -1,6 +1,7 @@
 #include "base/identity.h"
 
 #include <grp.h>
+#include <pwd.h>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,6 +60,23 @@ Result<Identity> IdentityOfProcess(pid_t pid) {
   if (!has_uid || !has_gid)
     return Fail(Code::kInternal, "reading the identity of process " + std::to_string(pid) +
                                      ": no Uid or Gid in its status");
+  return identity;
+}
+
+Result<Identity> IdentityOfUser(uid_t uid) {
+  const passwd* user = ::getpwuid(uid);
+  if (user == nullptr)
+    return Fail(Code::kNotFound,
+                "user id " + std::to_string(uid) + " has no entry in the user database");
+  Identity identity{.uid = uid, .gid = user->pw_gid};
+  const std::string name = user->pw_name;
+  // getgrouplist says how many there are when there is too little room.
+  int count = 0;
+  ::getgrouplist(name.c_str(), identity.gid, nullptr, &count);
+  identity.groups.resize(static_cast<size_t>(count));
+  if (::getgrouplist(name.c_str(), identity.gid, identity.groups.data(), &count) < 0)
+    return Fail(Code::kUnavailable, "the groups of user " + name + " changed while they were read");
+  identity.groups.resize(static_cast<size_t>(count));
   return identity;
 }
 

@@ -20,6 +20,8 @@ struct Identity {
 
 // The identity of process `pid` (its effective ids), from /proc.
 Result<Identity> IdentityOfProcess(pid_t pid);
+// A user's, with all groups, from the user database; kNotFound if it has no such user.
+Result<Identity> IdentityOfUser(uid_t uid);
 // What this process runs as.
 Identity CurrentIdentity();
 

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <optional>
 #include <ostream>
 
+#include "cli/checkpoints.h"
 #include "cli/doctor.h"
 #include "cli/hostlist.h"
 #include "cli/view.h"
@@ -34,6 +36,8 @@ struct Options {
   std::string reason;
   uint32_t checkpoint = 0;
   bool from_start = false;
+  Checkpoints::Request request;  // of prune and verify
+  bool expired = false;
 };
 
 class Command {
@@ -88,6 +92,39 @@ class Command {
     return {};
   }
 
+  Status Prune() {
+    HOLDFAST_CHECK(Connect());
+    Checkpoints checkpoints(*config_, *api_, environment_.uid);
+    if (!options_.expired) {
+      HOLDFAST_TRY(const json answer, checkpoints.Prune(options_.request));
+      Show(answer, PrunedText);
+      return {};
+    }
+    HOLDFAST_TRY(const json answer, checkpoints.PruneExpired());
+    Show(answer, ExpiredText);
+    const auto failed = std::ranges::count_if(
+        answer.at("jobs"), [](const json& job) { return job.at("error") != ""; });
+    if (failed > 0)
+      return Fail(Code::kInternal, fmt::format("of {} jobs, {} could not be removed; they will be "
+                                               "tried again",
+                                               answer.at("jobs").size(), failed));
+    return {};
+  }
+
+  Status Verify() {
+    HOLDFAST_CHECK(Connect());
+    HOLDFAST_TRY(const json answer,
+                 Checkpoints(*config_, *api_, environment_.uid).Verify(options_.request));
+    Show(answer, VerifiedText);
+    for (const json& checkpoint : answer.at("checkpoints"))
+      if (checkpoint.at("state") != "good")
+        return Fail(Code::kCorrupt,
+                    fmt::format("checkpoint {} is {}: {}", checkpoint.at("number").get<uint32_t>(),
+                                checkpoint.at("state").get<std::string>(),
+                                checkpoint.at("error").get<std::string>()));
+    return {};
+  }
+
   // Whether this machine is fit.
   bool Doctor() {
     const auto checks = Examine(environment_.config_path, config::Load(environment_.config_path));
@@ -97,10 +134,11 @@ class Command {
 
  private:
   Status Connect() {
-    const auto config = config::Load(environment_.config_path);
+    auto config = config::Load(environment_.config_path);
     if (!config)  // not the caller's mistake, whatever its code says
       return Fail(Code::kInternal, config.error().message() + "\n  next: holdfast doctor");
-    api_ = environment_.connect(*config);
+    config_ = std::move(*config);
+    api_ = environment_.connect(*config_);
     return {};
   }
 
@@ -139,6 +177,7 @@ class Command {
 
   const Environment& environment_;
   const Options options_;
+  std::optional<config::Config> config_;
   std::unique_ptr<Api> api_;
 };
 
@@ -148,6 +187,8 @@ const char* Operation(const std::string& command) {
   if (command == "save") return "saving job";
   if (command == "migrate") return "moving job";
   if (command == "evacuate") return "evacuating";
+  if (command == "prune") return "removing checkpoints of job";
+  if (command == "verify") return "verifying job";
   return "resuming job";
 }
 
@@ -165,6 +206,45 @@ std::string IsId(const std::string& text) {
   if (error == std::errc() && end == text.data() + text.size() && id > 0) return "";
   return fmt::format("'{}' is not a number from 1 to {}", text,
                      std::numeric_limits<uint32_t>::max());
+}
+
+// Parses JOB[:CHECKPOINT] into `request`; empty if it is one.
+std::string ReadTarget(const std::string& text, Checkpoints::Request& request) {
+  const size_t colon = text.find(':');
+  std::string problem = IsId(text.substr(0, colon));
+  if (problem.empty() && colon != text.npos) problem = IsId(text.substr(colon + 1));
+  if (!problem.empty()) return problem;
+  request.job = static_cast<uint32_t>(std::stoul(text));
+  if (colon != text.npos)
+    request.checkpoint = static_cast<uint32_t>(std::stoul(text.substr(colon + 1)));
+  return "";
+}
+
+void DeclareCheckpoints(CLI::App& app, Options& options) {
+  const auto add_place = [&](CLI::App* command) {
+    command->add_option("--checkpoint-dir", options.request.directory,
+                        "where they are, if the coordinator has forgotten the job");
+    command->add_option("--user", options.request.user, "root: whose job that was");
+  };
+  CLI::App* prune = app.add_subcommand("prune", "remove a job's older checkpoints, or all of them");
+  CLI::Option* job =
+      prune->add_option("JOB", options.request.job, "job id")->check(IsId, "a number");
+  prune->add_option("--keep", options.request.keep,
+                    "newest checkpoints that stay, instead of what the job asked for; 0: none, of "
+                    "a job that has ended");
+  add_place(prune);
+  prune
+      ->add_flag("--expired", options.expired,
+                 "root: remove all of every job that ended well, or badly long enough ago")
+      ->excludes(job);
+  CLI::App* verify = app.add_subcommand(
+      "verify", "read all of a job's checkpoints, and compare with their digests");
+  Checkpoints::Request* const request = &options.request;
+  const auto read = [request](const std::string& text) { return ReadTarget(text, *request); };
+  verify->add_option_function<std::string>("JOB", read, "job id, or JOB:CHECKPOINT for one of them")
+      ->required()
+      ->check(read, "a number, or two with a colon");
+  add_place(verify);
 }
 
 void Declare(CLI::App& app, Options& options) {
@@ -199,6 +279,7 @@ void Declare(CLI::App& app, Options& options) {
       "evacuate", "administrators: drain nodes, and move their jobs to others");
   evacuate->add_option("NODES", options.nodes, "n3, n[1-3],n7")->required();
   evacuate->add_option("--reason", options.reason, "for Slurm's record of the nodes");
+  DeclareCheckpoints(app, options);
   app.add_subcommand("doctor", "is this machine fit? each failure with its remedy");
 }
 
@@ -213,6 +294,8 @@ ExitCode Run(std::vector<std::string> arguments, const Environment& environment)
     std::ranges::reverse(arguments);  // as CLI11 wants them
     app.parse(arguments);
     name = app.get_subcommands().front()->get_name();
+    if (name == "prune" && !options.expired && options.request.job == 0)
+      throw CLI::RequiredError("JOB, or --expired");
   } catch (const CLI::ParseError& error) {
     return app.exit(error, environment.out, environment.err) == 0 ? ExitCode::kOk
                                                                   : ExitCode::kUsage;
@@ -223,7 +306,9 @@ ExitCode Run(std::vector<std::string> arguments, const Environment& environment)
   const std::string operation =
       name == "list"       ? Operation(name)
       : name == "evacuate" ? fmt::format("{} {}", Operation(name), options.nodes)
-                           : fmt::format("{} {}", Operation(name), options.job);
+      : options.expired
+          ? "removing expired checkpoints"
+          : fmt::format("{} {}", Operation(name), std::max(options.job, options.request.job));
   Status status;
   try {
     status = name == "list"       ? command.List()
@@ -231,6 +316,8 @@ ExitCode Run(std::vector<std::string> arguments, const Environment& environment)
              : name == "save"     ? command.Save()
              : name == "migrate"  ? command.Migrate()
              : name == "evacuate" ? command.Evacuate()
+             : name == "prune"    ? command.Prune()
+             : name == "verify"   ? command.Verify()
                                   : command.Resume();
   } catch (const json::exception& error) {
     status = Fail(Code::kInternal, fmt::format("the coordinator's answer is not understood, its "

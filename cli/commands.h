@@ -2,6 +2,8 @@
 // main and by tests; one thread.
 #pragma once
 
+#include <unistd.h>
+
 #include <functional>
 #include <iosfwd>
 #include <memory>
@@ -19,6 +21,7 @@ struct Environment {
   std::ostream& err;  // diagnostics
   std::string config_path = config::kDefaultPath;
   std::function<std::unique_ptr<Api>(const config::Config&)> connect;
+  uid_t uid = ::geteuid();
 };
 
 // `arguments`: without the program's name.

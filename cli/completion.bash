@@ -1,12 +1,12 @@
 # bash completion for holdfast
 _holdfast() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command='' i
-    local commands='list show save migrate resume evacuate doctor'
+    local commands='list show save migrate resume prune verify evacuate doctor'
     for ((i = 1; i < COMP_CWORD; i++)); do
         [[ " $commands " == *" ${COMP_WORDS[i]} "* ]] && { command=${COMP_WORDS[i]}; break; }
     done
     case $before in
-        show | save | migrate | resume)
+        show | save | migrate | resume | prune | verify)
             # shellcheck disable=SC2207 # job ids have no spaces
             COMPREPLY=($(compgen -W "$(squeue --me --noheader --format=%A 2>/dev/null)" -- "$word"))
             return ;;
@@ -21,6 +21,8 @@ _holdfast() {
         save) words+=' --stop' ;;
         migrate) words+=' --exclude' ;;
         evacuate) words+=' --reason' ;;
+        prune) words+=' --keep= --checkpoint-dir --user --expired' ;;
+        verify) words+=' --checkpoint-dir --user' ;;
         resume) words+=' --exclude --checkpoint --from-start' ;;
     esac
     # shellcheck disable=SC2207

@@ -19,6 +19,7 @@
 #include "cli/doctor_probes.h"
 #include "cli/doctor_rules.h"
 #include "protocol/munge.h"
+#include "storage/sealed_part.h"
 
 namespace holdfast::cli {
 namespace {
@@ -58,6 +59,17 @@ Check ExamineSiteKey(const std::string& path) {
   std::optional<std::string> contents;
   if (auto text = ReadFile(path); text) contents = *std::move(text);
   return JudgeSiteKey(path, info.st_uid, info.st_mode & 07777, contents);
+}
+
+Check ExamineEncryptionKeys(const std::string& path) {
+  const std::string name = "encryption key";
+  if (!IsRoot()) return NotChecked(name, "needs root");
+  const auto keys = storage::LoadEncryptionKeys(path);
+  if (!keys)
+    return Failed(name, keys.error().message(),
+                  "copy it from another node, or make one as docs/operations/install.md says");
+  return Ok(name, fmt::format("{}: new checkpoints are sealed with {}, of {} that are known", path,
+                              storage::NameOf(keys->keys.front()), keys->keys.size()));
 }
 
 // The nearest directory at or above `path` that exists: the one whose rights decide.
@@ -161,6 +173,8 @@ std::vector<Check> Examine(const std::string& config_path, const Result<config::
     return checks;
   }
   checks.push_back(ExamineSiteKey(settings.node.key_file));
+  if (const std::string& path = settings.checkpoint.encryption_key_file; !path.empty())
+    checks.push_back(ExamineEncryptionKeys(path));
   add(ExamineKernel());
   add(ExamineCriu(settings.node.criu));
   add(ExamineJobNetwork(settings.node.vxlan_port));

@@ -133,6 +133,11 @@ std::string HeaderText(const json& job) {
       text += fmt::format("  files       put back: {}{}\n", rollback,
                           Text(options, "files").empty() ? "" : ", and all in " + Text(options, "files"));
   }
+  if (const json& kept = Member(job, "kept_for_seconds"); kept.is_number())
+    text += fmt::format(
+        "  kept        its checkpoints, {}\n",
+        kept == 0 ? "until `holdfast prune --expired` runs"
+                  : "for " + FormatDuration(std::chrono::seconds(kept.get<int64_t>())) + " more");
   if (const json& from = Member(job, "restored_from"); from.is_object())
     text += fmt::format("  restored    from checkpoint {} of job {}\n", Number(from, "checkpoint"),
                         Number(from, "job_id"));
@@ -205,6 +210,48 @@ std::string CheckpointText(const json& checkpoint) {
                      Number(checkpoint, "number"), Text(checkpoint, "state"),
                      Duration(checkpoint, "commit_ns"), Bytes(checkpoint, "raw_bytes"),
                      Number(checkpoint, "processes"), Bytes(checkpoint, "stored_bytes"));
+}
+
+std::string PrunedText(const json& answer) {
+  const json& removed = Member(answer, "removed");
+  return fmt::format("job {}: removed {}; kept {}; {} freed in {}\n", Number(answer, "job_id"),
+                     removed.empty() ? "no checkpoint" : "checkpoints " + List(answer, "removed"),
+                     Member(answer, "kept").empty() ? "none" : List(answer, "kept"),
+                     Bytes(answer, "freed_bytes"), Text(answer, "directory"));
+}
+
+std::string ExpiredText(const json& answer) {
+  std::string text;
+  for (const json& job : Member(answer, "jobs")) {
+    const std::string error = Text(job, "error");
+    text += fmt::format("job {}: ", Number(job, "job_id"));
+    text += error.empty() ? fmt::format("removed, {} freed in {}\n", Bytes(job, "freed_bytes"),
+                                        Text(job, "directory"))
+                          : fmt::format("not removed: {}\n", error);
+  }
+  return text;
+}
+
+std::string VerifiedText(const json& answer) {
+  const bool authenticated = Member(answer, "authenticated") == true;
+  std::string text;
+  for (const json& checkpoint : Member(answer, "checkpoints")) {
+    text += fmt::format("job {}, checkpoint {}: {}", Number(answer, "job_id"),
+                        Number(checkpoint, "number"), Text(checkpoint, "state"));
+    if (const std::string error = Text(checkpoint, "error"); !error.empty()) {
+      text += fmt::format(": {}\n", error);
+      continue;
+    }
+    text += fmt::format(", {} pods, {} of data, {} read\n", Number(checkpoint, "pods"),
+                        Bytes(checkpoint, "raw_bytes"), Bytes(checkpoint, "read_bytes"));
+    if (Member(checkpoint, "contents") != true)
+      text +=
+          "  not checked: its contents, which are encrypted; root on a compute node has the key\n";
+  }
+  text += authenticated ? "checked: that the manifests are authentic, and all digests\n"
+                        : "checked: all digests; not that the manifests are authentic, for which "
+                          "root has the key\n";
+  return text;
 }
 
 std::string EvacuationText(const json& answers) {

@@ -15,5 +15,9 @@ std::string JobText(const nlohmann::json& job);
 std::string CheckpointText(const nlohmann::json& checkpoint);
 // "n3: jobs 12,13 are leaving", a line for each answer of POST /v1/nodes/NODE/evacuate.
 std::string EvacuationText(const nlohmann::json& answers);
+// Of prune, prune --expired and verify (cli/checkpoints.h).
+std::string PrunedText(const nlohmann::json& answer);
+std::string ExpiredText(const nlohmann::json& answer);
+std::string VerifiedText(const nlohmann::json& answer);
 
 }  // namespace holdfast::cli

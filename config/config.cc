@@ -44,6 +44,11 @@ constexpr std::array kKeys = {
         "nodes share; `%h` is the user's home, `%u` their name."},
     Key{"checkpoint", "keep", Kind::kCount, HOLDFAST_MEMBER(checkpoint.keep), 1, 1000,
         "Newest checkpoints kept if the job gives no `--checkpoint-keep`."},
+    Key{"checkpoint", "keep_after_failure", Kind::kDuration,
+        HOLDFAST_MEMBER(checkpoint.keep_after_failure), 0, 3650 * kDay,
+        "How long the checkpoints of a job stay that failed, was cancelled or ran out of time; "
+        "those of one that ended well go at once. Counted by the coordinator while it runs; "
+        "`holdfast prune --expired` removes them."},
     Key{"checkpoint", "interval", Kind::kInterval, HOLDFAST_MEMBER(checkpoint.interval), 0,
         365 * kDay,
         "Time between periodic checkpoints of a job that gives `--checkpoint` without "
@@ -64,9 +69,15 @@ constexpr std::array kKeys = {
         16 * kMiB, int64_t{1} << 40,
         "Buffers that one warden may hold while it stores a checkpoint. They count against the "
         "job's memory limit."},
-    Key{"checkpoint", "compression_level", Kind::kCount,
+    Key{"checkpoint", "compression_level", Kind::kLevel,
         HOLDFAST_MEMBER(checkpoint.compression_level), 0, 19,
-        "zstd level. 0: memory is stored as it is."},
+        "zstd level. `0`: memory is stored as it is. `auto`: compressed while that makes the "
+        "checkpoint faster, as measured during it."},
+    Key{"checkpoint", "encryption_key_file", Kind::kPath,
+        HOLDFAST_MEMBER(checkpoint.encryption_key_file), 0, 0,
+        "Encrypts checkpoints. A file of 64 hex digits a line, the same on all nodes, owned by "
+        "root with mode 0400: the first line's key is used, the others still open older "
+        "checkpoints."},
     Key{"checkpoint", "timeout", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.timeout), 10, kDay,
         "Longest time one checkpoint or one restore may take before it counts as failed."},
     Key{"checkpoint", "files_limit", Kind::kSize, HOLDFAST_MEMBER(checkpoint.files_limit_bytes), 0,

@@ -14,6 +14,9 @@
 
 namespace holdfast::config {
 
+// A number that Holdfast finds by itself; written `auto`.
+inline constexpr int kAutomatic = -1;
+
 inline constexpr const char* kDefaultPath = "/etc/holdfast/holdfast.yaml";
 
 struct Config {
@@ -30,12 +33,14 @@ struct Config {
   struct {
     std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user
     uint32_t keep = 2;                       // default for --checkpoint-keep
+    std::chrono::seconds keep_after_failure{7 * 24 * 3600};  // of a job that did not end well
     Interval interval;  // default for --checkpoint without a time; 0: only when needed
     std::chrono::seconds auto_shortest{120};  // bounds of an interval that is chosen
     std::chrono::seconds auto_longest{7200};
     std::chrono::seconds node_lifetime{7 * 24 * 3600};  // coordinator/planning.h
     uint64_t memory_budget_bytes = 256ULL << 20;  // buffers of one warden
-    int compression_level = 1;                    // zstd; 0 stores as is
+    int compression_level = kAutomatic;           // zstd; 0 stores as is
+    std::string encryption_key_file;              // empty: nothing is encrypted
     std::chrono::seconds timeout{600};            // for one checkpoint or restore
     uint64_t files_limit_bytes = 64ULL << 30;     // of files' contents in one checkpoint
     uint32_t files_count = 10000;                 // and how many files

@@ -22,6 +22,7 @@ enum class Kind {
   kDirectory,  // of checkpoints: an absolute path, %h or %u in it, or file://, gs://
   kPort,
   kCount,
+  kLevel,  // a number, or `auto`
   kSize,
   kDuration,
   kInterval,  // auto, or a duration

@@ -19,8 +19,10 @@ constexpr std::array<std::pair<std::string_view, int64_t>, 4> kSizeUnits{
 constexpr std::array<std::pair<std::string_view, int64_t>, 4> kTimeUnits{
     {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}};
 
+constexpr std::string_view kAuto = "auto";
+
 // The names that warden/notices knows.
-constexpr std::array<std::string_view, 5> kProviders{"auto", "none", "gce", "aws", "azure"};
+constexpr std::array<std::string_view, 5> kProviders{kAuto, "none", "gce", "aws", "azure"};
 
 std::optional<int64_t> ParseNumber(std::string_view text) {
   int64_t value = 0;
@@ -56,12 +58,13 @@ std::string InUnits(int64_t value, std::span<const std::pair<std::string_view, i
 std::string NumberText(Kind kind, int64_t value) {
   if (kind == Kind::kSize) return InUnits(value, kSizeUnits);
   if (kind == Kind::kDuration || kind == Kind::kInterval) return InUnits(value, kTimeUnits);
+  if (kind == Kind::kLevel && value == kAutomatic) return std::string(kAuto);
   return fmt::format("{}", value);
 }
 
 bool IsNumber(Kind kind) {
-  return kind == Kind::kPort || kind == Kind::kCount || kind == Kind::kSize ||
-         kind == Kind::kDuration || kind == Kind::kInterval;
+  return kind == Kind::kPort || kind == Kind::kCount || kind == Kind::kLevel ||
+         kind == Kind::kSize || kind == Kind::kDuration || kind == Kind::kInterval;
 }
 
 std::optional<int64_t> ParseByKind(Kind kind, std::string_view text) {
@@ -164,6 +167,8 @@ std::string Accepted(const Key& key) {
       return range("a port");
     case Kind::kCount:
       return range("a number");
+    case Kind::kLevel:
+      return range(fmt::format("{}, or a number", kAuto));
     case Kind::kSize:
       return range("a size");
     case Kind::kDuration:
@@ -185,7 +190,10 @@ std::string Accepted(const Key& key) {
 Status SetValue(const Key& key, std::string_view text, Config& config) {
   int64_t number = 0;
   bool valid = false;
-  if (IsNumber(key.kind)) {
+  if (key.kind == Kind::kLevel && text == kAuto) {
+    number = kAutomatic;
+    valid = true;
+  } else if (IsNumber(key.kind)) {
     const auto parsed = ParseByKind(key.kind, text);
     number = parsed.value_or(0);
     valid = parsed && number >= key.min && number <= key.max;

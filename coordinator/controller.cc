@@ -206,6 +206,24 @@ std::vector<Job> Controller::List() {
   return jobs;
 }
 
+std::vector<Job> Controller::Expired() {
+  const std::lock_guard lock(mutex_);
+  std::set<uint32_t> sources;
+  for (const auto& [job_id, job] : jobs_)
+    if (IsActive(job.stage) && job.restore_job != job_id && job.saved.empty())
+      sources.insert(job.restore_job);
+  std::vector<Job> expired;
+  for (const auto& [job_id, job] : jobs_)
+    if (KeptFor(job, options_.policy) == std::chrono::seconds(0) && !sources.contains(job_id))
+      expired.push_back(job);
+  return expired;
+}
+
+Status Controller::NoteRemoved(uint32_t job_id, const Removed& removed) {
+  const std::lock_guard lock(mutex_);
+  return Post(job_id, removed);
+}
+
 std::optional<Job> Controller::Find(uint32_t job_id) {
   const std::lock_guard lock(mutex_);
   const auto found = jobs_.find(job_id);

@@ -58,6 +58,12 @@ class Controller {
   void Detach(const v1::Hello& hello, const WardenLink* link);
 
   std::vector<Job> List();
+  // Ended jobs whose checkpoints are no longer to be kept, but for those that a job is being
+  // restored from which has none of its own yet.
+  std::vector<Job> Expired();
+  // Checkpoints of the job were removed.
+  Status NoteRemoved(uint32_t job_id, const Removed& removed);
+  const Policy& policy() const { return options_.policy; }
   std::optional<Job> Find(uint32_t job_id);
   // Begins a checkpoint and returns its number; kNotFound or kConflict otherwise.
   Result<uint32_t> Save(uint32_t job_id, Wish wish);

@@ -52,6 +52,7 @@ enum class TimerKind {
   kRetry,      // save again after a failure
   kAsk,        // look again how far Slurm is
   kEnd,        // no node was lost: the script ended badly by itself
+  kKept,       // checkpoints of an ended job have been kept for some more time
 };
 struct Timer {
   TimerKind kind;
@@ -64,6 +65,12 @@ struct Resume {
   bool from_start = false;  // none
 };
 
+// Checkpoints have been removed from storage by somebody who may.
+struct Removed {
+  std::vector<uint32_t> checkpoints;
+  bool all = false;  // and everything else of the job
+};
+
 // How the last Requeue action went.
 struct RequeueResult {
   std::string error;  // empty: Slurm took it
@@ -74,7 +81,7 @@ struct Event {
   uint32_t pod = 0;  // whom messages of the protocol come from
   std::variant<v1::Hello, Lost, v1::Ready, v1::Running, v1::Prepared, v1::Committed, v1::Settled,
                v1::Failed, v1::Notice, v1::Ended, Wish, Resume, Record, RequeueResult, Timer,
-               Restarted>
+               Restarted, Removed>
       body;
 };
 const char* EventName(const Event& event);
@@ -94,6 +101,7 @@ struct Policy {
   std::chrono::milliseconds ask_pause{200};
   // Less than wardens wait for the answer to Ended (kEndedPatience in warden/lifecycle.cc).
   std::chrono::milliseconds end_doubt{2'000};
+  std::chrono::seconds keep_after_failure{7 * 24 * 3600};
   PlanLimits plan;
   Interruptions interruptions;  // of all jobs so far; the caller keeps it up to date
 };

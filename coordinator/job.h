@@ -144,6 +144,10 @@ struct Job {
   bool commented = false;             // its comment in Slurm is ours
   std::string last_error;
 
+  bool ended_well = false;    // by exit code 0 of its script, no node being missed
+  uint64_t kept_seconds = 0;  // since it ended, as far as counted
+  bool removed = false;       // nothing of it is left in storage
+
   std::vector<std::string> nodes() const;
   bool all_connected() const;
   bool can_save() const;  // every pod is there and runs

@@ -113,10 +113,14 @@ Job ReadJob(Statement& row, uint32_t& checkpoint, uint32_t& move) {
   job.user_excluded = FromText<std::string>(row.Text());
   job.commented = row.Bool();
   job.last_error = row.Text();
+  row.Int();  // written_ns
+  job.ended_well = row.Bool();
+  job.kept_seconds = static_cast<uint64_t>(row.Int());
+  job.removed = row.Bool();
   return job;
 }
 
-// The columns of table jobs but the last.
+// The columns of table jobs up to written_ns, and those that follow it.
 auto ToRow(const Job& job) {
   return std::tuple(job.id, job.restart_count, job.uid, job.gid, static_cast<int>(job.stage),
                     job.options.SerializeAsString(), job.vni, ToText(job.nodes()),
@@ -128,12 +132,13 @@ auto ToRow(const Job& job) {
                     ToText(job.set_excluded), ToText(job.user_excluded), job.commented,
                     job.last_error);
 }
+auto EndOfRow(const Job& job) { return std::tuple(job.ended_well, job.kept_seconds, job.removed); }
 
 // Everything that Write would write of the job, to see whether it must.
 std::string Fingerprint(const Job& job) {
   std::string text;
   std::apply([&text](const auto&... values) { ((text += fmt::format("{}\x1f", values)), ...); },
-             ToRow(job));
+             std::tuple_cat(ToRow(job), EndOfRow(job)));
   // In flight, these change without an action: a stop that came while it was being saved.
   if (job.checkpoint)
     text += fmt::format("{} {} {} {}", job.checkpoint->stop, job.checkpoint->reason,
@@ -184,10 +189,11 @@ Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
 Journal::~Journal() { sqlite3_close(database_); }
 
 Status Journal::Upgrade(int64_t version) {
-  return Execute(database_,
-                 fmt::format("BEGIN; {} {} PRAGMA user_version={}; COMMIT;",
-                             version < 1 ? kTables : "", kAddedInVersion2, kJournalVersion)
-                     .c_str());
+  return Execute(
+      database_,
+      fmt::format("BEGIN; {} {} {} PRAGMA user_version={}; COMMIT;", version < 1 ? kTables : "",
+                  version < 2 ? kAddedInVersion2 : "", kAddedInVersion3, kJournalVersion)
+          .c_str());
 }
 
 Status Journal::Write(const Job& job, const std::vector<Action>& actions) {
@@ -211,9 +217,10 @@ Status Journal::WriteRows(const Job& job, const std::vector<Action>& actions) {
                      .Run());
   Statement insert(database_,
                    "INSERT OR REPLACE INTO jobs VALUES "
-                   "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
-  std::apply([&insert](const auto&... values) { insert.Bind(values...); }, ToRow(job));
-  HOLDFAST_CHECK(insert.Bind(NowNs()).Run());
+                   "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+  std::apply([&insert](const auto&... values) { insert.Bind(values...); },
+             std::tuple_cat(ToRow(job), std::tuple(NowNs()), EndOfRow(job)));
+  HOLDFAST_CHECK(insert.Run());
   const auto write_checkpoint = [&](const Checkpoint& c) {
     return Statement(database_,
                      "INSERT OR REPLACE INTO checkpoints VALUES "
@@ -372,7 +379,8 @@ Status Journal::Prune(int64_t ended_before_ns) {
   std::vector<uint32_t> old;
   {
     const std::lock_guard lock(mutex_);
-    Statement rows(database_, "SELECT job_id FROM jobs WHERE stage = ? AND written_ns < ?");
+    Statement rows(database_,
+                   "SELECT job_id FROM jobs WHERE stage = ? AND removed AND written_ns < ?");
     rows.Bind(static_cast<int>(Stage::kEnded), ended_before_ns);
     while (true) {
       HOLDFAST_TRY(const bool more, rows.Step());

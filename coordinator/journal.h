@@ -45,7 +45,7 @@ class Journal {
   Result<uint32_t> FirstJob();
   // Another job has got this id.
   Status Forget(uint32_t job_id);
-  // Forgets jobs that ended before then.
+  // Forgets jobs that ended before then and have nothing in storage any more.
   Status Prune(int64_t ended_before_ns);
 
  private:

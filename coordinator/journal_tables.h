@@ -4,7 +4,7 @@
 
 namespace holdfast::coordinator {
 
-inline constexpr int kJournalVersion = 2;
+inline constexpr int kJournalVersion = 3;
 
 // As in version 1; what later ones added follows.
 inline constexpr const char* kTables = R"(
@@ -37,6 +37,11 @@ inline constexpr const char* kAddedInVersion2 = R"(
 ALTER TABLE checkpoints ADD COLUMN ran_ns INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN node_ms INTEGER NOT NULL DEFAULT 0;
+)";
+inline constexpr const char* kAddedInVersion3 = R"(
+ALTER TABLE jobs ADD COLUMN ended_well INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN kept_seconds INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
 )";
 
 }  // namespace holdfast::coordinator

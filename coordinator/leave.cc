@@ -32,6 +32,7 @@ void End(Turn& turn, const std::string& how) {
   turn.Do(Disarm{TimerKind::kAsk});
   turn.Enter(Stage::kEnded);
   turn.Mark("ended", 0, how);
+  KeepForATime(turn);
 }
 
 // A checkpoint in flight is dropped from the job; the next start's Hello tells whether it exists.
@@ -136,6 +137,7 @@ void Follow(Turn& turn, const Record& record) {
 
 void EndScript(Turn& turn, const std::string& how) {
   Job& job = turn.job;
+  NoteEnd(turn, how);
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, how);
   CountTime(turn, /*interrupted=*/false);
@@ -214,7 +216,7 @@ void TellTheEnd(Turn& turn, uint32_t pod) {
   if (turn.job.refused)
     message.mutable_refuse()->set_message(turn.job.last_error);
   else
-    message.mutable_finish();
+    message.mutable_finish()->set_remove_checkpoints(turn.job.ended_well && pod == 0);
   turn.Tell(pod, std::move(message));
 }
 
@@ -380,6 +382,7 @@ void OnRestarted(Turn& turn, const Restarted&) {
   Job& job = turn.job;
   for (Pod& pod : job.pods) pod.connected = false;
   job.commit_sent = false;
+  if (job.stage == Stage::kEnded) KeepForATime(turn);
   if (IsActive(job.stage)) {
     if (job.stage != Stage::kRunning) turn.Do(Arm{TimerKind::kPhase, turn.policy.phase_timeout});
     turn.Do(Arm{TimerKind::kReconnect, turn.policy.restart_grace});

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "coordinator/clock.h"
 #include "coordinator/rest_json.h"
+#include "coordinator/state.h"
 #include "protocol/rest.h"
 
 namespace holdfast::coordinator {
@@ -178,6 +179,11 @@ void RestServer::Route() {
                        202));
   server_->Post(R"(/v1/jobs/(\d+)/resume)",
                 handle([this](const auto& request, int&) { return ResumeJob(request); }, 202));
+  server_->Get("/v1/expired", handle([this](const auto& request,
+                                            int& status) { return ListExpired(request, status); },
+                                     200));
+  server_->Post(R"(/v1/jobs/(\d+)/removed)",
+                handle([this](const auto& request, int&) { return NoteRemoved(request); }, 200));
   server_->Post(R"(/v1/nodes/([A-Za-z0-9._-]+)/evacuate)",
                 handle([this](const auto& request, int& status) { return Evacuate(request, status); },
                        202));
@@ -249,7 +255,42 @@ Result<std::string> RestServer::ShowJob(const httplib::Request& request) {
   HOLDFAST_TRY(const std::vector<Checkpoint> checkpoints, journal_.Checkpoints(job.id));
   HOLDFAST_TRY(const std::vector<Move> moves, journal_.Moves(job.id));
   HOLDFAST_TRY(const std::vector<TimelineEvent> events, journal_.Events(job.id, kMaxEvents));
-  return Details(job, checkpoints, moves, events, NowNs()).dump();
+  json details = Details(job, checkpoints, moves, events, NowNs());
+  const auto kept_for = KeptFor(job, controller_.policy());
+  details["kept_for_seconds"] = kept_for ? json(kept_for->count()) : json(nullptr);
+  return details.dump();
+}
+
+Result<std::string> RestServer::ListExpired(const httplib::Request& request, int& status) {
+  HOLDFAST_TRY(const uid_t uid, Authenticate(request));
+  if (!SeesAll(uid)) {
+    status = 403;
+    return ToJson(Error(Code::kDenied,
+                        "what has expired is for root, Slurm's user and the coordinator's"),
+                  "holdfast prune JOB --keep=0")
+        .dump();
+  }
+  json jobs = json::array();
+  for (const Job& job : controller_.Expired())
+    jobs.push_back({{"job_id", job.id},
+                    {"uid", job.uid},
+                    {"gid", job.gid},
+                    {"directory", job.options.directory()}});
+  return json{{"jobs", jobs}}.dump();
+}
+
+Result<std::string> RestServer::NoteRemoved(const httplib::Request& request) {
+  HOLDFAST_TRY(const Job job, FindJob(request));
+  HOLDFAST_TRY(const json body, ParseBody(request.body, {"checkpoints", "all"}));
+  Removed removed;
+  HOLDFAST_TRY(removed.all, ReadFlag(body, "all"));
+  const json checkpoints = body.value("checkpoints", json::array());
+  if (!checkpoints.is_array() ||
+      !std::ranges::all_of(checkpoints, [](const json& n) { return n.is_number_unsigned(); }))
+    return Fail(Code::kInvalid, "'checkpoints' must be a list of checkpoints' numbers");
+  removed.checkpoints = checkpoints.get<std::vector<uint32_t>>();
+  HOLDFAST_CHECK(controller_.NoteRemoved(job.id, removed));
+  return json{{"job_id", job.id}}.dump();
 }
 
 Result<std::string> RestServer::Save(const httplib::Request& request, bool migrate, int& status) {

@@ -46,6 +46,8 @@ class RestServer {
   // Save and migrate: the answer, and its HTTP status.
   Result<std::string> Save(const httplib::Request& request, bool migrate, int& status);
   Result<std::string> ResumeJob(const httplib::Request& request);
+  Result<std::string> ListExpired(const httplib::Request& request, int& status);
+  Result<std::string> NoteRemoved(const httplib::Request& request);
   Result<std::string> Evacuate(const httplib::Request& request, int& status);
 
   Controller& controller_;

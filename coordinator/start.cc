@@ -29,8 +29,9 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
                     .left_ns = turn.now()};
     CountTime(turn, /*interrupted=*/true);
   }
-  for (const TimerKind kind : {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice,
-                               TimerKind::kRetry, TimerKind::kAsk, TimerKind::kEnd})
+  for (const TimerKind kind :
+       {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice, TimerKind::kRetry,
+        TimerKind::kAsk, TimerKind::kEnd, TimerKind::kKept})
     turn.Do(Disarm{kind});
   job.restart_count = hello.restart_count();
   job.options = hello.options();
@@ -48,6 +49,9 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
   job.requeue_failed = false;
   job.hurry = false;
   job.commit_sent = false;
+  job.ended_well = false;
+  job.kept_seconds = 0;
+  job.removed = false;
   // A wish for other nodes has been granted; nodes where it failed are still to be avoided.
   if (job.attempts == 0) job.excluded.clear();
   job.restore_job = job.restore_checkpoint = 0;

@@ -109,6 +109,8 @@ constexpr auto kTable = std::to_array<Row>({
     Ignore<RequeueResult>(kAny),
     On<OnResume>(In(kWaiting, kHeld)),
     On<OnRestarted>(kAny),
+    On<OnKept>(TimerKind::kKept, In(kEnded)),
+    On<OnRemoved>(kAny),
     Ignore<Timer>(kAny),  // fired as its stage was left
 });
 
@@ -128,8 +130,9 @@ bool FromPod(const Event& event) { return event.body.index() <= IndexOf<v1::Ende
 
 const char* EventName(const Event& event) {
   constexpr std::array<const char*, std::variant_size_v<Body>> kNames{
-      "hello",  "lost",  "ready", "running", "prepared", "committed",      "settled", "failed",
-      "notice", "ended", "wish",  "resume",  "record",   "requeue-result", "timer",   "restarted"};
+      "hello",  "lost",           "ready", "running",   "prepared", "committed",
+      "settled", "failed",        "notice", "ended",    "wish",     "resume",
+      "record", "requeue-result", "timer", "restarted", "removed"};
   return kNames[event.body.index()];
 }
 

@@ -6,6 +6,8 @@
 // in which stage; transitions.h names the functions behind it.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -17,5 +19,8 @@ namespace holdfast::coordinator {
 // Fails, with the job unchanged, when the event means nothing in the job's stage (kConflict), or when
 // what is wished for is not possible now.
 Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy);
+
+// How much longer the checkpoints of a job that has ended are kept; nothing for any other job.
+std::optional<std::chrono::seconds> KeptFor(const Job& job, const Policy& policy);
 
 }  // namespace holdfast::coordinator

@@ -74,6 +74,14 @@ void ConsiderRecord(Turn&, const Record&);
 // Pods get the signals that were held back.
 void DeliverPending(Turn&);
 
+// retention.cc: checkpoints of a job that has ended.
+void OnKept(Turn&, const Timer&);
+void OnRemoved(Turn&, const Removed&);
+// The script ended; how decides what becomes of its checkpoints.
+void NoteEnd(Turn&, const std::string& how);
+// They are kept, for as long as they are to be.
+void KeepForATime(Turn&);
+
 // leave.cc: requeueing, holding, ending, and finding out that a job is broken.
 void OnLost(Turn&, const Lost&);
 void OnReconnectTimeout(Turn&, const Timer&);

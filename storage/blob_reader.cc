@@ -38,16 +38,15 @@ BlobReader::BlobReader(Backend& backend, const Part& part,
 
 Status BlobReader::Read(uint32_t number, uint32_t offset, std::span<std::byte> out) {
   const BlobRow& blob = part_.blobs[number];
+  const bool as_is = blob.codec == Codec::kRaw && !part_.packs[blob.pack].key;
   const bool whole_blocks = offset % kBlockBytes == 0 && (out.size() % kBlockBytes == 0 ||
                                                           offset + out.size() == blob.raw_bytes);
-  if (blob.codec == Codec::kRaw && whole_blocks) return ReadRaw(number, offset, out);
-  if (blob.codec == Codec::kZstd && out.size() == blob.raw_bytes)
-    return ReadCompressed(number, out);
+  if (as_is && whole_blocks) return ReadBlocks(number, offset, out);
+  if (out.size() == blob.raw_bytes) return ReadWhole(number, out);
   Content content = cache_.Find(number);
   if (!content) {
     auto whole = std::make_shared<std::vector<std::byte>>(blob.raw_bytes);
-    HOLDFAST_CHECK(blob.codec == Codec::kRaw ? ReadRaw(number, 0, *whole)
-                                             : ReadCompressed(number, *whole));
+    HOLDFAST_CHECK(ReadWhole(number, *whole));
     content = std::move(whole);
     cache_.Add(number, content);
   }
@@ -55,21 +54,38 @@ Status BlobReader::Read(uint32_t number, uint32_t offset, std::span<std::byte> o
   return {};
 }
 
-// `out` is whole blocks of the blob.
-Status BlobReader::ReadRaw(uint32_t number, uint32_t offset, std::span<std::byte> out) const {
+Status BlobReader::ReadBlocks(uint32_t number, uint32_t offset, std::span<std::byte> out) const {
   HOLDFAST_CHECK(ReadStored(part_.blobs[number], offset, out));
   return Verify(number, offset, out);
 }
 
-Status BlobReader::ReadCompressed(uint32_t number, std::span<std::byte> out) const {
+Status BlobReader::ReadWhole(uint32_t number, std::span<std::byte> out) const {
   const BlobRow& blob = part_.blobs[number];
+  const bool sealed = part_.packs[blob.pack].key.has_value();
+  if (blob.codec == Codec::kRaw) {
+    HOLDFAST_CHECK(sealed ? ReadSealed(blob, out) : ReadStored(blob, 0, out));
+    return Verify(number, 0, out);
+  }
+  thread_local std::vector<std::byte> payload;
+  payload.resize(blob.stored_bytes - (sealed ? kSealBytes : 0));
+  if (sealed) {
+    HOLDFAST_CHECK(ReadSealed(blob, payload));
+  } else {
+    HOLDFAST_CHECK(ReadStored(blob, 0, payload));
+    if (HashOf(payload) != blob.digest) return Damaged(blob, 0);
+  }
+  const size_t size = ZSTD_decompress(out.data(), out.size(), payload.data(), payload.size());
+  if (ZSTD_isError(size) || size != out.size()) return Damaged(blob, 0);
+  return Verify(number, 0, out);
+}
+
+Status BlobReader::ReadSealed(const BlobRow& blob, std::span<std::byte> payload) const {
   thread_local std::vector<std::byte> stored;
   stored.resize(blob.stored_bytes);
   HOLDFAST_CHECK(ReadStored(blob, 0, stored));
-  if (HashOf(stored) != blob.digest) return Damaged(blob, 0);
-  const size_t size = ZSTD_decompress(out.data(), out.size(), stored.data(), stored.size());
-  if (ZSTD_isError(size) || size != out.size()) return Damaged(blob, 0);
-  return Verify(number, 0, out);
+  if (!Unseal(*part_.packs[blob.pack].key, NonceOf(blob.offset), "", stored, payload))
+    return Damaged(blob, 0);
+  return {};
 }
 
 Status BlobReader::ReadStored(const BlobRow& blob, uint32_t offset,

@@ -41,8 +41,11 @@ class BlobReader {
 
   BlobReader(Backend& backend, const Part& part, std::vector<std::unique_ptr<ObjectReader>> packs);
   Status ReadStored(const BlobRow& blob, uint32_t offset, std::span<std::byte> out) const;
-  Status ReadRaw(uint32_t number, uint32_t offset, std::span<std::byte> out) const;
-  Status ReadCompressed(uint32_t number, std::span<std::byte> out) const;
+  // Whole blocks of a blob that is stored as it is.
+  Status ReadBlocks(uint32_t number, uint32_t offset, std::span<std::byte> out) const;
+  // All of any blob.
+  Status ReadWhole(uint32_t number, std::span<std::byte> out) const;
+  Status ReadSealed(const BlobRow& blob, std::span<std::byte> payload) const;
   Status Verify(uint32_t number, uint32_t offset, std::span<const std::byte> data) const;
   Status Damaged(const BlobRow& blob, uint64_t offset) const;
 

@@ -6,7 +6,7 @@
 //
 // Trust: the manifest is authenticated with the site key; everything else is checked against the
 // digests it (and the parts) hold before it is parsed or used. All accesses are made as the job's
-// user.
+// user. With an encryption key parts and packs are encrypted (storage/sealed_part.h).
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "storage/gcs/settings.h"
+#include "storage/keys.h"
 
 namespace holdfast::storage {
 
@@ -31,13 +33,6 @@ using Digest = std::array<std::byte, 32>;  // BLAKE3
 // Longest piece of a stream that is stored as one extent. Streams of memory are cut at multiples of
 // this in *address*, so that a second checkpoint finds the same pieces.
 inline constexpr size_t kExtentBytes = 256 * 1024;
-
-// 32 secret bytes shared by the nodes of the cluster. `path` holds them as 64 hex digits and must
-// belong to root with mode 0400 or 0600; otherwise kDenied, saying so.
-struct SiteKey {
-  std::array<std::byte, 32> bytes;
-};
-Result<SiteKey> LoadSiteKey(const std::string& path);
 
 // A file that a process of the job had open for writing when it was saved.
 struct FileRecord {
@@ -148,13 +143,27 @@ class PodReader {
   virtual Status CopyTo(uint32_t stream, const UniqueFd& file, unsigned threads) = 0;
 };
 
+// What was found good about a checkpoint.
+struct Verified {
+  // False: it is encrypted and there is no key, so beyond the manifest and the parts only names and
+  // sizes of packs were compared.
+  bool contents = true;
+  uint64_t read_bytes = 0;  // of packs
+};
+
+// What was removed.
+struct Pruned {
+  std::vector<uint32_t> checkpoints;  // that had been committed, ascending
+  uint64_t bytes = 0;                 // of all objects
+};
+
 // The checkpoints of one job.
 class JobStore {
  public:
   // `url`: the job's --checkpoint-dir (/abs/path, file:///abs/path, gs://bucket/prefix). `cloud`:
   // for gs:// only; credentials are read now. Nothing is created yet.
   static Result<std::unique_ptr<JobStore>> Open(const std::string& url, uint32_t job_id,
-                                                const Identity& owner, const SiteKey& key,
+                                                const Identity& owner, const Keys& keys,
                                                 const gcs::Settings& cloud = {});
   virtual ~JobStore() = default;
 
@@ -184,12 +193,12 @@ class JobStore {
   // `pod` may be one beyond the last, if the manifest has files.
   virtual Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) = 0;
   // Reads all that the manifest names, by several threads: kCorrupt names what is damaged.
-  virtual Status Verify(const Manifest& manifest, unsigned threads) = 0;
-  // Removes all but the newest `keep` committed checkpoints, debris of uncommitted ones older than
-  // the newest, and packs that no kept manifest names. Safe while another checkpoint is written. If
-  // a kept checkpoint's part cannot be read, it fails and removes nothing. keep = 0 removes the
-  // job's directory.
-  virtual Status Prune(uint32_t keep) = 0;
+  virtual Result<Verified> Verify(const Manifest& manifest, unsigned threads) = 0;
+  // Removes all but the newest `keep` committed checkpoints and those in `spared`, debris of
+  // uncommitted ones older than the newest, and packs that no kept manifest names. Safe while
+  // another checkpoint is written. If a kept checkpoint's part cannot be read, it fails and removes
+  // nothing. keep = 0 removes the job's directory.
+  virtual Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared = {}) = 0;
 };
 
 // Refuses a URL that no back end can serve, naming what is accepted. Touches nothing.

@@ -8,6 +8,7 @@
 #include "storage/digest.h"
 #include "storage/layout.h"
 #include "storage/manifest.h"
+#include "storage/sealed_part.h"
 
 namespace holdfast::storage {
 namespace {
@@ -54,6 +55,17 @@ Status RefuseUnlessNewest(const Job& job, uint32_t checkpoint) {
   return {};
 }
 
+// Reads the part that the manifest names, and decodes what has been found to be it.
+template <typename Decode>
+auto DecodeWith(const Job& job, const PartSummary& summary, Decode decode)
+    -> decltype(decode(std::span<const std::byte>())) {
+  const std::string path = job.backend.Describe(summary.name);
+  HOLDFAST_TRY(const auto file, ReadObject(job.backend, summary.name, kMaxPartBytes));
+  if (HashOf(file) != summary.digest)
+    return Fail(Code::kCorrupt, path + ": not what the checkpoint's manifest names");
+  return decode(file).transform_error([&](Error error) { return std::move(error).Wrap(path); });
+}
+
 }  // namespace
 
 Result<Manifest> LoadManifest(const Job& job, uint32_t checkpoint) {
@@ -61,7 +73,7 @@ Result<Manifest> LoadManifest(const Job& job, uint32_t checkpoint) {
   HOLDFAST_TRY(const auto file, ReadObject(job.backend, key, kMaxManifestBytes));
   if (file.empty())
     return Fail(Code::kNotFound, job.backend.Describe(key) + ": the checkpoint was discarded");
-  return DecodeManifest(file, job.key, {job.id, checkpoint, job.uid})
+  return DecodeManifest(file, job.keys.site, {job.id, checkpoint, job.uid})
       .transform_error(
           [&](Error error) { return std::move(error).Wrap(job.backend.Describe(key)); });
 }
@@ -101,7 +113,11 @@ Status CommitCheckpoint(const Job& job, const Manifest& manifest) {
   HOLDFAST_CHECK(RefuseUnlessNewest(job, manifest.checkpoint));
   HOLDFAST_TRY(const auto parts, PartNames(job));
   HOLDFAST_CHECK(CheckParts(job, manifest, parts));
-  HOLDFAST_TRY(const auto file, EncodeManifest(manifest, job.key));
+  if (!job.keys.site)
+    return Fail(Code::kDenied,
+                fmt::format("committing checkpoint {} of job {}: without the site key",
+                            manifest.checkpoint, job.id));
+  HOLDFAST_TRY(const auto file, EncodeManifest(manifest, *job.keys.site));
   return job.backend.PutIfAbsent(ManifestKey(manifest.checkpoint), file);
 }
 
@@ -127,11 +143,21 @@ Status DiscardCheckpoint(const Job& job, uint32_t checkpoint) {
 }
 
 Result<Part> LoadPart(const Job& job, const PartSummary& summary) {
-  const std::string path = job.backend.Describe(summary.name);
-  HOLDFAST_TRY(const auto file, ReadObject(job.backend, summary.name, kMaxPartBytes));
-  if (HashOf(file) != summary.digest)
-    return Fail(Code::kCorrupt, path + ": not what the checkpoint's manifest names");
-  return DecodePart(file).transform_error([&](Error error) { return std::move(error).Wrap(path); });
+  return DecodeWith(job, summary, [&](std::span<const std::byte> file) -> Result<Part> {
+    HOLDFAST_TRY(const auto sealed, ReadSealedPart(file));
+    if (!sealed) return DecodePart(file);
+    HOLDFAST_TRY(const auto unsealed, UnsealPart(*sealed, job.keys.encryption));
+    return DecodePart(unsealed);
+  });
+}
+
+Result<PartPacks> LoadPacks(const Job& job, const PartSummary& summary) {
+  return DecodeWith(job, summary, [&](std::span<const std::byte> file) -> Result<PartPacks> {
+    HOLDFAST_TRY(auto sealed, ReadSealedPart(file));
+    if (sealed) return PartPacks{std::move(sealed->packs), true};
+    HOLDFAST_TRY(Part part, DecodePart(file));
+    return PartPacks{std::move(part.packs), false};
+  });
 }
 
 }  // namespace holdfast::storage

@@ -20,7 +20,7 @@ namespace holdfast::storage {
 
 struct Job {
   Backend& backend;
-  const SiteKey& key;
+  const Keys& keys;
   uint32_t id = 0;
   uid_t uid = 0;
 };
@@ -32,7 +32,14 @@ Result<JobStore::Listing> ListCheckpoints(const Job& job);
 Result<std::optional<Manifest>> NewestCheckpoint(const Job& job);
 Status CommitCheckpoint(const Job& job, const Manifest& manifest);
 Status DiscardCheckpoint(const Job& job, uint32_t checkpoint);
-// A part that a manifest names: kCorrupt unless it has that digest.
+// A part that a manifest names: kCorrupt unless it has that digest, kDenied if it is encrypted and
+// the key is missing.
 Result<Part> LoadPart(const Job& job, const PartSummary& summary);
+// The packs of such a part, whether it is encrypted or not.
+struct PartPacks {
+  std::vector<PackRow> packs;
+  bool sealed = false;
+};
+Result<PartPacks> LoadPacks(const Job& job, const PartSummary& summary);
 
 }  // namespace holdfast::storage

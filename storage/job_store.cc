@@ -18,8 +18,8 @@ namespace {
 
 class JobStoreImpl : public JobStore {
  public:
-  JobStoreImpl(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid, const SiteKey& key)
-      : backend_(std::move(backend)), key_(key), job_{*backend_, key_, job_id, uid} {}
+  JobStoreImpl(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid, const Keys& keys)
+      : backend_(std::move(backend)), keys_(keys), job_{*backend_, keys_, job_id, uid} {}
 
   void SetDeadline(std::chrono::steady_clock::time_point deadline) override {
     backend_->SetDeadline(deadline);
@@ -38,7 +38,8 @@ class JobStoreImpl : public JobStore {
     // Only the newest, because only of that one retention promises to keep all packs.
     if (newest)
       if (const auto parts = newest->AllParts(); pod < parts.size()) index = LoadIndex(parts[pod]);
-    return MakePodWriter({backend_, job_.id, checkpoint, pod}, std::move(index), options);
+    return MakePodWriter({backend_, job_.id, checkpoint, pod, SealingKey()}, std::move(index),
+                         options);
   }
 
   Status Commit(const Manifest& manifest) override { return CommitCheckpoint(job_, manifest); }
@@ -47,7 +48,9 @@ class JobStoreImpl : public JobStore {
   Result<Manifest> ReadManifest(uint32_t checkpoint) override {
     return LoadManifest(job_, checkpoint);
   }
-  Status Prune(uint32_t keep) override { return PruneCheckpoints(job_, keep); }
+  Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared) override {
+    return PruneCheckpoints(job_, keep, spared);
+  }
 
   Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) override {
     const auto parts = manifest.AllParts();
@@ -58,15 +61,39 @@ class JobStoreImpl : public JobStore {
     return MakePodReader(backend_, std::move(part));
   }
 
-  Status Verify(const Manifest& manifest, unsigned threads) override {
+  Result<Verified> Verify(const Manifest& manifest, unsigned threads) override {
+    Verified verified;
     for (const PartSummary& summary : manifest.AllParts()) {
+      HOLDFAST_TRY(const PartPacks packs, LoadPacks(job_, summary));
+      HOLDFAST_CHECK(CheckPacks(packs.packs));
+      if (packs.sealed && keys_.encryption.keys.empty()) {
+        verified.contents = false;
+        continue;
+      }
       HOLDFAST_TRY(const Part part, LoadPart(job_, summary));
       HOLDFAST_CHECK(VerifyBlobs(*backend_, part, threads));
+      for (const BlobRow& blob : part.blobs) verified.read_bytes += blob.stored_bytes;
+    }
+    return verified;
+  }
+
+ private:
+  std::optional<SiteKey> SealingKey() const {
+    const auto& keys = keys_.encryption.keys;
+    return keys.empty() ? std::nullopt : std::optional(keys.front());
+  }
+
+  Status CheckPacks(const std::vector<PackRow>& packs) {
+    for (const PackRow& pack : packs) {
+      HOLDFAST_TRY(const auto object, backend_->Open(pack.name));
+      if (object->size_bytes() != pack.size_bytes)
+        return Fail(Code::kCorrupt, fmt::format("{}: it has {} bytes, and {} were written",
+                                                backend_->Describe(pack.name), object->size_bytes(),
+                                                pack.size_bytes));
     }
     return {};
   }
 
- private:
   // What this pod wrote for that number before, in a process that died.
   Status RemoveEarlierAttempt(uint32_t checkpoint, uint32_t pod) {
     HOLDFAST_TRY(const auto objects, backend_->List("pa"));  // parts/ and packs/
@@ -91,33 +118,36 @@ class JobStoreImpl : public JobStore {
     std::vector<bool> usable;
     for (const PackRow& pack : part->packs) {
       const auto found = sizes.find(pack.name);
-      usable.push_back(found != sizes.end() && found->second == pack.size_bytes);
+      // What was stored in the clear must not stay part of an encrypted checkpoint, nor may the key
+      // of a pack get into a part that is not encrypted.
+      usable.push_back(found != sizes.end() && found->second == pack.size_bytes &&
+                       pack.key.has_value() == SealingKey().has_value());
     }
     return ExtentIndex(std::move(*part), usable);
   }
 
   const std::shared_ptr<Backend> backend_;
-  const SiteKey key_;
+  const Keys keys_;
   const Job job_;
 };
 
 }  // namespace
 
 std::unique_ptr<JobStore> MakeJobStore(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid,
-                                       const SiteKey& key) {
-  return std::make_unique<JobStoreImpl>(std::move(backend), job_id, uid, key);
+                                       const Keys& keys) {
+  return std::make_unique<JobStoreImpl>(std::move(backend), job_id, uid, keys);
 }
 
 Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& url, uint32_t job_id,
-                                                 const Identity& owner, const SiteKey& key,
+                                                 const Identity& owner, const Keys& keys,
                                                  const gcs::Settings& cloud) {
   if (url.starts_with("gs://")) {
     HOLDFAST_TRY(auto bucket, gcs::MakeGcsBackend(url, std::to_string(job_id), cloud));
-    return MakeJobStore(std::move(bucket), job_id, owner.uid, key);
+    return MakeJobStore(std::move(bucket), job_id, owner.uid, keys);
   }
   HOLDFAST_TRY(std::string directory, DirectoryOfUrl(url));
   return MakeJobStore(MakePosixBackend(std::move(directory), std::to_string(job_id), owner), job_id,
-                      owner.uid, key);
+                      owner.uid, keys);
 }
 
 }  // namespace holdfast::storage

@@ -10,6 +10,6 @@
 namespace holdfast::storage {
 
 std::unique_ptr<JobStore> MakeJobStore(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid,
-                                       const SiteKey& key);
+                                       const Keys& keys);
 
 }  // namespace holdfast::storage

@@ -24,6 +24,7 @@ struct UserBlock {
   uint32_t version;
   uint32_t reserved;
   Digest mac;
+  Digest digest;  // of all but the two; zeros in manifests of releases before it was there
 };
 constexpr size_t kUserBlockBytes = 512;
 constexpr size_t kMacOffset = offsetof(UserBlock, mac);
@@ -38,6 +39,13 @@ struct PodRow {
   uint64_t stored_bytes = 0;
   uint32_t processes = 0;
 };
+
+Digest DigestOfFile(std::span<const std::byte> file) {
+  std::vector<std::byte> covered(file.begin(), file.end());
+  std::fill_n(covered.begin() + static_cast<ptrdiff_t>(kMacOffset), 2 * sizeof(Digest),
+              std::byte{0});
+  return HashOf(covered);
+}
 
 // Of all but the MAC itself.
 Digest MacOfFile(std::span<const std::byte> file, const SiteKey& key) {
@@ -152,14 +160,16 @@ Result<Manifest> ReadManifest(std::span<const std::byte> image) {
 Result<std::vector<std::byte>> EncodeManifest(const Manifest& manifest, const SiteKey& key) {
   HOLDFAST_CHECK(CheckManifest(manifest));
   HOLDFAST_TRY(std::vector<std::byte> file, WriteManifest(manifest));
-  UserBlock block{.magic = kMagic, .version = kVersion, .reserved = 0, .mac = {}};
+  UserBlock block{.magic = kMagic, .version = kVersion, .reserved = 0, .mac = {}, .digest = {}};
+  std::memcpy(file.data(), &block, sizeof block);
+  block.digest = DigestOfFile(file);
   std::memcpy(file.data(), &block, sizeof block);
   block.mac = MacOfFile(file, key);
   std::memcpy(file.data(), &block, sizeof block);
   return file;
 }
 
-Result<Manifest> DecodeManifest(std::span<const std::byte> file, const SiteKey& key,
+Result<Manifest> DecodeManifest(std::span<const std::byte> file, const std::optional<SiteKey>& key,
                                 const ManifestIdentity& expected) {
   UserBlock block;
   if (file.size() <= kUserBlockBytes)
@@ -170,7 +180,9 @@ Result<Manifest> DecodeManifest(std::span<const std::byte> file, const SiteKey& 
     return Fail(Code::kUnsupported,
                 fmt::format("manifest of version {}; this is Holdfast {}, which reads version {}",
                             block.version, HOLDFAST_VERSION, kVersion));
-  if (!SameMac(block.mac, MacOfFile(file, key)))
+  if (!key && block.digest != Digest{} && block.digest != DigestOfFile(file))
+    return Fail(Code::kCorrupt, "not what was written there: its digest differs");
+  if (key && !SameMac(block.mac, MacOfFile(file, *key)))
     return Fail(
         Code::kCorrupt,
         "not authenticated by this site's key: it was changed, or written with another key");

@@ -1,8 +1,9 @@
 // The manifest of a checkpoint as the HDF5 file manifest-CKPT.h5 (docs/formats/manifest.md). Its
 // user block, which HDF5 skips, holds a MAC over the rest, made with the site key: nothing of the
-// file is parsed before that has been verified.
+// file is parsed before that has been verified. It also holds a digest, for those who have no key.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,8 +24,9 @@ struct ManifestIdentity {
   uint32_t checkpoint = 0;
   uid_t uid = 0;
 };
-// kCorrupt if it is not what this site's key authenticated; kDenied if it is another's.
-Result<Manifest> DecodeManifest(std::span<const std::byte> file, const SiteKey& key,
+// kCorrupt if it is not what this site's key authenticated; kDenied if it is another's. Without a
+// key it is only compared with its own digest.
+Result<Manifest> DecodeManifest(std::span<const std::byte> file, const std::optional<SiteKey>& key,
                                 const ManifestIdentity& expected);
 
 }  // namespace holdfast::storage

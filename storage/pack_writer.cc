@@ -10,14 +10,16 @@ namespace holdfast::storage {
 Result<Packs::New> Packs::Add() {
   uint32_t index;
   std::string name;
+  std::optional<CipherKey> key;
+  if (encrypted_) key = RandomKey();
   {
     const std::lock_guard lock(mutex_);
     index = static_cast<uint32_t>(rows_.size());
     name = PackKey(checkpoint_, pod_, index);
-    rows_.push_back({name, 0});
+    rows_.push_back({name, 0, key});
   }
   HOLDFAST_TRY(auto writer, backend_.Create(name));
-  return New{index, std::move(writer)};
+  return New{index, key, std::move(writer)};
 }
 
 void Packs::Finished(uint32_t index, uint64_t size_bytes) {
@@ -44,14 +46,20 @@ void Packs::Remove() {
 }
 
 Result<PackWriter::Location> PackWriter::Append(std::span<const std::byte> data) {
-  if (pack_.writer && written_bytes_ + buffer_.size() + data.size() > kPackBytes)
-    HOLDFAST_CHECK(Finish());
+  const size_t size = data.size() + (packs_.encrypted() ? kSealBytes : 0);
+  if (pack_.writer && written_bytes_ + buffer_.size() + size > kPackBytes) HOLDFAST_CHECK(Finish());
   if (!pack_.writer) {
     HOLDFAST_TRY(pack_, packs_.Add());
     written_bytes_ = 0;
     buffer_.reserve(packs_.backend().capabilities().write_bytes);
   }
-  const Location location{pack_.index, written_bytes_ + buffer_.size()};
+  const Location location{pack_.index, written_bytes_ + buffer_.size(),
+                          static_cast<uint32_t>(size)};
+  if (pack_.key) {
+    sealed_.resize(size);
+    Seal(*pack_.key, NonceOf(location.offset), "", data, sealed_);
+    data = sealed_;
+  }
   while (!data.empty()) {
     const size_t piece = std::min(data.size(), buffer_.capacity() - buffer_.size());
     buffer_.insert(buffer_.end(), data.begin(), data.begin() + static_cast<ptrdiff_t>(piece));

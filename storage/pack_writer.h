@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,11 +24,13 @@ inline constexpr uint64_t kPackBytes = 1ULL << 30;
 // The packs that one pod writes for one checkpoint. Thread-safe.
 class Packs {
  public:
-  Packs(Backend& backend, uint32_t checkpoint, uint32_t pod)
-      : backend_(backend), checkpoint_(checkpoint), pod_(pod) {}
+  // `encrypted`: each gets a key of its own.
+  Packs(Backend& backend, uint32_t checkpoint, uint32_t pod, bool encrypted)
+      : backend_(backend), checkpoint_(checkpoint), pod_(pod), encrypted_(encrypted) {}
 
   struct New {
     uint32_t index = 0;
+    std::optional<CipherKey> key;
     std::unique_ptr<ObjectWriter> writer;
   };
   Result<New> Add();
@@ -35,6 +38,7 @@ class Packs {
   void Finished(uint32_t index, uint64_t size_bytes);
 
   Backend& backend() { return backend_; }
+  bool encrypted() const { return encrypted_; }
   // By index.
   std::vector<PackRow> rows() const;
   uint64_t stored_bytes() const;
@@ -45,6 +49,7 @@ class Packs {
   Backend& backend_;
   const uint32_t checkpoint_;
   const uint32_t pod_;
+  const bool encrypted_;
   mutable std::mutex mutex_;
   std::vector<PackRow> rows_;
 };
@@ -57,6 +62,7 @@ class PackWriter {
   struct Location {
     uint32_t pack = 0;  // index in Packs
     uint64_t offset = 0;
+    uint32_t size_bytes = 0;  // as stored: encryption adds to it
   };
   Result<Location> Append(std::span<const std::byte> data);
   // What was appended is durable.
@@ -68,6 +74,7 @@ class PackWriter {
   Packs& packs_;
   Packs::New pack_;
   std::vector<std::byte> buffer_;
+  std::vector<std::byte> sealed_;
   uint64_t written_bytes_ = 0;  // of this pack, to the back end
 };
 

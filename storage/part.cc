@@ -8,21 +8,19 @@
 #include "storage/digest.h"
 #include "storage/hdf5_file.h"
 #include "storage/layout.h"
+#include "storage/pack_table.h"
 
 namespace holdfast::storage {
 namespace {
 
-constexpr int64_t kVersion = 1;
+constexpr int64_t kPlainVersion = 1;
+constexpr int64_t kEncryptedVersion = 2;  // blobs are sealed, /pack_keys has the keys
+constexpr const char* kPackKeys = "/pack_keys";
 constexpr const char* kFormat = "holdfast part";
 
 }  // namespace
 
 // The names of columns are the format: do not change.
-template <>
-struct TableOf<PackRow> {
-  static constexpr std::tuple kColumns{Column{"name", &PackRow::name},
-                                       Column{"size", &PackRow::size_bytes}};
-};
 template <>
 struct TableOf<BlobRow> {
   static constexpr std::tuple kColumns{
@@ -83,15 +81,18 @@ Status CheckPart(const Part& part) {
     const auto name = ParseKey(part.packs[i].name);
     if (!name || name->kind != ObjectName::Kind::kPack || name->unfinished)
       return Broken("pack {} has another name", i);
+    if (part.packs[i].key.has_value() != part.encrypted())
+      return Broken("pack {} has no key, or is the only one to have one", i);
   }
+  const size_t overhead = part.encrypted() ? kSealBytes : 0;
   uint64_t blocks = 0;
   for (size_t i = 0; i < part.blobs.size(); ++i) {
     const BlobRow& blob = part.blobs[i];
     if (blob.pack >= part.packs.size()) return Broken("blob {} lies in no pack", i);
     const uint64_t pack_bytes = part.packs[blob.pack].size_bytes;
-    if (blob.raw_bytes == 0 || blob.raw_bytes > kExtentBytes ||
-        (blob.codec == Codec::kRaw && blob.stored_bytes != blob.raw_bytes) ||
-        (blob.codec == Codec::kZstd && blob.stored_bytes >= blob.raw_bytes) ||
+    if (blob.raw_bytes == 0 || blob.raw_bytes > kExtentBytes || blob.stored_bytes <= overhead ||
+        (blob.codec == Codec::kRaw && blob.stored_bytes != blob.raw_bytes + overhead) ||
+        (blob.codec == Codec::kZstd && blob.stored_bytes >= blob.raw_bytes + overhead) ||
         (blob.codec != Codec::kRaw && blob.codec != Codec::kZstd))
       return Broken("blob {} has a wrong size or codec", i);
     if (blob.offset > pack_bytes || blob.stored_bytes > pack_bytes - blob.offset)
@@ -128,16 +129,16 @@ Status WriteInfo(Hdf5File& file, const Part& part) {
   HOLDFAST_CHECK(file.AddText("/", "holdfast", HOLDFAST_VERSION));
   HOLDFAST_CHECK(file.AddText("/", "node", info.node));
   HOLDFAST_CHECK(file.AddText("/", "hostname", info.hostname));
-  for (const auto& [name, value] :
-       std::initializer_list<std::pair<const char*, int64_t>>{{"version", kVersion},
-                                                              {"job_id", part.job_id},
-                                                              {"checkpoint", part.checkpoint},
-                                                              {"pod", info.pod},
-                                                              {"uid", info.owner.uid},
-                                                              {"gid", info.owner.gid},
-                                                              {"process_count", info.processes},
-                                                              {"root_pid", info.root_pid},
-                                                              {"block_bytes", kBlockBytes}})
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, int64_t>>{
+           {"version", part.encrypted() ? kEncryptedVersion : kPlainVersion},
+           {"job_id", part.job_id},
+           {"checkpoint", part.checkpoint},
+           {"pod", info.pod},
+           {"uid", info.owner.uid},
+           {"gid", info.owner.gid},
+           {"process_count", info.processes},
+           {"root_pid", info.root_pid},
+           {"block_bytes", kBlockBytes}})
     HOLDFAST_CHECK(file.AddNumber("/", name, value));
   HOLDFAST_CHECK(file.AddGroup("/about"));
   for (const auto& [name, value] : info.attributes)
@@ -147,15 +148,18 @@ Status WriteInfo(Hdf5File& file, const Part& part) {
   return file.AddTable("/groups", groups);
 }
 
-Status ReadInfo(Hdf5File& file, Part& part) {
+// The part's version.
+Result<int64_t> ReadInfo(Hdf5File& file, Part& part) {
   HOLDFAST_TRY(const std::string format, file.Text("/", "format"));
   HOLDFAST_TRY(const int64_t version, file.Number("/", "version"));
   HOLDFAST_TRY(const int64_t block_bytes, file.Number("/", "block_bytes"));
-  if (format != kFormat || version != kVersion || block_bytes != kBlockBytes)
+  if (format != kFormat || (version != kPlainVersion && version != kEncryptedVersion) ||
+      block_bytes != kBlockBytes)
     return Fail(Code::kUnsupported,
                 fmt::format("part is of format '{}' version {} with blocks of {} bytes; this is "
-                            "Holdfast {}, which reads version {}",
-                            format, version, block_bytes, HOLDFAST_VERSION, kVersion));
+                            "Holdfast {}, which reads versions {} and {}",
+                            format, version, block_bytes, HOLDFAST_VERSION, kPlainVersion,
+                            kEncryptedVersion));
   PodInfo& info = part.info;
   HOLDFAST_TRY(info.node, file.Text("/", "node"));
   HOLDFAST_TRY(info.hostname, file.Text("/", "hostname"));
@@ -173,6 +177,23 @@ Status ReadInfo(Hdf5File& file, Part& part) {
   HOLDFAST_TRY(info.attributes, file.Texts("/about"));
   HOLDFAST_TRY(const auto groups, file.Table<GroupRow>("/groups"));
   for (const GroupRow& group : groups) info.owner.groups.push_back(group.gid);
+  return version;
+}
+
+Status WritePackKeys(Hdf5File& file, const Part& part) {
+  std::vector<std::byte> keys;
+  for (const PackRow& pack : part.packs)
+    keys.insert(keys.end(), pack.key->begin(), pack.key->end());
+  return file.AddBytes(kPackKeys, keys, sizeof(CipherKey));
+}
+
+Status ReadPackKeys(Hdf5File& file, Part& part) {
+  HOLDFAST_TRY(const auto keys, file.Bytes(kPackKeys, sizeof(CipherKey)));
+  if (keys.size() != part.packs.size() * sizeof(CipherKey))
+    return Broken("not one key for each pack");
+  for (size_t i = 0; i < part.packs.size(); ++i)
+    std::memcpy(part.packs[i].key.emplace().data(), &keys[i * sizeof(CipherKey)],
+                sizeof(CipherKey));
   return {};
 }
 
@@ -204,6 +225,7 @@ Result<std::vector<std::byte>> EncodePart(const Part& part) {
   HOLDFAST_CHECK(file.AddTable("/extents", part.extents));
   HOLDFAST_CHECK(file.AddTable("/blobs", part.blobs));
   HOLDFAST_CHECK(file.AddTable("/packs", part.packs));
+  if (part.encrypted()) HOLDFAST_CHECK(WritePackKeys(file, part));
   HOLDFAST_CHECK(file.AddTable("/processes", part.processes));
   HOLDFAST_CHECK(file.AddTable("/files", part.files));
   HOLDFAST_CHECK(
@@ -219,11 +241,12 @@ Result<Part> DecodePart(std::span<const std::byte> file_image) {
   const Hdf5Session session;
   HOLDFAST_TRY(Hdf5File file, Hdf5File::Open(file_image));
   Part part;
-  HOLDFAST_CHECK(ReadInfo(file, part));
+  HOLDFAST_TRY(const int64_t version, ReadInfo(file, part));
   HOLDFAST_TRY(part.streams, file.Table<PodReader::Stream>("/streams"));
   HOLDFAST_TRY(part.extents, file.Table<ExtentRow>("/extents"));
   HOLDFAST_TRY(part.blobs, file.Table<BlobRow>("/blobs"));
   HOLDFAST_TRY(part.packs, file.Table<PackRow>("/packs"));
+  if (version == kEncryptedVersion) HOLDFAST_CHECK(ReadPackKeys(file, part));
   HOLDFAST_TRY(part.processes, file.Table<ProcessRow>("/processes"));
   HOLDFAST_TRY(part.files, file.Table<FileRecord>("/files"));
   HOLDFAST_TRY(const auto blocks, file.Bytes("/blocks", sizeof(BlockDigest)));

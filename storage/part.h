@@ -10,12 +10,14 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "storage/checkpoint.h"
+#include "storage/cipher.h"
 
 namespace holdfast::storage {
 
@@ -35,6 +37,9 @@ enum class Codec : uint8_t { kRaw = 0, kZstd = 1 };
 struct PackRow {
   std::string name;
   uint64_t size_bytes = 0;
+  // Every blob in it is sealed with this key, its offset in the pack being the nonce. A part has
+  // keys for all of its packs, or for none.
+  std::optional<CipherKey> key = std::nullopt;
 };
 
 struct BlobRow {
@@ -44,7 +49,7 @@ struct BlobRow {
   uint32_t stored_bytes = 0;
   uint32_t raw_bytes = 0;
   // Of the stored bytes if they are compressed, so that no decompressor sees unverified input;
-  // zeros if they are raw, because then the blocks' digests do it.
+  // zeros if they are raw, because then the blocks' digests do it, or sealed.
   Digest digest{};
 
   uint32_t blocks() const { return (raw_bytes + kBlockBytes - 1) / kBlockBytes; }
@@ -80,6 +85,7 @@ struct Part {
 
   // Where each blob's digests begin in `blocks`.
   std::vector<uint32_t> FirstBlocks() const;
+  bool encrypted() const { return !packs.empty() && packs.front().key.has_value(); }
 };
 
 // Nobody's part is larger: 0.15% of 1 TiB of memory.

@@ -120,18 +120,19 @@ Result<uint32_t> Pipeline::StoreChanged(const Piece& piece) {
   const auto raw =
       contiguous ? piece.data.subspan(begin, end - begin) : compressor->Gather(piece.data, changed);
   const auto compressed = compressor->Compress(raw);
-  const auto stored = compressed.value_or(raw);
+  const auto payload = compressed.value_or(raw);
   const auto start = std::chrono::steady_clock::now();
   HOLDFAST_TRY(const PackWriter::Location location,
-               Pool<PackWriter>::Lease(lanes_)->Append(stored));
-  gauge_.Written(stored.size(), std::chrono::steady_clock::now() - start);
-  return builder_.AddBlob({.pack = location.pack,
-                           .codec = compressed ? Codec::kZstd : Codec::kRaw,
-                           .offset = location.offset,
-                           .stored_bytes = static_cast<uint32_t>(stored.size()),
-                           .raw_bytes = static_cast<uint32_t>(raw.size()),
-                           .digest = compressed ? HashOf(stored) : Digest{}},
-                          digests, key);
+               Pool<PackWriter>::Lease(lanes_)->Append(payload));
+  gauge_.Written(payload.size(), std::chrono::steady_clock::now() - start);
+  return builder_.AddBlob(
+      {.pack = location.pack,
+       .codec = compressed ? Codec::kZstd : Codec::kRaw,
+       .offset = location.offset,
+       .stored_bytes = location.size_bytes,
+       .raw_bytes = static_cast<uint32_t>(raw.size()),
+       .digest = compressed && !packs_.encrypted() ? HashOf(payload) : Digest{}},
+      digests, key);
 }
 
 std::vector<Pipeline::Range> Pipeline::RangesOf(const Piece& piece, uint32_t blob) {

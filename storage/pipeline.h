@@ -8,7 +8,7 @@
 //   look-up   of the piece's content among all blobs known: done, if it is there
 //   compare   with the blocks at the same place of the previous checkpoint: only changed ones go on
 //   compress  zstd, unless that gains too little
-//   append    to a pack, through a lane's write buffer
+//   append    to a pack, through a lane's write buffer, encrypted if the site wants it
 //
 // The pipeline is as parallel as its callers, up to `threads` in the last three steps, and its
 // buffers are bounded by the memory budget: more callers wait.

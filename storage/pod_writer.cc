@@ -8,6 +8,7 @@
 #include "storage/digest.h"
 #include "storage/layout.h"
 #include "storage/pipeline.h"
+#include "storage/sealed_part.h"
 
 namespace holdfast::storage {
 namespace {
@@ -17,7 +18,7 @@ class PodWriterImpl : public PodWriter {
   PodWriterImpl(PodWriterTarget target, ExtentIndex index, const WriteOptions& options)
       : target_(std::move(target)),
         index_(std::move(index)),
-        packs_(*target_.backend, target_.checkpoint, target_.pod),
+        packs_(*target_.backend, target_.checkpoint, target_.pod, target_.encryption.has_value()),
         pipeline_(std::make_unique<Pipeline>(index_, builder_, packs_, options)) {
     part_.job_id = target_.job_id;
     part_.checkpoint = target_.checkpoint;
@@ -111,7 +112,10 @@ class PodWriterImpl : public PodWriter {
     HOLDFAST_CHECK(pipeline_->Finish());
     // Packs first: a part that is there names only what is there.
     builder_.Build(packs_.rows(), part_);
-    HOLDFAST_TRY(const auto file, EncodePart(part_));
+    HOLDFAST_TRY(auto file, EncodePart(part_));
+    if (target_.encryption) {
+      HOLDFAST_TRY(file, SealPart(part_, file, *target_.encryption));
+    }
     const Status put = target_.backend->PutIfAbsent(PartName(), file);
     part_doubtful_ = !put && put.error().code() != Code::kConflict;
     HOLDFAST_CHECK(put);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "storage/backend.h"
 #include "storage/checkpoint.h"
@@ -15,6 +16,7 @@ struct PodWriterTarget {
   uint32_t job_id = 0;
   uint32_t checkpoint = 0;
   uint32_t pod = 0;
+  std::optional<SiteKey> encryption;  // seals what is written
 };
 
 std::unique_ptr<PodWriter> MakePodWriter(PodWriterTarget target, ExtentIndex index,

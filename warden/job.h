@@ -16,7 +16,7 @@ namespace holdfast::warden {
 struct Job {
   pod::WardenEnvironment environment;
   config::Config config;
-  storage::SiteKey key;
+  storage::Keys keys = storage::SiteKey{};  // nobody's, until Configure
   v1::Options options;  // after defaults
   v1::Platform platform;
   Underlay underlay;

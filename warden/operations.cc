@@ -8,8 +8,8 @@
 
 #include "base/duration.h"
 #include "base/log.h"
-#include "warden/cloud.h"
 #include "pod/pod_directory.h"
+#include "storage/site.h"
 #include "warden/affinity.h"
 #include "warden/furnish.h"
 #include "warden/job_files.h"
@@ -121,9 +121,9 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
   Origin origin;
   storage::JobStore* store = store_.get();
   if (welcome.restore_job() != job_.id()) {
-    HOLDFAST_TRY(origin.other,
-                 storage::JobStore::Open(job_.options.directory(), welcome.restore_job(),
-                                         job_.owner(), job_.key, CloudStorageSettings(job_.config)));
+    HOLDFAST_TRY(origin.other, storage::JobStore::Open(
+                                   job_.options.directory(), welcome.restore_job(), job_.owner(),
+                                   job_.keys, storage::CloudSettings(job_.config)));
     store = origin.other.get();
   }
   uint32_t checkpoint = welcome.restore_checkpoint();
@@ -317,9 +317,13 @@ Status Operations::Release() {
   return killed;
 }
 
-Status Operations::Tidy() { return store_->Prune(keep_); }
+Status Operations::Tidy() {
+  return store_->Prune(keep_).transform([](const auto&) {});
+}
 
-Status Operations::RemoveCheckpoints() { return store_->Prune(0); }
+Status Operations::RemoveCheckpoints() {
+  return store_->Prune(0).transform([](const auto&) {});
+}
 
 v1::FromWarden MakeEvent(const std::string& name, uint32_t checkpoint,
                          std::chrono::nanoseconds duration, const std::string& detail) {

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "pod/launch.h"
 #include "pod/task_link.h"
+#include "storage/site.h"
 #include "warden/affinity.h"
 #include "warden/cgroup.h"
 #include "warden/channel.h"
@@ -86,7 +87,7 @@ Status Configure(Job& job) {
                       {"pods", environment.pods},
                       {"node", environment.node}});
 
-  HOLDFAST_TRY(job.key, storage::LoadSiteKey(config.node.key_file));
+  HOLDFAST_TRY(job.keys, storage::LoadKeys(config));
   HOLDFAST_TRY(const std::string directory,
                config::ExpandDirectory(environment.directory.empty() ? config.checkpoint.directory
                                                                      : environment.directory,
@@ -114,9 +115,8 @@ struct Store {
 // Pod 0 proves that the job can be saved before it runs, and knows what has been saved.
 Result<Store> TryStore(const Job& job) {
   Store store;
-  HOLDFAST_TRY(store.jobs,
-               storage::JobStore::Open(job.options.directory(), job.id(), job.owner(), job.key,
-                                       CloudStorageSettings(job.config)));
+  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory(), job.id(), job.owner(),
+                                                   job.keys, storage::CloudSettings(job.config)));
   if (job.pod() != 0) return store;
   HOLDFAST_CHECK(store.jobs->Prepare());
   HOLDFAST_TRY(const auto listing, store.jobs->List());

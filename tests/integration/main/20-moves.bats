@@ -24,7 +24,8 @@ ring_digest() { # ROUNDS
     diff /shared/alice/ring.plain /shared/alice/ring.out
     assert_equal "$(details "$job" '.moves | length')" 1
     # All went well: nothing is kept.
-    eventually 10 sh -c '! ls -d /home/alice/.holdfast/'"$job"' 2>/dev/null'
+    on ctl test -d /home/alice/.holdfast
+    on ctl test ! -e "/home/alice/.holdfast/$job"
 }
 
 @test "ten moves in a row, each to other nodes, and the same digest" {

@@ -20,6 +20,17 @@ TEST(Identity, OfThisProcessIsWhatTheKernelSays) {
   EXPECT_EQ(own->gid, ::getegid());
 }
 
+TEST(Identity, OfAUserIsWhatTheUserDatabaseSays) {
+  const auto root = IdentityOfUser(0);
+  ASSERT_TRUE(root);
+  EXPECT_EQ(root->uid, 0u);
+  EXPECT_EQ(root->gid, 0u);
+  EXPECT_EQ(root->groups, std::vector<gid_t>{0});
+  const auto nobody = IdentityOfUser(987'654'321);
+  ASSERT_FALSE(nobody);
+  EXPECT_EQ(nobody.error().code(), Code::kNotFound);
+}
+
 TEST(ScopedFsIdentity, FilesAreTheUsersAndOnlyInThisThread) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
   char name[] = "/tmp/holdfast-identity-XXXXXX";

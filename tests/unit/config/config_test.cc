@@ -123,8 +123,8 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           path_ +
           ":5:3: 'colour' is no key of section 'checkpoint'; accepted: auto_longest, "
           "auto_shortest, "
-          "compression_level, directory, files_count, files_limit, interval, keep, memory_budget, "
-          "node_lifetime, timeout\n" +
+          "compression_level, directory, encryption_key_file, files_count, files_limit, interval, "
+          "keep, keep_after_failure, memory_budget, node_lifetime, timeout\n" +
           path_ + ":6:1: 'nodes' is no section; did you mean 'node'?");
 }
 
@@ -144,7 +144,10 @@ TEST_F(ConfigTest, RefusesWhatIsOutOfBounds) {
       {"checkpoint: {memory_budget: 1 GB}", "a size, 16MiB to 1TiB"},
       {"checkpoint: {interval: automatic}", "auto, or a duration, 0s to 365d"},
       {"checkpoint: {timeout: soon}", "a duration, 10s to 1d"},
-      {"checkpoint: {compression_level: 1.5}", "a number, 0 to 19"},
+      {"checkpoint: {compression_level: 1.5}", "auto, or a number, 0 to 19"},
+      {"checkpoint: {compression_level: -1}", "auto, or a number, 0 to 19"},
+      {"checkpoint: {compression_level: automatic}", "auto, or a number, 0 to 19"},
+      {"checkpoint: {keep: auto}", "a number, 1 to 1000"},
       {"coordinator: {user: two words}", "a word"},
       {"coordinator: {rest_port: [1, 2]}", "a port, 1 to 65535"},
       {"coordinator: {evacuate_reason: '('}", "an extended regular expression"},

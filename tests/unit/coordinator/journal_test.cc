@@ -182,7 +182,17 @@ TEST_F(JournalTest, ForgetsAndPrunes) {
   ASSERT_TRUE(journal_->Write(job, {}));
   Job ended = SomeJob(11);
   ended.stage = Stage::kEnded;
+  ended.ended_well = true;
+  ended.kept_seconds = 7200;
   ASSERT_TRUE(journal_->Write(ended, {TimelineEvent{.name = "ended"}}));
+  ASSERT_TRUE(journal_->Prune(INT64_MAX));
+  const auto kept = journal_->Load();
+  ASSERT_THAT(*kept, SizeIs(2)) << "something of it is in storage";
+  EXPECT_TRUE(kept->back().ended_well);
+  EXPECT_EQ(kept->back().kept_seconds, 7200u);
+  EXPECT_FALSE(kept->back().removed);
+  ended.removed = true;
+  ASSERT_TRUE(journal_->Write(ended, {}));
   ASSERT_TRUE(journal_->Prune(1));
   EXPECT_THAT(*journal_->Load(), SizeIs(2)) << "it ended after that";
   ASSERT_TRUE(journal_->Prune(INT64_MAX));
@@ -235,14 +245,32 @@ TEST_F(JournalTest, OlderVersionIsUpgraded) {
   ASSERT_TRUE(journal_->Write(job, {SaveCheckpoint{{.number = 1, .committed_ns = 5}}}));
   Tamper(
       "ALTER TABLE checkpoints DROP COLUMN ran_ns; ALTER TABLE meta DROP COLUMN interruptions;"
-      "ALTER TABLE meta DROP COLUMN node_ms; PRAGMA user_version=1");
+      "ALTER TABLE meta DROP COLUMN node_ms; ALTER TABLE jobs DROP COLUMN ended_well;"
+      "ALTER TABLE jobs DROP COLUMN kept_seconds; ALTER TABLE jobs DROP COLUMN removed;"
+      "PRAGMA user_version=1");
   Reopen();
   EXPECT_THAT(*journal_->Load(), SizeIs(1));
   EXPECT_THAT(*journal_->Checkpoints(1), SizeIs(1));
   EXPECT_EQ(*journal_->FirstJob(), 1U);
   ASSERT_TRUE(journal_->Write(job, {Count{{.count = 1}}}));
   EXPECT_EQ(journal_->Interrupted()->count, 1U);
-}
+  TEST_F(JournalTest, AJobOfVersion2HasItsTimeBeforeIt) {
+    Job job = SomeJob(10);
+    job.stage = Stage::kEnded;
+    ASSERT_TRUE(journal_->Write(job, {}));
+    Tamper(
+        "ALTER TABLE jobs DROP COLUMN ended_well; ALTER TABLE jobs DROP COLUMN kept_seconds;"
+        "ALTER TABLE jobs DROP COLUMN removed; PRAGMA user_version=2");
+    Reopen();
+    const auto jobs = journal_->Load();
+    ASSERT_THAT(*jobs, SizeIs(1));
+    EXPECT_EQ(jobs->front().stage, Stage::kEnded);
+    EXPECT_FALSE(jobs->front().ended_well);
+    EXPECT_EQ(jobs->front().kept_seconds, 0u);
+    job.removed = true;
+    ASSERT_TRUE(journal_->Write(job, {}));
+    EXPECT_TRUE(journal_->Load()->front().removed);
+  }
 
 TEST_F(JournalTest, NewerVersionIsRefused) {
   Tamper("PRAGMA user_version=99");

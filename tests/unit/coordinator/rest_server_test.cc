@@ -65,6 +65,28 @@ TEST_F(RestServerTest, UsersSeeTheirOwnJobsOnly) {
   EXPECT_EQ(Ask(64030, "GET", "/v1/jobs").body["jobs"].size(), 1U) << "Slurm's user";
 }
 
+TEST_F(RestServerTest, WhatHasExpiredIsListedForRootUntilItIsRemoved) {
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/expired").status, 403);
+  EXPECT_THAT(Ask(0, "GET", "/v1/expired").body["jobs"], testing::IsEmpty());
+  EXPECT_EQ(Ask(kUser, "GET", job_path_).body["kept_for_seconds"], nullptr);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/removed", R"({"all": true})").status, 409);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/removed", R"({"checkpoints": ["one"]})").status, 400);
+  v1::FromWarden ended;
+  ended.mutable_ended();
+  for (const auto& warden : wardens_) warden->Send(ended);
+  ASSERT_TRUE(Reaches(Stage::kEnding));
+  slurm_.Change(kJob, [](Record& job) { job.state = Record::State::kTerminal; });
+  ASSERT_TRUE(Reaches(Stage::kEnded));
+  EXPECT_EQ(Ask(kUser, "GET", job_path_).body["kept_for_seconds"], 0);
+  const json jobs = Ask(0, "GET", "/v1/expired").body["jobs"];
+  ASSERT_EQ(jobs.size(), 1U);
+  EXPECT_EQ(jobs[0]["job_id"], kJob);
+  EXPECT_EQ(jobs[0]["uid"], kUser);
+  EXPECT_EQ(Ask(1001, "POST", job_path_ + "/removed", R"({"all": true})").status, 404);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/removed", R"({"all": true})").status, 200);
+  EXPECT_THAT(Ask(0, "GET", "/v1/expired").body["jobs"], testing::IsEmpty());
+}
+
 TEST_F(RestServerTest, AnotherUsersJobLooksLikeNone) {
   const Answer others = Ask(1001, "GET", job_path_);
   const Answer none = Ask(1001, "GET", "/v1/jobs/4243");

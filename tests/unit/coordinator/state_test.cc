@@ -602,6 +602,109 @@ TEST_F(StateTest, AnErrorOfAJobThatHasAllItsNodesIsItsEnd) {
   EXPECT_EQ(world.job.stage, Stage::kEnded);
 }
 
+TEST_F(StateTest, AfterAGoodEndPodZeroRemovesTheCheckpoints) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  ASSERT_TRUE(world.Happen(v1::Ended(), 0));
+  ASSERT_TRUE(world.Happen(v1::Ended(), 1));
+  EXPECT_TRUE(world.wardens[0].inbox.back().finish().remove_checkpoints());
+  EXPECT_FALSE(world.wardens[1].inbox.back().finish().remove_checkpoints());
+  EXPECT_THAT(world.job.saved, IsEmpty());
+  world.Settle();
+  EXPECT_EQ(KeptFor(world.job, world.policy), std::chrono::seconds(0)) << "and what pod 0 left";
+}
+
+TEST_F(StateTest, AfterADoubtfulEndNothingIsRemoved) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  ASSERT_TRUE(world.Happen(v1::Ended(), 0));  // with 0, but pod 1 never says so
+  world.Fire(TimerKind::kEnd);
+  EXPECT_FALSE(world.wardens[0].inbox.back().finish().remove_checkpoints());
+  EXPECT_THAT(world.job.saved, ElementsAre(1));
+  world.Settle();
+  EXPECT_EQ(KeptFor(world.job, world.policy), world.policy.keep_after_failure);
+}
+
+class RetentionTest : public StateTest {
+ protected:
+  void EndBadly() {
+    Run();
+    ASSERT_TRUE(Save());
+    world.Settle();
+    v1::Ended ended;
+    ended.set_exit_code(3);
+    ASSERT_TRUE(world.Happen(ended, 0));
+    ASSERT_TRUE(world.Happen(v1::Ended(), 1));
+    EXPECT_FALSE(world.wardens[0].inbox.back().finish().remove_checkpoints());
+    world.Settle();
+    ASSERT_EQ(world.job.stage, Stage::kEnded);
+  }
+  std::optional<std::chrono::seconds> KeptFor() const {
+    return coordinator::KeptFor(world.job, world.policy);
+  }
+};
+
+TEST_F(RetentionTest, AFailedJobsCheckpointsStayForATime) {
+  world.policy.keep_after_failure = std::chrono::hours(3) + std::chrono::minutes(1);
+  EndBadly();
+  for (int hour = 0; hour < 3; ++hour) {
+    ASSERT_TRUE(world.timers.contains(TimerKind::kKept));
+    EXPECT_GT(*KeptFor(), std::chrono::seconds(0));
+    world.Fire(TimerKind::kKept);
+  }
+  EXPECT_EQ(KeptFor(), std::chrono::minutes(1));
+  EXPECT_THAT(world.job.saved, ElementsAre(1));
+  world.Fire(TimerKind::kKept);
+  EXPECT_EQ(KeptFor(), std::chrono::seconds(0));
+  EXPECT_FALSE(world.timers.contains(TimerKind::kKept));
+  ASSERT_TRUE(world.Happen(Removed{.checkpoints = {}, .all = true}));
+  EXPECT_EQ(KeptFor(), std::nullopt);
+  EXPECT_THAT(world.job.saved, IsEmpty());
+}
+
+TEST_F(RetentionTest, NeitherTheClockNorAnAbsenceLetsThemExpire) {
+  world.policy.keep_after_failure = std::chrono::hours(2);
+  EndBadly();
+  world.now += int64_t{400} * 24 * 3600 * 1'000'000'000;  // a bad time server
+  world.RestartCoordinator();
+  EXPECT_EQ(KeptFor(), std::chrono::hours(2));
+  world.now = 1;
+  world.Fire(TimerKind::kKept);
+  EXPECT_EQ(KeptFor(), std::chrono::hours(1));
+  world.RestartCoordinator();
+  EXPECT_EQ(KeptFor(), std::chrono::hours(1)) << "what has been counted is remembered";
+  world.Fire(TimerKind::kKept);
+  EXPECT_EQ(KeptFor(), std::chrono::seconds(0));
+}
+
+TEST_F(RetentionTest, AJobThatRunsAgainNeedsThem) {
+  world.policy.keep_after_failure = std::chrono::hours(1);
+  EndBadly();
+  world.Fire(TimerKind::kKept);
+  EXPECT_EQ(KeptFor(), std::chrono::seconds(0));
+  ++world.slurm.restart_count;  // scontrol requeue
+  world.StartJob();
+  world.Settle();
+  ASSERT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.restore_checkpoint, 1u);
+  EXPECT_EQ(KeptFor(), std::nullopt);
+  EXPECT_EQ(world.job.kept_seconds, 0u);
+}
+
+TEST_F(RetentionTest, OnlyWhatIsOverIsRemovedWhole) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  EXPECT_THAT(world.Happen(Removed{.checkpoints = {}, .all = true}).error().message(),
+              HasSubstr("has not ended"));
+  ASSERT_TRUE(world.Happen(Removed{.checkpoints = {1}, .all = false}));
+  EXPECT_THAT(world.job.saved, ElementsAre(2));
+}
+
 TEST_F(StateTest, WishesThatCannotBeGrantedSayWhy) {
   world.StartJob();
   world.Connect(0);

@@ -60,6 +60,20 @@ TEST(ManifestTest, AnyFlippedBitIsRefused) {
   EXPECT_TRUE(DecodeManifest(file, kKey, kExpected));
 }
 
+// What a user can know, who has no key.
+TEST(ManifestTest, WithoutAKeyItIsComparedWithItsDigest) {
+  auto file = *EncodeManifest(Sample(), kKey);
+  EXPECT_TRUE(DecodeManifest(file, std::nullopt, kExpected));
+  for (size_t offset = 48; offset < file.size(); offset += offset < 600 ? 1 : 97) {
+    file[offset] ^= std::byte{1};
+    EXPECT_FALSE(DecodeManifest(file, std::nullopt, kExpected)) << offset;
+    file[offset] ^= std::byte{1};
+  }
+  // Earlier releases wrote none.
+  std::fill_n(file.begin() + 48, 32, std::byte{0});
+  EXPECT_TRUE(DecodeManifest(file, std::nullopt, kExpected));
+}
+
 TEST(ManifestTest, AnyTruncationAndAnyAdditionIsRefused) {
   auto file = *EncodeManifest(Sample(), kKey);
   for (size_t size = 0; size < file.size(); size += 61)

@@ -7,7 +7,7 @@ namespace {
 
 TEST(PackWriterTest, BlobsLieWhereItSays) {
   MemoryBackend backend;
-  Packs packs(backend, 1, 0);
+  Packs packs(backend, 1, 0, /*encrypted=*/false);
   PackWriter one(packs), two(packs);
   std::vector<std::pair<PackWriter::Location, Bytes>> blobs;
   for (size_t i = 0; i < 30; ++i) {
@@ -35,7 +35,7 @@ TEST(PackWriterTest, BlobsLieWhereItSays) {
 
 TEST(PackWriterTest, NothingAppendedIsNoPack) {
   MemoryBackend backend;
-  Packs packs(backend, 1, 0);
+  Packs packs(backend, 1, 0, /*encrypted=*/false);
   PackWriter writer(packs);
   ASSERT_OK(writer.Finish());
   EXPECT_TRUE(packs.rows().empty());
@@ -44,7 +44,7 @@ TEST(PackWriterTest, NothingAppendedIsNoPack) {
 
 TEST(PackWriterTest, AfterFinishANewPackBegins) {
   MemoryBackend backend;
-  Packs packs(backend, 1, 0);
+  Packs packs(backend, 1, 0, /*encrypted=*/false);
   PackWriter writer(packs);
   ASSERT_OK(writer.Append(RandomBytes(100, 1)));
   ASSERT_OK(writer.Finish());
@@ -57,7 +57,7 @@ TEST(PackWriterTest, AfterFinishANewPackBegins) {
 TEST(PackWriterTest, OnlyFinishedPacksOfOursAreRemoved) {
   MemoryBackend backend;
   ASSERT_OK(backend.PutIfAbsent("packs/000001-0-0.pack", RandomBytes(10, 1)));  // somebody else's
-  Packs packs(backend, 1, 0);
+  Packs packs(backend, 1, 0, /*encrypted=*/false);
   {
     PackWriter writer(packs);
     ASSERT_OK(writer.Append(RandomBytes(100, 2)));

@@ -1,5 +1,8 @@
 #include "storage/retention.h"
 
+#include <atomic>
+#include <thread>
+
 #include "storage/layout.h"
 #include "tests/unit/storage/test_job.h"
 
@@ -119,6 +122,41 @@ TEST_F(RetentionTest, KeepingNoneRemovesAllOfOurs) {
   ASSERT_OK(store_->Prune(0));
   EXPECT_EQ(Keys(), std::vector<std::string>{});
   ASSERT_OK(store_->Prune(0));
+}
+
+TEST_F(RetentionTest, SparedOnesStayWithWhatTheyNeed) {
+  for (uint32_t checkpoint = 1; checkpoint <= 4; ++checkpoint) Save(checkpoint);
+  const auto pruned = store_->Prune(1, {2, 77});
+  ASSERT_OK(pruned);
+  EXPECT_EQ(pruned->checkpoints, (std::vector<uint32_t>{1, 3}));
+  EXPECT_GT(pruned->bytes, 0u);
+  EXPECT_EQ(Good(), (std::vector<uint32_t>{2, 4}));
+  ExpectReadable(2);
+  ExpectReadable(4);
+}
+
+// Two that prune, the warden's and a person's say, beside one that saves.
+TEST_F(RetentionTest, PruningBesideCheckpointsAndBesideAnotherPruning) {
+  Save(1);
+  std::atomic<bool> done = false;
+  std::vector<std::jthread> pruners;
+  for (int i = 0; i < 2; ++i)
+    pruners.emplace_back([this, &done, store = OpenStore()] {
+      while (!done) {
+        const auto pruned = store->Prune(1);
+        // What it was about to keep may have become old and gone: then it removes nothing.
+        EXPECT_TRUE(pruned || pruned.error().code() == Code::kNotFound);
+      }
+    });
+  for (uint32_t checkpoint = 2; checkpoint <= 40; ++checkpoint) {
+    Save(checkpoint);
+    ExpectReadable(checkpoint);
+  }
+  done = true;
+  pruners.clear();
+  ASSERT_OK(store_->Prune(1));
+  EXPECT_EQ(Good(), std::vector<uint32_t>{40});
+  ExpectReadable(40);
 }
 
 // A crash at any deletion leaves manifests that name only what is there.

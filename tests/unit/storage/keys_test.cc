@@ -1,9 +1,10 @@
+#include "storage/keys.h"
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/files.h"
-#include "storage/checkpoint.h"
 
 namespace holdfast::storage {
 namespace {
@@ -56,6 +57,28 @@ TEST_F(SiteKeyTest, AnythingButSixtyFourDigitsIsRefused) {
   EXPECT_EQ(CodeOf(digits_ + "0"), Code::kInvalid);
   EXPECT_EQ(CodeOf("x" + digits_.substr(1)), Code::kInvalid);
   EXPECT_EQ(CodeOf(digits_ + "\n\n"), Code::kInvalid);
+}
+
+TEST_F(SiteKeyTest, EncryptionKeysAreOneALine) {
+  const std::string first(64, '1'), second(64, '2');
+  ASSERT_TRUE(WriteFile(path_, first + "\n" + second + "\n", 0400));
+  const auto loaded = LoadEncryptionKeys(path_);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  ASSERT_EQ(loaded->keys.size(), 2u);
+  EXPECT_EQ(loaded->keys[0].bytes[5], std::byte{0x11});
+  EXPECT_EQ(loaded->keys[1].bytes[5], std::byte{0x22});
+  EXPECT_EQ(loaded->path, path_);
+  for (const std::string& text :
+       {std::string(), first + "\n\n" + second, first + second, "#\n" + first}) {
+    ASSERT_TRUE(WriteFile(path_, text, 0400));
+    const auto refused = LoadEncryptionKeys(path_);
+    ASSERT_FALSE(refused) << text;
+    EXPECT_EQ(refused.error().code(), Code::kInvalid);
+    EXPECT_TRUE(refused.error().message().contains(path_));
+  }
+  ASSERT_TRUE(WriteFile(path_, first, 0400));
+  ASSERT_EQ(::chmod(path_.c_str(), 0444), 0);
+  EXPECT_FALSE(LoadEncryptionKeys(path_));
 }
 
 TEST_F(SiteKeyTest, MissingFileIsNamed) {

@@ -1,0 +1,217 @@
+#include "cli/checkpoints.h"
+
+#include <fmt/format.h>
+#include <pwd.h>
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+#include "storage/site.h"
+
+namespace holdfast::cli {
+namespace {
+
+using nlohmann::json;
+
+bool HasEnded(const json& record) { return record.at("state") == "ended"; }
+
+// What the job that is on its nodes was restored from, and may still be reading.
+std::set<uint32_t> InUse(const json& record) {
+  const json& from = record.at("restored_from");
+  if (HasEnded(record) || from.is_null() || from.at("job_id") != record.at("job_id")) return {};
+  return {from.at("checkpoint").get<uint32_t>()};
+}
+
+std::vector<uint32_t> Numbers(const std::vector<storage::Manifest>& manifests) {
+  std::vector<uint32_t> numbers;
+  for (const storage::Manifest& manifest : manifests) numbers.push_back(manifest.checkpoint);
+  return numbers;
+}
+
+json Failed(uint32_t number, const Error& error) {
+  const bool damaged = error.code() == Code::kCorrupt || error.code() == Code::kNotFound;
+  return {
+      {"number", number}, {"state", damaged ? "damaged" : "unread"}, {"error", error.message()}};
+}
+
+json Describe(const storage::Manifest& manifest) {
+  json checkpoint{{"number", manifest.checkpoint},
+                  {"state", "good"},
+                  {"error", ""},
+                  {"unix_ms", manifest.unix_ms},
+                  {"pods", manifest.parts.size()}};
+  uint64_t raw = 0, stored = 0;
+  for (const storage::PartSummary& part : manifest.AllParts()) {
+    raw += part.raw_bytes;
+    stored += part.stored_bytes;
+  }
+  checkpoint["raw_bytes"] = raw;
+  checkpoint["stored_bytes"] = stored;
+  return checkpoint;
+}
+
+}  // namespace
+
+Result<json> Checkpoints::Prune(const Request& request) {
+  HOLDFAST_TRY(const Place place, Find(request));
+  uint32_t keep = config_.checkpoint.keep;
+  if (place.record) keep = place.record->at("options").at("keep").get<uint32_t>();
+  keep = request.keep.value_or(keep);
+  const bool all = keep == 0;
+  if (all && place.record && !HasEnded(*place.record))
+    return Fail(Code::kConflict,
+                fmt::format("the job is {}: while it has not ended, its newest checkpoint stays\n"
+                            "  next: holdfast prune {} --keep=1",
+                            place.record->at("state").get<std::string>(), place.job));
+  HOLDFAST_TRY(const auto store, Open(place, !all));
+  HOLDFAST_TRY(const storage::Pruned pruned,
+               store->Prune(keep, place.record ? InUse(*place.record) : std::set<uint32_t>{}));
+  HOLDFAST_CHECK(NoteRemoved(place, pruned, all));
+  json kept = json::array();
+  if (!all) {
+    HOLDFAST_TRY(const auto listing, store->List());
+    kept = Numbers(listing.good);
+  }
+  return json{{"job_id", place.job},
+              {"directory", place.directory},
+              {"removed", pruned.checkpoints},
+              {"kept", kept},
+              {"freed_bytes", pruned.bytes}};
+}
+
+Result<json> Checkpoints::PruneExpired() {
+  if (uid_ != 0)
+    return Fail(Code::kDenied,
+                "--expired is for root, who removes each job's checkpoints as its user");
+  HOLDFAST_TRY(const json expired, api_.Get("/v1/expired"));
+  json jobs = json::array();
+  for (const json& job : expired.at("jobs")) {
+    const auto remove = [&]() -> Result<uint64_t> {
+      Place place{.job = job.at("job_id").get<uint32_t>(),
+                  .directory = job.at("directory").get<std::string>(),
+                  .owner = {},
+                  .record = job};
+      const auto uid = job.at("uid").get<uid_t>();
+      const auto owner = IdentityOfUser(uid);
+      // Of an account that is gone the files may still be there.
+      place.owner = owner.value_or(Identity{.uid = uid, .gid = job.at("gid").get<gid_t>()});
+      HOLDFAST_TRY(const auto store, Open(place, /*reads=*/false));
+      HOLDFAST_TRY(const storage::Pruned pruned, store->Prune(0));
+      HOLDFAST_CHECK(NoteRemoved(place, pruned, /*all=*/true));
+      return pruned.bytes;
+    };
+    const Result<uint64_t> removed = remove();
+    jobs.push_back({{"job_id", job.at("job_id")},
+                    {"directory", job.at("directory")},
+                    {"freed_bytes", removed.value_or(0)},
+                    {"error", removed ? "" : removed.error().message()}});
+  }
+  return json{{"jobs", jobs}};
+}
+
+Result<json> Checkpoints::Verify(const Request& request) {
+  HOLDFAST_TRY(const Place place, Find(request));
+  HOLDFAST_TRY(const auto store, Open(place, /*reads=*/true));
+  HOLDFAST_TRY(const storage::JobStore::Listing listing, store->List());
+  HOLDFAST_TRY(const storage::Keys keys, LoadKeys());
+  const auto wanted = [&](uint32_t number) {
+    return !request.checkpoint || *request.checkpoint == number;
+  };
+  json checkpoints = json::array();
+  for (const storage::Manifest& manifest : listing.good) {
+    if (!wanted(manifest.checkpoint)) continue;
+    const auto verified = store->Verify(manifest, std::thread::hardware_concurrency());
+    json checkpoint = Describe(manifest);
+    if (verified) {
+      checkpoint["contents"] = verified->contents;
+      checkpoint["read_bytes"] = verified->read_bytes;
+    } else {
+      checkpoint.update(Failed(manifest.checkpoint, verified.error()));
+    }
+    checkpoints.push_back(std::move(checkpoint));
+  }
+  for (const auto& [number, error] : listing.bad)
+    if (wanted(number)) checkpoints.push_back(Failed(number, error));
+  if (checkpoints.empty())
+    return Fail(Code::kNotFound,
+                request.checkpoint
+                    ? fmt::format("there is no checkpoint {} in {}/{}", *request.checkpoint,
+                                  place.directory, place.job)
+                    : fmt::format("there is no checkpoint in {}/{}", place.directory, place.job));
+  return json{{"job_id", place.job},
+              {"directory", place.directory},
+              {"authenticated", keys.site.has_value()},
+              {"checkpoints", checkpoints}};
+}
+
+Result<Checkpoints::Place> Checkpoints::Find(const Request& request) {
+  Place place{.job = request.job, .directory = request.directory, .owner = {}, .record = {}};
+  // Also with --checkpoint-dir: whether the job has ended is not to be guessed.
+  auto record = api_.Get(fmt::format("/v1/jobs/{}", request.job));
+  if (record)
+    place.record = std::move(*record);
+  else if (record.error().code() != Code::kNotFound)
+    return std::unexpected(std::move(record).error());
+  else if (request.directory.empty())
+    return Fail(Code::kNotFound,
+                record.error().message() +
+                    "\n  next: if it ended long ago, name its directory with --checkpoint-dir");
+  if (place.directory.empty())
+    place.directory = place.record->at("options").at("directory").get<std::string>();
+  HOLDFAST_TRY(place.owner, OwnerOf(request, place.record));
+  return place;
+}
+
+Result<Identity> Checkpoints::OwnerOf(const Request& request, const std::optional<json>& record) {
+  if (uid_ != 0) {
+    if (!request.user.empty())
+      return Fail(Code::kInvalid, "--user is for root; everybody else works on their own jobs");
+    if (record && record->at("uid") != uid_)
+      return Fail(Code::kDenied, "only its user, or root, has rights over the job's files");
+    return CurrentIdentity();
+  }
+  if (record) return IdentityOfUser(record->at("uid").get<uid_t>());
+  // Not the directory's owner: that is whoever its user can make it be, by a link.
+  const passwd* user = request.user.empty() ? nullptr : ::getpwnam(request.user.c_str());
+  if (user == nullptr)
+    return Fail(Code::kInvalid,
+                request.user.empty()
+                    ? "the coordinator has forgotten the job: say with --user whose it was"
+                    : "there is no user " + request.user);
+  return IdentityOfUser(user->pw_uid);
+}
+
+Result<storage::Keys> Checkpoints::LoadKeys() const {
+  if (uid_ != 0) return storage::Keys::Unauthenticated();
+  // The controller needs no keys.
+  if (const auto site = storage::LoadSiteKey(config_.node.key_file);
+      !site && site.error().code() == Code::kNotFound)
+    return storage::Keys::Unauthenticated();
+  return storage::LoadKeys(config_);
+}
+
+Result<std::unique_ptr<storage::JobStore>> Checkpoints::Open(const Place& place, bool reads) {
+  HOLDFAST_TRY(const storage::Keys keys, LoadKeys());
+  if (reads && uid_ == 0 && !keys.site)
+    return Fail(Code::kDenied,
+                fmt::format("root reads only what the site key vouches for, and there is no {} "
+                            "here\n  next: run it on a compute node, or as the job's user",
+                            config_.node.key_file));
+  return storage::JobStore::Open(place.directory, place.job, place.owner, keys,
+                                 storage::CloudSettings(config_));
+}
+
+Status Checkpoints::NoteRemoved(const Place& place, const storage::Pruned& pruned, bool all) {
+  if (!place.record || (!all && pruned.checkpoints.empty())) return {};
+  const json& record = *place.record;
+  const std::string known = record.contains("options")
+                                ? record.at("options").at("directory").get<std::string>()
+                                : place.directory;
+  if (known != place.directory) return {};  // another place than the one that it knows of
+  const json body = all ? json{{"all", true}} : json{{"checkpoints", pruned.checkpoints}};
+  HOLDFAST_CHECK(api_.Post(fmt::format("/v1/jobs/{}/removed", place.job), body));
+  return {};
+}
+
+}  // namespace holdfast::cli

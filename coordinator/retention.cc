@@ -1,0 +1,69 @@
+// What becomes of the checkpoints of a job that has ended. Good ends are not waited for: pod 0's
+// warden removes everything before the job's step is over (TellTheEnd). After any other end they
+// stay for a time, in which their user may restore from them.
+//
+// That time is counted here, in pieces by a clock that only runs forward and only while the
+// coordinator does. So no jump of the machine's clock, and no absence of the coordinator, lets them
+// expire early; each restart prolongs it by at most one piece.
+#include <algorithm>
+
+#include "coordinator/state.h"
+#include "coordinator/transitions.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+constexpr std::chrono::seconds kPiece{3600};
+// How OnEnded (leave.cc) describes the end that a script wants.
+constexpr const char* kGoodEnd = "exit code 0";
+
+}  // namespace
+
+std::optional<std::chrono::seconds> KeptFor(const Job& job, const Policy& policy) {
+  if (job.stage != Stage::kEnded || job.removed) return std::nullopt;
+  if (job.ended_well) return std::chrono::seconds(0);
+  return std::max(std::chrono::seconds(0),
+                  policy.keep_after_failure - std::chrono::seconds(job.kept_seconds));
+}
+
+void NoteEnd(Turn& turn, const std::string& how) {
+  Job& job = turn.job;
+  // Nothing is removed on a doubt: unless every pod says that it ended, a lost node may be behind
+  // it.
+  job.ended_well = how == kGoodEnd && (job.newest() == 0 || job.all_in(v1::PHASE_ENDED));
+  if (job.ended_well) job.saved.clear();
+}
+
+void KeepForATime(Turn& turn) {
+  const auto left = KeptFor(turn.job, turn.policy);
+  if (left && left->count() > 0) turn.Do(Arm{TimerKind::kKept, std::min(*left, kPiece)});
+}
+
+void OnKept(Turn& turn, const Timer&) {
+  Job& job = turn.job;
+  const auto left = KeptFor(job, turn.policy);
+  if (!left) return;
+  job.kept_seconds += static_cast<uint64_t>(std::min(*left, kPiece).count());
+  if (*left <= kPiece) turn.Mark("expired");
+  KeepForATime(turn);
+}
+
+void OnRemoved(Turn& turn, const Removed& removed) {
+  Job& job = turn.job;
+  if (!removed.all) {
+    std::erase_if(job.saved, [&](uint32_t number) {
+      return std::ranges::contains(removed.checkpoints, number);
+    });
+    return;
+  }
+  if (job.stage != Stage::kEnded) {
+    turn.refusal = "it has not ended, so its checkpoints are needed";
+    return;
+  }
+  job.saved.clear();
+  job.removed = true;
+  turn.Do(Disarm{TimerKind::kKept});
+  turn.Mark("removed");
+}
+
+}  // namespace holdfast::coordinator

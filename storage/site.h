@@ -1,0 +1,14 @@
+// What holdfast.yaml says, as storage takes it. Used by wardens and by `holdfast`.
+#pragma once
+
+#include "config/config.h"
+#include "storage/gcs/settings.h"
+#include "storage/keys.h"
+
+namespace holdfast::storage {
+
+gcs::Settings CloudSettings(const config::Config& config);
+// All keys, for root.
+Result<Keys> LoadKeys(const config::Config& config);
+
+}  // namespace holdfast::storage
