@@ -14,6 +14,8 @@ const char* StageName(Stage stage) {
       return "starting";
     case Stage::kRunning:
       return "running";
+    case Stage::kPrecopying:
+      return "precopying";
     case Stage::kFreezing:
       return "freezing";
     case Stage::kCommitting:
@@ -34,7 +36,7 @@ const char* StageName(Stage stage) {
   return "unknown";
 }
 
-bool IsActive(Stage stage) { return stage <= Stage::kSettling; }
+bool IsActive(Stage stage) { return stage <= Stage::kSettling || stage == Stage::kPrecopying; }
 
 std::vector<std::string> Job::nodes() const {
   std::vector<std::string> names;

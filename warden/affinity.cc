@@ -39,6 +39,11 @@ Status BindLike(pid_t pid) {
   return SetAffinity(0, set);
 }
 
+unsigned BoundCores() {
+  const auto set = GetAffinity(0);
+  return set ? static_cast<unsigned>(CPU_COUNT_S(sizeof *set, set->data())) : 1;
+}
+
 Status BindPod(const Pod& pod) {
   HOLDFAST_TRY(const CpuSet set, GetAffinity(0));
   struct stat ours = {};
