@@ -58,6 +58,7 @@ struct Checkpoint {
   int64_t deadline_unix_ms = 0;
   int64_t ran_ns = 0;    // how long the job had run since it was last saved or started; 0: unknown
   int64_t begun_ns = 0;  // when what caused it was noticed; unix time, as all of these
+  int64_t precopied_ns = 0;  // its pods had run until then, and were told to freeze; 0: at once
   int64_t prepared_ns = 0;   // all pods saved
   int64_t committed_ns = 0;  // 0: it does not exist
   int64_t settled_ns = 0;    // all pods go on or are gone

@@ -174,7 +174,8 @@ void Begin(Turn& turn, const Wish& wish) {
 void Freeze(Turn& turn) {
   Job& job = turn.job;
   if (!job.can_save()) return Abort(turn, "not all of its pods are there and run");
-  const Checkpoint& checkpoint = *job.checkpoint;
+  Checkpoint& checkpoint = *job.checkpoint;
+  if (job.stage == Stage::kPrecopying) checkpoint.precopied_ns = turn.now();
   v1::ToWarden message;
   v1::Prepare& prepare = *message.mutable_prepare();
   prepare.set_checkpoint(checkpoint.number);
