@@ -78,6 +78,12 @@ constexpr std::array kKeys = {
         "Encrypts checkpoints. A file of 64 hex digits a line, the same on all nodes, owned by "
         "root with mode 0400: the first line's key is used, the others still open older "
         "checkpoints."},
+    Key{"checkpoint", "precopy_cpu", Kind::kCount, HOLDFAST_MEMBER(checkpoint.precopy_cpu), 0, 100,
+        "Percent of the job's cores that a warden may take to store memory while the job still "
+        "runs, before a checkpoint that can wait. `0`: the job is frozen at once."},
+    Key{"checkpoint", "precopy_bandwidth", Kind::kSize,
+        HOLDFAST_MEMBER(checkpoint.precopy_bandwidth_bytes), 0, int64_t{1} << 40,
+        "Memory that it may read in a second. `0`: only `precopy_cpu` limits it."},
     Key{"checkpoint", "timeout", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.timeout), 10, kDay,
         "Longest time one checkpoint or one restore may take before it counts as failed."},
     Key{"checkpoint", "files_limit", Kind::kSize, HOLDFAST_MEMBER(checkpoint.files_limit_bytes), 0,

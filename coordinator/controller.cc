@@ -150,6 +150,9 @@ void Controller::Receive(const v1::Hello& hello, const WardenLink* link,
     case v1::FromWarden::kRunning:
       posted = Post(job_id, message.running(), pod);
       break;
+    case v1::FromWarden::kPrecopied:
+      posted = Post(job_id, message.precopied(), pod);
+      break;
     case v1::FromWarden::kPrepared:
       posted = Post(job_id, message.prepared(), pod);
       break;

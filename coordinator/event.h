@@ -79,15 +79,16 @@ struct RequeueResult {
 struct Event {
   int64_t unix_ns = 0;
   uint32_t pod = 0;  // whom messages of the protocol come from
-  std::variant<v1::Hello, Lost, v1::Ready, v1::Running, v1::Prepared, v1::Committed, v1::Settled,
-               v1::Failed, v1::Notice, v1::Ended, Wish, Resume, Record, RequeueResult, Timer,
-               Restarted, Removed>
+  std::variant<v1::Hello, Lost, v1::Ready, v1::Running, v1::Precopied, v1::Prepared, v1::Committed,
+               v1::Settled, v1::Failed, v1::Notice, v1::Ended, Wish, Resume, Record, RequeueResult,
+               Timer, Restarted, Removed>
       body;
 };
 const char* EventName(const Event& event);
 
 // Times and limits, from the site's settings.
 struct Policy {
+  bool precopy = false;  // store memory ahead of a freeze that can wait
   uint32_t restore_attempts = 3;
   std::chrono::milliseconds gather_timeout{120'000};
   std::chrono::milliseconds phase_timeout{600'000};

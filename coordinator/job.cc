@@ -14,6 +14,8 @@ const char* StageName(Stage stage) {
       return "starting";
     case Stage::kRunning:
       return "running";
+    case Stage::kPrecopying:
+      return "precopying";
     case Stage::kFreezing:
       return "freezing";
     case Stage::kCommitting:
@@ -34,7 +36,7 @@ const char* StageName(Stage stage) {
   return "unknown";
 }
 
-bool IsActive(Stage stage) { return stage <= Stage::kSettling; }
+bool IsActive(Stage stage) { return stage <= Stage::kSettling || stage == Stage::kPrecopying; }
 
 std::vector<std::string> Job::nodes() const {
   std::vector<std::string> names;
@@ -62,13 +64,14 @@ uint32_t Job::newest() const {
 }
 
 void Job::Learn(const Checkpoint& committed) {
-  const auto since_begun = [&](int64_t unix_ns) {
-    return std::chrono::nanoseconds(std::max<int64_t>(0, unix_ns - committed.begun_ns));
+  const auto since = [](int64_t begin_ns, int64_t unix_ns) {
+    return std::chrono::nanoseconds(std::max<int64_t>(0, unix_ns - begin_ns));
   };
+  const int64_t stopped_ns = std::max(committed.begun_ns, committed.precopied_ns);
   const bool left = committed.stop || committed.settled_ns == 0;
   costs.push_back({.ran = std::chrono::nanoseconds(committed.ran_ns),
-                   .to_safe = since_begun(committed.committed_ns),
-                   .stopped = since_begun(left ? committed.committed_ns : committed.settled_ns),
+                   .to_safe = since(committed.begun_ns, committed.committed_ns),
+                   .stopped = since(stopped_ns, left ? committed.committed_ns : committed.settled_ns),
                    .raw_bytes = committed.raw_bytes,
                    .stored_bytes = committed.stored_bytes,
                    .first = costs.empty()});

@@ -28,6 +28,7 @@ enum class Stage : int {
   kHeld = 9,        // pending and held, by Holdfast
   kEnding = 10,     // its wardens have been told to go
   kEnded = 11,      // no longer in Slurm's hands
+  kPrecopying = 12,  // memory is stored ahead of the freeze; all pods run
 };
 const char* StageName(Stage stage);
 // Wardens are there, or are expected to be.
@@ -39,6 +40,7 @@ struct Pod {
   uint32_t mtu = 0;     // of the node's interface
   uint32_t notice_seconds = 0;  // that the node's cloud gives before it takes it back, or 0
   bool connected = false;
+  bool precopied = false;  // has stored ahead what it can
   v1::Phase phase = v1::PHASE_FRESH;  // as far as the coordinator knows
   std::optional<v1::Part> part;       // in phase PREPARED
   int32_t signal = 0;                 // it was notified of, and that may have to be delivered yet
@@ -56,6 +58,7 @@ struct Checkpoint {
   int64_t deadline_unix_ms = 0;
   int64_t ran_ns = 0;    // how long the job had run since it was last saved or started; 0: unknown
   int64_t begun_ns = 0;  // when what caused it was noticed; unix time, as all of these
+  int64_t precopied_ns = 0;  // its pods had run until then, and were told to freeze; 0: at once
   int64_t prepared_ns = 0;   // all pods saved
   int64_t committed_ns = 0;  // 0: it does not exist
   int64_t settled_ns = 0;    // all pods go on or are gone
@@ -121,6 +124,7 @@ struct Job {
   Plan plan;                   // since it last began to run
 
   std::optional<Checkpoint> checkpoint;  // in flight
+  int64_t freeze_by_unix_ms = 0;         // precopying: the earliest that a pod has named, or 0
   bool commit_sent = false;              // to pod 0, on the stream that it still has
   std::optional<Move> move;              // under way
   std::optional<Wish> wish;              // to be done once it runs

@@ -244,7 +244,7 @@ void OnReconnectTimeout(Turn& turn, const Timer&) {
   if (lost.empty() || job.stage == Stage::kGathering) return;
   const std::string why =
       fmt::format("the warden did not come back: {}", fmt::join(lost, ", "));
-  if (job.stage == Stage::kFreezing) Abort(turn, why);
+  if (job.stage == Stage::kPrecopying || job.stage == Stage::kFreezing) Abort(turn, why);
   Suspect(turn, why);
 }
 
@@ -268,7 +268,7 @@ void OnEnded(Turn& turn, const v1::Ended& ended) {
     const std::string why =
         fmt::format("{}: the pod died: {}{}{}", turn.Name(turn.event.pod), how,
                     ended.message().empty() ? "" : ": ", ended.message());
-    if (job.stage == Stage::kFreezing) Abort(turn, why);
+    if (job.stage == Stage::kPrecopying || job.stage == Stage::kFreezing) Abort(turn, why);
     return Suspect(turn, why);
   }
   if (!job.doubted_end.empty()) return;  // said again

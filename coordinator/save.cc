@@ -165,6 +165,17 @@ void Begin(Turn& turn, const Wish& wish) {
                         .unix_ns = wish.begun_ns,
                         .detail = wish.reason,
                         .checkpoint = checkpoint.number});
+  // A notice without a deadline leaves no time that is known of.
+  const bool can_wait = !IsNotice(checkpoint.reason) || checkpoint.deadline_unix_ms != 0;
+  if (turn.policy.precopy && can_wait && !checkpoint.second_try) return CopyAhead(turn);
+  Freeze(turn);
+}
+
+void Freeze(Turn& turn) {
+  Job& job = turn.job;
+  if (!job.can_save()) return Abort(turn, "not all of its pods are there and run");
+  Checkpoint& checkpoint = *job.checkpoint;
+  if (job.stage == Stage::kPrecopying) checkpoint.precopied_ns = turn.now();
   v1::ToWarden message;
   v1::Prepare& prepare = *message.mutable_prepare();
   prepare.set_checkpoint(checkpoint.number);
@@ -222,6 +233,7 @@ void OnWish(Turn& turn, const Wish& wish) {
       else
         turn.refusal = "not all of its wardens are connected and ready";
       return;
+    case Stage::kPrecopying:
     case Stage::kFreezing:
     case Stage::kCommitting:
       if (!urgent) break;
@@ -232,6 +244,7 @@ void OnWish(Turn& turn, const Wish& wish) {
         turn.Mark("notice", 0, wish.reason);
       }
       AddExcluded(job.checkpoint->excluded, wish.excluded);
+      if (job.stage == Stage::kPrecopying) Freeze(turn);
       return;
     default:
       if (!urgent) break;
@@ -336,6 +349,8 @@ void Reconcile(Turn& turn, const v1::Hello& hello) {
       }
       if (job.all_connected()) EnterRunning(turn);
       return;
+    case Stage::kPrecopying:
+      return ResumePrecopy(turn, hello);
     case Stage::kFreezing:
       if (phase == v1::PHASE_RUNNING)
         return Abort(turn, turn.Name(hello.pod()) + ": came back without having saved");

@@ -16,8 +16,8 @@ using Stages = unsigned;  // a set, by bit
 constexpr Stages In(auto... stages) { return ((1U << static_cast<unsigned>(stages)) | ...); }
 
 using enum Stage;
-constexpr Stages kUp = In(kGathering, kPreparing, kStarting, kRunning, kFreezing, kCommitting,
-                          kSettling);
+constexpr Stages kUp = In(kGathering, kPreparing, kStarting, kRunning, kPrecopying, kFreezing,
+                          kCommitting, kSettling);
 constexpr Stages kInFlight = In(kFreezing, kCommitting, kSettling);
 constexpr Stages kGone = In(kLeaving, kWaiting, kHeld, kEnding, kEnded);
 constexpr Stages kAny = kUp | kGone;
@@ -62,7 +62,7 @@ constexpr Row Ignore(Stages stages) {
 constexpr auto kTable = std::to_array<Row>({
     // Wardens come and go.
     On<OnHello>(kAny),
-    On<OnLostFreezing>(In(kFreezing)),
+    On<OnLostFreezing>(In(kPrecopying, kFreezing)),
     On<OnLostSettling>(In(kSettling)),
     On<OnLost>(kAny),
 
@@ -76,14 +76,17 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnWish>(kUp),
     On<OnInterval>(TimerKind::kInterval, In(kRunning)),
     On<OnRetry>(TimerKind::kRetry, In(kRunning)),
+    On<OnPrecopied>(In(kPrecopying)),
+    On<OnPrecopyTimeout>(TimerKind::kPhase, In(kPrecopying)),
+    Ignore<v1::Precopied>(kAny),  // it was not waited for
     On<OnPrepared>(In(kFreezing)),
     On<OnCommitted>(In(kCommitting)),
-    On<OnSettled>(In(kRunning, kFreezing, kCommitting, kSettling)),
+    On<OnSettled>(In(kRunning, kPrecopying, kFreezing, kCommitting, kSettling)),
     On<OnSaveFailed>(kInFlight),
     On<OnSaveTimeout>(TimerKind::kPhase, kInFlight),
-    Ignore<v1::Prepared>(In(kSettling, kRunning) | kGone),   // crossed an abort
+    Ignore<v1::Prepared>(In(kSettling, kRunning, kPrecopying) | kGone),  // crossed an abort
     Ignore<v1::Settled>(kGone),                              // a release that was not waited for
-    Ignore<v1::Failed>(In(kRunning) | kGone),                // of what was given up meanwhile
+    Ignore<v1::Failed>(In(kRunning, kPrecopying) | kGone),   // of what was given up meanwhile
     Ignore<v1::Ready>(kGone),                                // crossed a requeue
     Ignore<v1::Running>(kGone),
 
@@ -130,9 +133,9 @@ bool FromPod(const Event& event) { return event.body.index() <= IndexOf<v1::Ende
 
 const char* EventName(const Event& event) {
   constexpr std::array<const char*, std::variant_size_v<Body>> kNames{
-      "hello",  "lost",           "ready", "running",   "prepared", "committed",
-      "settled", "failed",        "notice", "ended",    "wish",     "resume",
-      "record", "requeue-result", "timer", "restarted", "removed"};
+      "hello",    "lost",    "ready",  "running", "precopied", "prepared", "committed",
+      "settled",  "failed",  "notice", "ended",   "wish",      "resume",   "record",
+      "requeue-result", "timer", "restarted", "removed"};
   return kNames[event.body.index()];
 }
 

@@ -62,9 +62,18 @@ void OnLostSettling(Turn&, const Lost&);
 // A pod came back in the middle of a checkpoint.
 void Reconcile(Turn&, const v1::Hello&);
 void Begin(Turn&, const Wish&);
+// Every pod is to cut, freeze and save now.
+void Freeze(Turn&);
 // Begins what was wished for while it could not be.
 void GrantWish(Turn&);
 void Abort(Turn&, const std::string& why);
+
+// precopy.cc: storing memory before the freeze.
+void CopyAhead(Turn&);
+void OnPrecopied(Turn&, const v1::Precopied&);
+void OnPrecopyTimeout(Turn&, const Timer&);
+// A pod came back in the middle of it.
+void ResumePrecopy(Turn&, const v1::Hello&);
 
 // notice.cc: signals and preemption.
 void OnNotice(Turn&, const v1::Notice&);

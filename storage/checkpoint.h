@@ -115,12 +115,25 @@ class PodWriter {
   // A new stream with the contents that the stream of this name has there, which are not read. False
   // if it has none, or not all of its data is where it was.
   virtual bool KeepStream(const std::string& name) = 0;
+  // Makes durable what has been put. For when there is time: Finish does it too.
+  virtual Status Flush() = 0;
+  // What has been put until now was only stored ahead, and is not part of the checkpoint. What is put
+  // from now on is compared with it, as with the newest checkpoint. No Put may be under way.
+  virtual void BeginAgain() = 0;
   // A small file of CRIU's, kept whole.
   virtual Status AddImage(std::string name, std::string_view contents) = 0;
   virtual void AddFile(FileRecord file) = 0;
   virtual void SetInfo(PodInfo info) = 0;
   // Everything durable; the part names it all.
   virtual Result<PartSummary> Finish() = 0;
+  // After Finish: what was stored for nothing, because it was put before BeginAgain and has changed
+  // since, and how much was stored before BeginAgain in all. Packs that hold nothing else go when
+  // this is destroyed.
+  struct Ahead {
+    uint64_t stored_bytes = 0;
+    uint64_t wasted_bytes = 0;
+  };
+  virtual Ahead ahead() const = 0;
 };
 
 // Reads one pod's share. Every byte returned has been verified: kCorrupt otherwise, naming the

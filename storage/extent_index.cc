@@ -2,10 +2,52 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_set>
 
 #include "storage/digest.h"
 
 namespace holdfast::storage {
+namespace {
+
+// Memory is put in pieces of at most a window of addresses, never across two.
+uint64_t WindowOf(const ExtentRow& extent) {
+  constexpr int kBitsOfWindows = 40;
+  return uint64_t{extent.pid} << kBitsOfWindows | extent.address / kExtentBytes;
+}
+
+// Tables of a part that grow by rows of another one.
+class Merge {
+ public:
+  explicit Merge(Part& into) : into_(into) {
+    for (uint32_t i = 0; i < into.packs.size(); ++i) packs_.emplace(into.packs[i].name, i);
+    for (uint32_t i = 0; i < into.blobs.size(); ++i) blobs_.emplace(LocationOf(into.blobs[i]), i);
+  }
+
+  // The number of another part's blob in this one.
+  uint32_t Add(BlobRow blob, const PackRow& pack, std::span<const BlockDigest> blocks) {
+    const auto [pack_entry, new_pack] =
+        packs_.emplace(pack.name, static_cast<uint32_t>(into_.packs.size()));
+    if (new_pack) into_.packs.push_back(pack);
+    blob.pack = pack_entry->second;
+    const auto [entry, is_new] =
+        blobs_.emplace(LocationOf(blob), static_cast<uint32_t>(into_.blobs.size()));
+    if (is_new) {
+      into_.blobs.push_back(blob);
+      into_.blocks.insert(into_.blocks.end(), blocks.begin(), blocks.end());
+    }
+    return entry->second;
+  }
+
+ private:
+  // A pack is at most 1 GiB.
+  static uint64_t LocationOf(const BlobRow& blob) { return uint64_t{blob.pack} << 32 | blob.offset; }
+
+  Part& into_;
+  std::unordered_map<std::string, uint32_t> packs_;
+  std::unordered_map<uint64_t, uint32_t> blobs_;
+};
+
+}  // namespace
 
 Digest KeyOf(std::span<const BlockDigest> blocks) { return HashOf(std::as_bytes(blocks)); }
 
@@ -34,6 +76,39 @@ ExtentIndex::ExtentIndex(Part previous, const std::vector<bool>& usable)
         PlaceOf(part_.streams[extent.stream].name, extent.offset, extent.pid, extent.address), i);
   }
   std::ranges::sort(extents_);
+}
+
+ExtentIndex ExtentIndex::Below(Part newer) const {
+  std::unordered_set<uint64_t> covered;
+  for (const ExtentRow& extent : newer.extents)
+    if (extent.address != 0) covered.insert(WindowOf(extent));
+  // What is no longer whole, because of covered windows or of packs that cannot be used, must not be
+  // found as a stream: it loses its name.
+  std::unordered_set<uint32_t> partial;
+  for (const ExtentRow& extent : part_.extents)
+    if (extent.address != 0 || !usable_[part_.blobs[extent.blob].pack])
+      partial.insert(extent.stream);
+  const auto first_stream = static_cast<uint32_t>(newer.streams.size());
+  for (uint32_t i = 0; i < part_.streams.size(); ++i) {
+    newer.streams.push_back(part_.streams[i]);
+    if (partial.contains(i)) newer.streams.back().name.clear();
+  }
+  Merge merge(newer);
+  std::vector<uint32_t> numbers(part_.blobs.size());
+  for (uint32_t i = 0; i < part_.blobs.size(); ++i)
+    if (const BlobRow& blob = part_.blobs[i]; usable_[blob.pack])
+      numbers[i] = merge.Add(blob, part_.packs[blob.pack], BlocksOf(i));
+  for (ExtentRow extent : part_.extents) {
+    if (!usable_[part_.blobs[extent.blob].pack] ||
+        (extent.address != 0 && covered.contains(WindowOf(extent))))
+      continue;
+    extent.blob = numbers[extent.blob];
+    extent.stream += first_stream;
+    newer.extents.push_back(extent);
+  }
+  newer.images = part_.images;
+  const size_t packs = newer.packs.size();
+  return ExtentIndex(std::move(newer), std::vector<bool>(packs, true));
 }
 
 std::span<const BlockDigest> ExtentIndex::BlocksOf(uint32_t blob) const {

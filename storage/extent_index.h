@@ -43,6 +43,9 @@ class ExtentIndex {
   const Part& part() const { return part_; }
   std::span<const BlockDigest> BlocksOf(uint32_t blob) const;
 
+  // An index of `newer`, all of whose packs can be used, and of what this has of other places.
+  ExtentIndex Below(Part newer) const;
+
   // A blob of exactly that content.
   std::optional<uint32_t> FindBlob(const Digest& key) const;
   struct Stream {

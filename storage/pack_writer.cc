@@ -39,10 +39,11 @@ uint64_t Packs::stored_bytes() const {
   return size;
 }
 
-void Packs::Remove() {
+void Packs::Remove(std::span<const PackRow> named) {
   // What cannot be deleted now is debris that the next Prune finds.
   for (const PackRow& row : rows())
-    if (row.size_bytes > 0) std::ignore = backend_.Delete(row.name);
+    if (row.size_bytes > 0 && !std::ranges::contains(named, row.name, &PackRow::name))
+      std::ignore = backend_.Delete(row.name);
 }
 
 Result<PackWriter::Location> PackWriter::Append(std::span<const std::byte> data) {

@@ -42,8 +42,8 @@ class Packs {
   // By index.
   std::vector<PackRow> rows() const;
   uint64_t stored_bytes() const;
-  // Deletes those that were finished.
-  void Remove();
+  // Deletes those that were finished, but for the `named` ones.
+  void Remove(std::span<const PackRow> named = {});
 
  private:
   Backend& backend_;

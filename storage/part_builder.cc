@@ -63,16 +63,18 @@ std::optional<uint32_t> PartBuilder::FindBlob(const Digest& key) const {
 
 void PartBuilder::Build(std::span<const PackRow> new_packs, Part& part) {
   const std::lock_guard lock(mutex_);
-  part.packs.assign(new_packs.begin(), new_packs.end());
-  std::unordered_map<uint32_t, uint32_t> old_packs;
-  for (Blob& blob : blobs_) {
-    if (blob.reused) {
-      const auto [entry, is_new] =
-          old_packs.emplace(blob.row.pack, static_cast<uint32_t>(part.packs.size()));
-      if (is_new) part.packs.push_back(index_.part().packs[blob.row.pack]);
-      blob.row.pack = entry->second;
-    }
+  // The index may name packs that are being written, too, whose sizes it does not know.
+  std::unordered_map<std::string_view, const PackRow*> by_name;
+  for (const PackRow& pack : new_packs) by_name.emplace(pack.name, &pack);
+  std::unordered_map<const PackRow*, uint32_t> numbers;
+  for (const Blob& blob : blobs_) {
+    const PackRow* pack =
+        blob.reused ? &index_.part().packs[blob.row.pack] : &new_packs[blob.row.pack];
+    if (const auto found = by_name.find(pack->name); found != by_name.end()) pack = found->second;
+    const auto [entry, is_new] = numbers.emplace(pack, static_cast<uint32_t>(part.packs.size()));
+    if (is_new) part.packs.push_back(*pack);
     part.blobs.push_back(blob.row);
+    part.blobs.back().pack = entry->second;
   }
   part.blocks = std::move(blocks_);
   part.streams = std::move(streams_);

@@ -22,7 +22,7 @@ bool IsZero(std::span<const std::byte> data) {
 
 Pipeline::Pipeline(const ExtentIndex& index, PartBuilder& builder, Packs& packs,
                    const WriteOptions& options)
-    : index_(index), builder_(builder), packs_(packs) {
+    : index_(&index), builder_(&builder), packs_(packs) {
   // Half of the budget for each of the two kinds of buffers, but never none.
   const uint64_t half = options.memory_budget_bytes / 2;
   const auto count = [&](uint64_t size_bytes, size_t most) {
@@ -75,13 +75,13 @@ Pipeline::Piece Pipeline::Split(std::span<const std::byte> data) {
 }
 
 std::optional<uint32_t> Pipeline::FindBlob(const Digest& key) {
-  if (const auto added = builder_.FindBlob(key)) return added;
-  if (const auto old = index_.FindBlob(key)) return builder_.ReuseBlob(*old);
+  if (const auto added = builder_->FindBlob(key)) return added;
+  if (const auto old = index_->FindBlob(key)) return builder_->ReuseBlob(*old);
   return std::nullopt;
 }
 
 void Pipeline::FindUnchanged(Place place, Piece& piece) const {
-  const auto found = index_.FindUnchanged(place, [&] {
+  const auto found = index_->FindUnchanged(place, [&] {
     // By position in the piece; a zero block finds nothing, because no block that was stored is
     // zero.
     std::vector<BlockDigest> digests((piece.data.size() + kBlockBytes - 1) / kBlockBytes);
@@ -125,7 +125,7 @@ Result<uint32_t> Pipeline::StoreChanged(const Piece& piece) {
   HOLDFAST_TRY(const PackWriter::Location location,
                Pool<PackWriter>::Lease(lanes_)->Append(payload));
   gauge_.Written(payload.size(), std::chrono::steady_clock::now() - start);
-  return builder_.AddBlob(
+  return builder_->AddBlob(
       {.pack = location.pack,
        .codec = compressed ? Codec::kZstd : Codec::kRaw,
        .offset = location.offset,
@@ -141,7 +141,7 @@ std::vector<Pipeline::Range> Pipeline::RangesOf(const Piece& piece, uint32_t blo
   for (const Block& block : piece.blocks) {
     Range range{block.offset, block.length_bytes, blob, next_offset};
     if (block.unchanged) {
-      range.blob = builder_.ReuseBlob(block.unchanged->blob);
+      range.blob = builder_->ReuseBlob(block.unchanged->blob);
       range.blob_offset = block.unchanged->blob_offset;
     } else {
       next_offset += block.length_bytes;
@@ -159,7 +159,12 @@ std::vector<Pipeline::Range> Pipeline::RangesOf(const Piece& piece, uint32_t blo
   return ranges;
 }
 
-Status Pipeline::Finish() {
+void Pipeline::Compare(const ExtentIndex& index, PartBuilder& builder) {
+  index_ = &index;
+  builder_ = &builder;
+}
+
+Status Pipeline::Flush() {
   if (failed_) return std::unexpected(*error_);
   // All at the same time: fsync waits for the disk or the server, not for a core.
   const auto& lanes = lanes_.items();

@@ -13,7 +13,7 @@
 // The pipeline is as parallel as its callers, up to `threads` in the last three steps, and its
 // buffers are bounded by the memory budget: more callers wait.
 //
-// Thread-safe, but for Finish. The first error is remembered and is every later call's answer.
+// Thread-safe, but for Flush and Compare. The first error is remembered and is every later call's answer.
 #pragma once
 
 #include <atomic>
@@ -41,6 +41,8 @@ class Pipeline {
   // All must outlive this.
   Pipeline(const ExtentIndex& index, PartBuilder& builder, Packs& packs,
            const WriteOptions& options);
+  // From now on with these, which must outlive this too.
+  void Compare(const ExtentIndex& index, PartBuilder& builder);
 
   // Where `length_bytes` of a piece, from `offset` in it, are found.
   struct Range {
@@ -52,7 +54,7 @@ class Pipeline {
   // What no range covers is zero. `data` has at most kExtentBytes.
   Result<std::vector<Range>> Store(Place place, std::span<const std::byte> data);
   // Everything stored is durable.
-  Status Finish();
+  Status Flush();
 
  private:
   // Blocks of the piece that are not zero, with what is known of them.
@@ -75,8 +77,8 @@ class Pipeline {
   // `blob` holds the changed blocks.
   std::vector<Range> RangesOf(const Piece& piece, uint32_t blob);
 
-  const ExtentIndex& index_;
-  PartBuilder& builder_;
+  const ExtentIndex* index_;
+  PartBuilder* builder_;
   Packs& packs_;
   Pool<PackWriter> lanes_;
   CompressionGauge gauge_;

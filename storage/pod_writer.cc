@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <tuple>
 
@@ -17,33 +18,37 @@ class PodWriterImpl : public PodWriter {
  public:
   PodWriterImpl(PodWriterTarget target, ExtentIndex index, const WriteOptions& options)
       : target_(std::move(target)),
-        index_(std::move(index)),
+        pass_(std::make_unique<Pass>(std::move(index))),
         packs_(*target_.backend, target_.checkpoint, target_.pod, target_.encryption.has_value()),
-        pipeline_(std::make_unique<Pipeline>(index_, builder_, packs_, options)) {
+        pipeline_(std::make_unique<Pipeline>(pass_->index, pass_->builder, packs_, options)) {
     part_.job_id = target_.job_id;
     part_.checkpoint = target_.checkpoint;
     part_.info.pod = target_.pod;
   }
 
   ~PodWriterImpl() override {
-    if (finished_) return;
+    if (finished_) {
+      packs_.Remove(part_.packs);
+      return;
+    }
     pipeline_.reset();  // and with it the writers of unfinished packs
     packs_.Remove();
     if (part_doubtful_) std::ignore = target_.backend->Delete(PartName());
   }
 
   Result<uint32_t> AddStream(std::string name) override {
-    return builder_.AddStream(std::move(name));
+    return pass_->builder.AddStream(std::move(name));
   }
 
   Status Put(uint32_t stream, uint64_t offset, std::span<const std::byte> data, uint64_t address,
              uint32_t pid) override {
-    const auto name = builder_.StreamName(stream);
+    const auto name = pass_->builder.StreamName(stream);
     if (!name || data.size() > kExtentBytes || offset + data.size() < offset)
       return Fail(Code::kInvalid, fmt::format("putting {} bytes at {} of stream {}: no such stream "
                                               "or more than {} bytes",
                                               data.size(), offset, stream, kExtentBytes));
     if (data.empty()) return {};
+    PartBuilder& builder = pass_->builder;
     auto stored = pipeline_->Store(PlaceOf(*name, offset, pid, address), data);
     if (!stored)
       return std::unexpected(
@@ -57,39 +62,51 @@ class PodWriterImpl : public PodWriter {
                          .length_bytes = range.length_bytes,
                          .blob = range.blob,
                          .blob_offset = range.blob_offset});
-    builder_.AddExtents(extents);
-    builder_.SetSize(stream, offset + data.size());
-    if (pid != 0) builder_.CountMemory(pid, data.size());
+    builder.AddExtents(extents);
+    builder.SetSize(stream, offset + data.size());
+    if (pid != 0) builder.CountMemory(pid, data.size());
     raw_bytes_ += data.size();
     return {};
   }
 
   Status SetSize(uint32_t stream, uint64_t size_bytes) override {
-    if (!builder_.StreamName(stream))
+    if (!pass_->builder.StreamName(stream))
       return Fail(Code::kInvalid, fmt::format("size of stream {}: no such stream", stream));
-    builder_.SetSize(stream, size_bytes);
+    pass_->builder.SetSize(stream, size_bytes);
     return {};
   }
 
   std::optional<std::string> PreviousImage(const std::string& name) const override {
-    const auto& images = index_.part().images;
+    const auto& images = pass_->index.part().images;
     const auto found = images.find(name);
     if (found == images.end()) return std::nullopt;
     return found->second;
   }
 
   bool KeepStream(const std::string& name) override {
-    auto kept = index_.FindStream(name);
+    auto kept = pass_->index.FindStream(name);
     if (!kept) return false;
-    const uint32_t stream = builder_.AddStream(name);
-    builder_.SetSize(stream, kept->size_bytes);
+    const uint32_t stream = pass_->builder.AddStream(name);
+    pass_->builder.SetSize(stream, kept->size_bytes);
     for (ExtentRow& extent : kept->extents) {
       extent.stream = stream;
-      extent.blob = builder_.ReuseBlob(extent.blob);
+      extent.blob = pass_->builder.ReuseBlob(extent.blob);
       raw_bytes_ += extent.length_bytes;
     }
-    builder_.AddExtents(kept->extents);
+    pass_->builder.AddExtents(kept->extents);
     return true;
+  }
+
+  Status Flush() override { return pipeline_->Flush(); }
+
+  void BeginAgain() override {
+    Part ahead;
+    pass_->builder.Build(packs_.rows(), ahead);
+    ahead_.stored_bytes = WrittenBytes(ahead);
+    auto next = std::make_unique<Pass>(pass_->index.Below(std::move(ahead)));
+    pipeline_->Compare(next->index, next->builder);
+    pass_ = std::move(next);
+    raw_bytes_ = 0;
   }
 
   Status AddImage(std::string name, std::string_view contents) override {
@@ -109,9 +126,10 @@ class PodWriterImpl : public PodWriter {
   }
 
   Result<PartSummary> Finish() override {
-    HOLDFAST_CHECK(pipeline_->Finish());
+    HOLDFAST_CHECK(pipeline_->Flush());
     // Packs first: a part that is there names only what is there.
-    builder_.Build(packs_.rows(), part_);
+    pass_->builder.Build(packs_.rows(), part_);
+    if (ahead_.stored_bytes > 0) ahead_.wasted_bytes = packs_.stored_bytes() - WrittenBytes(part_);
     HOLDFAST_TRY(auto file, EncodePart(part_));
     if (target_.encryption) {
       HOLDFAST_TRY(file, SealPart(part_, file, *target_.encryption));
@@ -128,16 +146,37 @@ class PodWriterImpl : public PodWriter {
                        .processes = part_.info.processes};
   }
 
+  Ahead ahead() const override { return ahead_; }
+
  private:
+  // What is put is compared with the index, and goes into the builder.
+  struct Pass {
+    explicit Pass(ExtentIndex from) : index(std::move(from)) {}
+    const ExtentIndex index;
+    PartBuilder builder{index};
+  };
+
+  // Of the part's blobs, those in packs of this writer.
+  uint64_t WrittenBytes(const Part& part) const {
+    const auto written = packs_.rows();
+    std::vector<bool> ours;
+    for (const PackRow& pack : part.packs)
+      ours.push_back(std::ranges::contains(written, pack.name, &PackRow::name));
+    uint64_t size = 0;
+    for (const BlobRow& blob : part.blobs)
+      if (ours[blob.pack]) size += blob.stored_bytes;
+    return size;
+  }
+
   std::string PartName() const { return PartKey(target_.checkpoint, target_.pod); }
 
   const PodWriterTarget target_;
-  const ExtentIndex index_;
-  PartBuilder builder_{index_};
+  std::unique_ptr<Pass> pass_;
   Packs packs_;
   std::unique_ptr<Pipeline> pipeline_;
   Part part_;
   std::atomic<uint64_t> raw_bytes_ = 0;
+  Ahead ahead_;
   bool finished_ = false;
   bool part_doubtful_ = false;  // after an error, it may have become visible
 };

@@ -83,6 +83,11 @@ Status BindLike(pid_t pid) {
   return SetAffinity(0, set);
 }
 
+unsigned BoundCores() {
+  const auto set = GetAffinity(0);
+  return set ? static_cast<unsigned>(CPU_COUNT_S(sizeof *set, set->data())) : 1;
+}
+
 Result<std::string> DescribeBindings(const Pod& pod) {
   HOLDFAST_TRY(const CpuSet all, GetAffinity(0));
   const std::vector<size_t> cpus = CpusOf(all);

@@ -13,6 +13,8 @@ namespace holdfast::warden {
 
 // Binds the calling thread, and what it starts from now on, as process `pid` is bound.
 Status BindLike(pid_t pid);
+// How many CPUs the calling thread may run on.
+unsigned BoundCores();
 
 // The image of a part that holds DescribeBindings.
 inline constexpr const char* kBindingsImage = "bindings";

@@ -11,11 +11,6 @@ constexpr uint32_t kCommonMagic = 0x54564319;
 // Above any address of user space on the 64-bit machines CRIU supports.
 constexpr uint64_t kAddressLimit = 1ULL << 57;
 
-uint64_t PageBytes() {
-  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  return size;
-}
-
 std::unexpected<Error> Corrupt(const std::string& name, const std::string& why) {
   return Fail(Code::kCorrupt, "image " + name + ": " + why);
 }
@@ -57,6 +52,11 @@ Result<std::vector<std::string_view>> SplitImage(const std::string& name, std::s
   }
   if (only_first && records.empty()) return Corrupt(name, "it is empty");
   return records;
+}
+
+uint64_t PageBytes() {
+  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return size;
 }
 
 uint64_t EntryBytes(const image::pagemap_entry& entry) {

@@ -69,6 +69,7 @@ inline constexpr uint32_t kPagePresent = 1 << 2;
 // image, which Holdfast never asks for.
 Result<Pagemap> ParsePagemap(const std::string& name, std::string_view contents);
 std::string SerializePagemap(const Pagemap& pagemap);
+uint64_t PageBytes();
 // Bytes of memory that the entry stands for.
 uint64_t EntryBytes(const image::pagemap_entry& entry);
 

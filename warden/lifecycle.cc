@@ -103,6 +103,12 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       }
       Apply(Input::kPrepare);
       break;
+    case v1::ToWarden::kPrecopy:
+      if (state_ == State::kRunning)
+        Background("precopy", [this, precopy = message.precopy()] {
+          return operations_.CopyAhead(precopy);
+        });
+      break;
     case v1::ToWarden::kCommit:
       if (message.commit().checkpoint() != checkpoint_) break;
       if (state_ == State::kPrepared) request_ = message;
@@ -141,6 +147,9 @@ void Lifecycle::OnSettle(const v1::Settle& settle) {
                       : settle.how() == v1::Settle::ABORT ? Input::kSettleAbort
                                                           : Input::kSettleResume;
   if (Next(state_, input)) verdict_ = settle;
+  // Of a checkpoint that was given up before this pod was to freeze.
+  if (state_ == State::kRunning && input == Input::kSettleAbort)
+    Background("precopy", [this] { return operations_.DropAhead(); });
   Apply(input);
 }
 
@@ -254,6 +263,12 @@ void Lifecycle::Perform(Worker::Task task) {
   });
 }
 
+void Lifecycle::Background(const char* what, Worker::Task task) {
+  worker_.Run(std::move(task), [what](const Status& status) {
+    if (!status) log::Failure(what, status.error());
+  });
+}
+
 void Lifecycle::End() {
   const auto status = operations_.pod()->TakeExit();
   ended_.emplace();
@@ -328,10 +343,7 @@ void Lifecycle::SaySettled() {
       log::Failure("released", told.error());
   }
   if (!std::exchange(tidy_, false)) return;
-  worker_.Run([this] { return operations_.Tidy(); },
-              [](const Status& tidied) {
-                if (!tidied) log::Failure("tidy", tidied.error());
-              });
+  Background("tidy", [this] { return operations_.Tidy(); });
 }
 
 void Lifecycle::SayEnded() {
@@ -354,10 +366,7 @@ void Lifecycle::Leave(const pod::Frame& farewell) {
   farewell_ = farewell;
   if (worker_.busy()) return;  // called again when it is idle
   if (std::exchange(remove_checkpoints_, false)) {
-    worker_.Run([this] { return operations_.RemoveCheckpoints(); },
-                [](const Status& removed) {
-                  if (!removed) log::Failure("remove-checkpoints", removed.error());
-                });
+    Background("remove-checkpoints", [this] { return operations_.RemoveCheckpoints(); });
     return;
   }
   // The task ends on this, and Slurm ends the step after it: nothing may be left to do.

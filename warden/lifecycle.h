@@ -42,6 +42,8 @@ class Lifecycle {
   void Do(Action action);
   // Has the worker do it, and applies kDone or kFailed afterwards.
   void Perform(Worker::Task task);
+  // Has the worker do it, and logs `what` did not work.
+  void Background(const char* what, Worker::Task task);
   void End();
   void SayHello();
   void SayFailed();

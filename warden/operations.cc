@@ -87,6 +87,7 @@ void Operations::Destroy() {
     // Killed first: destroying a frozen pod would let it go on.
     if (const Status killed = pod_->Kill(); !killed) log::Failure("kill", killed.error());
   }
+  precopy_.reset();
   frozen_.reset();
   held_.reset();
   writer_.reset();
@@ -240,12 +241,39 @@ storage::WriteOptions Operations::HowToWrite() const {
           .compression_level = job_.config.checkpoint.compression_level};
 }
 
+Status Operations::CopyAhead(const v1::Precopy& precopy) {
+  if (precopy_ && precopy_->checkpoint() == precopy.checkpoint()) {
+    precopy_->Repeat();
+    return {};
+  }
+  precopy_.reset();
+  Precopy::Options options = PrecopyOptionsOf(job_.config, precopy, kThreads);
+  if (!thrift_.MayTry()) options.limits.threads = 0;
+  precopy_ = std::make_unique<Precopy>(
+      *pod_, options,
+      [this, options] {
+        return store_->Write(options.checkpoint, job_.pod(), HowToWrite());
+      },
+      tell_);
+  return {};
+}
+
+Status Operations::DropAhead() {
+  precopy_.reset();
+  return {};
+}
+
 Status Operations::Freeze(const v1::Prepare& prepare) {
   store_->SetDeadline(prepare.deadline_unix_ms() == 0
                           ? steady_clock::time_point::max()
                           : steady_clock::now() +
                                 std::chrono::milliseconds(prepare.deadline_unix_ms() - UnixMs()));
-  HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), HowToWrite()));
+  writer_.reset();
+  if (precopy_ && precopy_->checkpoint() == prepare.checkpoint()) writer_ = precopy_->Take();
+  precopy_.reset();
+  if (!writer_) {
+    HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), HowToWrite()));
+  }
   const DumpOptions options{.criu = job_.config.node.criu,
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
@@ -257,7 +285,15 @@ Status Operations::Freeze(const v1::Prepare& prepare) {
   HOLDFAST_TRY(frozen_, FrozenPod::Save(*pod_, *writer_, options, events_));
   HOLDFAST_TRY(const storage::PartSummary summary, writer_->Finish());
   const std::chrono::nanoseconds frozen = steady_clock::now() - begin;
-  Tell("saved", frozen, fmt::format("{} stored", FormatBytes(summary.stored_bytes)));
+  const storage::PodWriter::Ahead ahead = writer_->ahead();
+  thrift_.Note(ahead);
+  Tell("saved", frozen,
+       fmt::format("{} stored{}", FormatBytes(summary.stored_bytes),
+                   ahead.stored_bytes == 0
+                       ? ""
+                       : fmt::format(", {} of it ahead, {} in vain",
+                                     FormatBytes(ahead.stored_bytes),
+                                     FormatBytes(ahead.wasted_bytes))));
   prepared_.set_checkpoint(prepare.checkpoint());
   *prepared_.mutable_part() = ToPart(summary);
   prepared_.mutable_part()->set_frozen_ns(frozen.count());
@@ -310,6 +346,7 @@ Status Operations::Resume(bool drop) {
 Status Operations::Release() {
   const auto begin = steady_clock::now();
   const Status killed = pod_->Kill();
+  precopy_.reset();
   frozen_.reset();
   writer_.reset();
   network_.reset();
@@ -323,20 +360,6 @@ Status Operations::Tidy() {
 
 Status Operations::RemoveCheckpoints() {
   return store_->Prune(0).transform([](const auto&) {});
-}
-
-v1::FromWarden MakeEvent(const std::string& name, uint32_t checkpoint,
-                         std::chrono::nanoseconds duration, const std::string& detail) {
-  v1::FromWarden message;
-  v1::Event& event = *message.mutable_event();
-  event.set_name(name);
-  event.set_unix_ns(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(system_clock::now().time_since_epoch())
-          .count());
-  event.set_duration_ns(duration.count());
-  event.set_detail(detail);
-  event.set_checkpoint(checkpoint);
-  return message;
 }
 
 v1::Saved ToSaved(const storage::Manifest& manifest) {

@@ -14,7 +14,9 @@
 #include "warden/job.h"
 #include "warden/network.h"
 #include "warden/pod.h"
+#include "warden/precopy.h"
 #include "warden/restore.h"
+#include "warden/timeline.h"
 
 namespace holdfast::warden {
 
@@ -37,6 +39,11 @@ class Operations {
   Status Create(const v1::Welcome& welcome);
   // Lets the pod go and joins it to its network.
   Status Start();
+  // Begins to store the running pod's memory ahead of a Save of the same number, and returns; that
+  // it is done is told by Precopied. Save goes on from whatever has been stored until then.
+  Status CopyAhead(const v1::Precopy& precopy);
+  // Ends that, and removes what it stored.
+  Status DropAhead();
   // Cuts, freezes, and makes everything durable. On failure the pod goes on as if nothing had been.
   Status Save(const v1::Prepare& prepare);
   // Pod 0: stores the job's files, then writes the manifest.
@@ -81,6 +88,8 @@ class Operations {
   std::unique_ptr<Pod> pod_;
   std::unique_ptr<JobNetwork> network_;
   std::unique_ptr<HeldPod> held_;
+  std::unique_ptr<Precopy> precopy_;
+  Thrift thrift_;
   std::unique_ptr<storage::PodWriter> writer_;
   std::unique_ptr<FrozenPod> frozen_;
   v1::Prepared prepared_;
@@ -90,9 +99,6 @@ class Operations {
   std::string log_path_;
 };
 
-// One point of the job's timeline, now.
-v1::FromWarden MakeEvent(const std::string& name, uint32_t checkpoint,
-                         std::chrono::nanoseconds duration = {}, const std::string& detail = "");
 // A committed checkpoint as the coordinator is told of it.
 v1::Saved ToSaved(const storage::Manifest& manifest);
 

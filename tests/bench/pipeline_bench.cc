@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -23,10 +24,15 @@
 #include "base/parallel.h"
 #include "storage/checkpoint.h"
 #include "storage/digest.h"
+#include "tests/bench/figures.h"
 
 namespace holdfast::storage {
 namespace {
 
+using bench::Die;
+using bench::Figure;
+using bench::Median;
+using bench::Must;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
@@ -37,25 +43,6 @@ struct Options {
   int rounds = 5;
   std::string directory = "/dev/shm/holdfast-bench";
 };
-
-struct Figure {
-  std::string name;
-  double ours = 0;
-  double theirs = 0;
-  const char* unit = "GB/s";
-  double target = 0;
-  bool higher_is_better = true;
-};
-
-[[noreturn]] void Die(const Error& error) {
-  fmt::print(stderr, "pipeline_bench: {}\n", error.message());
-  std::exit(1);
-}
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) Die(result.error());
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
 
 // Anonymous memory, as a process of a job has it.
 class Memory {
@@ -116,11 +103,6 @@ double CopyAndHash(const Options& options, const Memory& memory, const Memory* r
   });
 }
 
-double Median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
-
 // Both in turns, so that whatever else the machine does meets both; the medians, as rates.
 Figure Compare(const Options& options, std::string name, const Memory& memory,
                const std::function<double()>& ours, const std::function<double()>& theirs) {
@@ -130,7 +112,14 @@ Figure Compare(const Options& options, std::string name, const Memory& memory,
     their_rates.push_back(gigabytes / theirs());
     our_rates.push_back(gigabytes / ours());
   }
-  return {.name = std::move(name), .ours = Median(our_rates), .theirs = Median(their_rates)};
+  return {.name = std::move(name),
+          .ours = Median(our_rates),
+          .theirs = Median(their_rates),
+          .unit = "GB/s",
+          .higher_is_better = true,
+          .ours_command = fmt::format("PodWriter, {} threads, zstd level {}, to a tmpfs",
+                                      options.threads, options.level),
+          .theirs_command = fmt::format("memcpy and blake3_hasher, {} threads", options.threads)};
 }
 
 class Bench {
@@ -193,13 +182,13 @@ class Bench {
   uint32_t next_ = 1;
 };
 
-Figure StoredBytes(std::string name, uint64_t ours, uint64_t theirs, double target) {
+Figure StoredBytes(std::string name, uint64_t ours, uint64_t theirs,
+                   std::optional<double> target) {
   return {.name = std::move(name),
           .ours = static_cast<double>(ours) / 1e6,
           .theirs = static_cast<double>(theirs) / 1e6,
           .unit = "MB",
-          .target = target,
-          .higher_is_better = false};
+          .target = target};
 }
 
 std::vector<Figure> Measure(const Options& options) {
@@ -213,14 +202,14 @@ std::vector<Figure> Measure(const Options& options) {
   const auto save_first = [&] { return bench.SaveFirst(memory); };
   bench.SaveFirst(memory);
 
-  figures.push_back(Compare(options, "memory to packs / copy to new memory + BLAKE3", memory,
+  figures.push_back(Compare(options, "pipeline: memory to packs / memcpy to new memory + BLAKE3", memory,
                             save_first, to_new));
   figures.back().target = 0.7;
-  figures.push_back(Compare(options, "memory to packs / copy to used memory + BLAKE3", memory,
+  figures.push_back(Compare(options, "pipeline: memory to packs / memcpy to used memory + BLAKE3", memory,
                             save_first, to_used));
   const uint64_t first_bytes = bench.stored_bytes();
   figures.push_back(Compare(
-      options, "packs to memory / copy to used memory + BLAKE3", memory,
+      options, "pipeline: packs to memory / memcpy to used memory + BLAKE3", memory,
       [&] { return bench.Load(copy); }, to_used));
 
   uint64_t seed = 100;
@@ -229,10 +218,10 @@ std::vector<Figure> Measure(const Options& options) {
       FillIncompressible(memory.extent(i), seed++);
     return bench.SaveNext(memory);
   };
-  figures.push_back(Compare(options, "next, 5% changed in runs of 256 KiB / the same", memory,
+  figures.push_back(Compare(options, "pipeline: 5% changed in runs of 256 KiB / memcpy to used memory + BLAKE3", memory,
                             change_runs, to_used));
   figures.push_back(
-      StoredBytes("bytes it stored / bytes of the first", bench.stored_bytes(), first_bytes, 0.08));
+      StoredBytes("bytes stored, 5% changed in runs of 256 KiB / of the first", bench.stored_bytes(), first_bytes, 0.08));
 
   // From a checkpoint that is in one piece, as a second one is.
   bench.SaveFirst(memory);
@@ -240,43 +229,17 @@ std::vector<Figure> Measure(const Options& options) {
   const size_t pages = memory.bytes().size() / 4096;
   for (size_t i = 0; i < pages / 20; ++i) memory.bytes()[random() % pages * 4096] ^= std::byte{1};
   bench.SaveNext(memory);
-  figures.push_back(StoredBytes("bytes stored, 5% changed in single pages / of the first",
+  figures.push_back(StoredBytes("bytes stored, 5% changed in scattered pages / of the first",
                                 bench.stored_bytes(), first_bytes, 0.25));
 
   FillNumbers(memory.bytes());
   figures.push_back(Compare(options,
-                            fmt::format("doubles at zstd level {} / the same", options.level),
+                            "pipeline: doubles to packs / memcpy to new memory + BLAKE3",
                             memory, save_first, to_new));
   figures.push_back(
-      StoredBytes("bytes stored of them", bench.stored_bytes(), memory.bytes().size(), 0));
+      StoredBytes("bytes stored of doubles / in memory", bench.stored_bytes(),
+                                memory.bytes().size(), std::nullopt));
   return figures;
-}
-
-void Print(const Options& options, const std::vector<Figure>& figures) {
-  if (!options.json)
-    fmt::print("{} MiB, {} threads, into {}\n", options.size_bytes >> 20, options.threads,
-               options.directory);
-  std::string separator = "[";
-  for (const Figure& figure : figures) {
-    const double ratio = figure.ours / figure.theirs;
-    if (!options.json) {
-      fmt::print("{:58} {:9.2f} / {:9.2f} {:4} = {:5.3f}", figure.name, figure.ours, figure.theirs,
-                 figure.unit, ratio);
-      if (figure.target > 0)
-        fmt::print("  target {} {}", figure.higher_is_better ? "at least" : "at most",
-                   figure.target);
-      fmt::print("\n");
-      continue;
-    }
-    fmt::print(
-        "{}{{\"name\": \"{}\", \"ratio\": {:.4f}, \"target\": {}, \"higher_is_better\": {}, "
-        "\"ours\": {:.3f}, \"theirs\": {:.3f}, \"unit\": \"{}\"}}",
-        separator, figure.name, ratio,
-        figure.target > 0 ? fmt::format("{}", figure.target) : "null", figure.higher_is_better,
-        figure.ours, figure.theirs, figure.unit);
-    separator = ",\n ";
-  }
-  if (options.json) fmt::print("]\n");
 }
 
 Options Parse(int argc, char** argv) {
@@ -312,5 +275,5 @@ Options Parse(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace holdfast::storage;
   const Options options = Parse(argc, argv);
-  Print(options, Measure(options));
+  holdfast::bench::Print(Measure(options), options.json);
 }

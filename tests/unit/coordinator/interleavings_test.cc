@@ -13,7 +13,10 @@ namespace {
 
 class Chaos {
  public:
-  Chaos(uint32_t seed, uint32_t pods) : world(pods), random_(seed) { world.StartJob(); }
+  Chaos(uint32_t seed, uint32_t pods) : world(pods), random_(seed) {
+    world.policy.precopy = seed % 2 == 1;
+    world.StartJob();
+  }
 
   void Step() {
     const uint32_t pod = Pick(static_cast<uint32_t>(world.wardens.size()));

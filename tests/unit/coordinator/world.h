@@ -152,6 +152,8 @@ class World {
       ReadWelcome(warden, message.welcome(), fault, answer);
     else if (message.has_start())
       ReadStart(warden, answer);
+    else if (message.has_precopy())
+      ReadPrecopy(warden, message.precopy(), answer);
     else if (message.has_prepare())
       ReadPrepare(warden, pod, message.prepare(), fault, answer);
     else if (message.has_commit())
@@ -170,6 +172,7 @@ class World {
     wardens[pod].outbox.pop_front();
     if (m.has_ready()) return Happen(m.ready(), pod);
     if (m.has_running()) return Happen(m.running(), pod);
+    if (m.has_precopied()) return Happen(m.precopied(), pod);
     if (m.has_prepared()) return Happen(m.prepared(), pod);
     if (m.has_committed()) return Happen(m.committed(), pod);
     if (m.has_settled()) return Happen(m.settled(), pod);
@@ -308,6 +311,11 @@ class World {
     ran = true;
     warden.phase = v1::PHASE_RUNNING;
     answer.mutable_running();
+  }
+
+  void ReadPrecopy(const Warden& warden, const v1::Precopy& precopy, v1::FromWarden& answer) {
+    if (warden.phase != v1::PHASE_RUNNING) return;
+    answer.mutable_precopied()->set_checkpoint(precopy.checkpoint());
   }
 
   void ReadPrepare(Warden& warden, uint32_t pod, const v1::Prepare& prepare, Fault fault,

@@ -93,5 +93,53 @@ TEST(ExtentIndexTest, WhatLiesInALostPackIsNotFound) {
   EXPECT_FALSE(index.FindUnchanged({7, 0x100000}, Blocks({1}))[0]);
 }
 
+// One block at the beginning of what Previous has, and changed.
+Part Newer() {
+  Part part;
+  part.streams = {{"ahead", kBlockBytes}};
+  part.packs = {{PackKey(2, 0, 0), 1 << 20}};
+  part.blobs = {{.pack = 0, .stored_bytes = kBlockBytes, .raw_bytes = kBlockBytes}};
+  part.blocks = Blocks({9});
+  part.extents = {{.stream = 0,
+                   .pid = 7,
+                   .offset = 0,
+                   .address = 0x100000,
+                   .length_bytes = kBlockBytes,
+                   .blob = 0}};
+  return part;
+}
+
+// As Previous, with its last block in another window, and a stream that is no memory.
+Part PreviousWithFiles() {
+  Part part = Previous();
+  part.extents[1].address = 0x100000 + kExtentBytes;
+  part.streams.push_back({"tmp.tar", kBlockBytes});
+  part.extents.push_back({.stream = 1, .length_bytes = kBlockBytes, .blob = 1});
+  part.images["inventory.img"] = "x";
+  return part;
+}
+
+TEST(ExtentIndex, BelowANewerPartItHasWhatThatDoesNotCover) {
+  const ExtentIndex index = ExtentIndex(PreviousWithFiles(), kAllUsable).Below(Newer());
+  const auto covered = index.FindUnchanged({7, 0x100000}, Blocks({9, 2}));
+  EXPECT_TRUE(covered[0]);
+  EXPECT_FALSE(covered[1]);
+  const auto other = index.FindUnchanged({7, 0x100000 + kExtentBytes}, Blocks({4}));
+  ASSERT_TRUE(other[0]);
+  EXPECT_EQ(index.part().packs[index.part().blobs[other[0]->blob].pack].name, PackKey(1, 0, 1));
+  EXPECT_TRUE(index.FindBlob(KeyOf(Blocks({9}))));
+  EXPECT_TRUE(index.FindBlob(KeyOf(Blocks({1, 2, 3})))) << "found by content all the same";
+  EXPECT_TRUE(index.FindStream("tmp.tar"));
+  EXPECT_FALSE(index.FindStream("pages-1.img")) << "not whole any more";
+  EXPECT_EQ(index.part().images.at("inventory.img"), "x");
+  EXPECT_EQ(index.part().blobs.size(), 3u);
+}
+
+TEST(ExtentIndex, BelowANewerPartAStreamWithoutItsPackIsNotFound) {
+  const ExtentIndex index = ExtentIndex(PreviousWithFiles(), {true, false}).Below(Newer());
+  EXPECT_FALSE(index.FindStream("tmp.tar"));
+  EXPECT_FALSE(index.FindBlob(KeyOf(Blocks({4}))));
+}
+
 }  // namespace
 }  // namespace holdfast::storage

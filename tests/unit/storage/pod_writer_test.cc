@@ -139,5 +139,93 @@ TEST_F(PodWriterTest, WrongArgumentsAreRefused) {
   EXPECT_FALSE(writer->Finish()) << "the two overlap";
 }
 
+// What is stored ahead is found again, also block by block, and what changed since is waste.
+TEST_F(PodWriterTest, StoredAheadOnlyTheRestIsStoredAgain) {
+  Bytes memory = RandomBytes(8 * kExtentBytes, 1);
+  const auto writer = Writer();
+  const auto early = writer->AddStream("ahead");
+  ASSERT_OK(early);
+  ASSERT_OK(PutMemory(*writer, *early, memory));
+  ASSERT_OK(writer->Flush());
+  const size_t packs = Keys("packs/").size();
+  EXPECT_GT(packs, 0u);
+  writer->BeginAgain();
+  memory[3 * kExtentBytes + 5] ^= std::byte{1};
+  const auto stream = writer->AddStream(kPages);
+  ASSERT_OK(stream);
+  ASSERT_OK(PutMemory(*writer, *stream, memory));
+  writer->SetInfo({.node = "n1", .hostname = "h1", .owner = {.uid = kUid}, .processes = 1});
+  const auto part = writer->Finish();
+  ASSERT_OK(part);
+  EXPECT_EQ(part->raw_bytes, memory.size());
+  EXPECT_EQ(Keys("packs/").size(), packs + 1);
+  EXPECT_EQ(writer->ahead().stored_bytes, 8 * kExtentBytes);
+  // One blob of the changed extent is still needed, for its other blocks.
+  EXPECT_EQ(writer->ahead().wasted_bytes, 0u);
+  EXPECT_LT(part->stored_bytes, 8 * kExtentBytes + 10 * kBlockBytes);
+  ASSERT_OK(store_->Commit(ManifestOf(1, {*part})));
+  const auto loaded = LoadCheckpoint(*store_, 1);
+  ASSERT_OK(loaded);
+  EXPECT_EQ(*loaded, memory);
+}
+
+TEST_F(PodWriterTest, WhatWasStoredAheadForNothingGoes) {
+  const auto before = SaveCheckpoint(*store_, 1, RandomBytes(4 * kExtentBytes, 1));
+  ASSERT_OK(before);
+  const size_t packs = Keys("packs/").size();
+  {
+    auto writer = store_->Write(2, 0, {});
+    ASSERT_OK(writer);
+    const auto early = (*writer)->AddStream("ahead");
+    ASSERT_OK(early);
+    ASSERT_OK(PutMemory(**writer, *early, RandomBytes(4 * kExtentBytes, 2)));
+    ASSERT_OK((*writer)->Flush());
+    (*writer)->BeginAgain();
+    // Back to what it was: found in the checkpoint before, as if nothing had been put in between.
+    const auto stream = (*writer)->AddStream(kPages);
+    ASSERT_OK(stream);
+    ASSERT_OK(PutMemory(**writer, *stream, RandomBytes(4 * kExtentBytes, 1)));
+    const auto part = (*writer)->Finish();
+    ASSERT_OK(part);
+    EXPECT_EQ((*writer)->ahead().wasted_bytes, 4 * kExtentBytes);
+    ASSERT_OK(store_->Commit(ManifestOf(2, {*part})));
+  }
+  EXPECT_EQ(Keys("packs/").size(), packs);
+  const auto loaded = LoadCheckpoint(*store_, 2);
+  ASSERT_OK(loaded);
+  EXPECT_EQ(*loaded, RandomBytes(4 * kExtentBytes, 1));
+}
+
+// As when a notice cuts it short: nothing has been flushed, and half of the memory not been read.
+TEST_F(PodWriterTest, StoringAheadMayStopAtAnyTime) {
+  const Bytes memory = RandomBytes(8 * kExtentBytes, 1);
+  {
+    const auto writer = Writer();
+    const auto early = writer->AddStream("ahead");
+    ASSERT_OK(early);
+    ASSERT_OK(PutMemory(*writer, *early, std::span(memory).first(4 * kExtentBytes)));
+    writer->BeginAgain();
+    const auto stream = writer->AddStream(kPages);
+    ASSERT_OK(stream);
+    ASSERT_OK(PutMemory(*writer, *stream, memory));
+    const auto part = writer->Finish();
+    ASSERT_OK(part);
+    EXPECT_EQ(writer->ahead().wasted_bytes, 0u);
+    ASSERT_OK(store_->Commit(ManifestOf(1, {*part})));
+  }
+  const auto loaded = LoadCheckpoint(*store_, 1);
+  ASSERT_OK(loaded);
+  EXPECT_EQ(*loaded, memory);
+  {
+    auto writer = store_->Write(2, 0, {});
+    ASSERT_OK(writer);
+    const auto early = (*writer)->AddStream("ahead");
+    ASSERT_OK(early);
+    ASSERT_OK(PutMemory(**writer, *early, RandomBytes(4 * kExtentBytes, 2)));
+    (*writer)->BeginAgain();
+  }
+  EXPECT_EQ(Keys("packs/000002"), std::vector<std::string>{});
+}
+
 }  // namespace
 }  // namespace holdfast::storage

@@ -71,6 +71,9 @@ class FakeWriter final : public storage::PodWriter {
     ++kept_;
     return true;
   }
+  Status Flush() override { return {}; }
+  void BeginAgain() override { checkpoint_.streams.clear(); }
+  Ahead ahead() const override { return {}; }
   Status AddImage(std::string name, std::string_view contents) override {
     checkpoint_.images[std::move(name)] = contents;
     return {};

@@ -1,0 +1,386 @@
+// How long a pod is frozen to be saved, how long until it is safe on a disk, and what a second
+// checkpoint stores, against CRIU by hand. Needs root and CRIU:
+//
+//   save_bench [--json] [--size MIB] [--threads N] [--rounds N] [--init holdfast-pod-init]
+//              [--disk DIRECTORY] [DIRECTORY]
+//
+// The pod holds one process with incompressible memory. A tmpfs of the bench's own is mounted on
+// DIRECTORY; what is compared on a disk lies in a new directory below --disk. Before each of those
+// the disk has written everything that waits. Memory is touched before anything is measured, because
+// a virtual machine gets its memory from the host only then.
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "base/files.h"
+#include "storage/checkpoint.h"
+#include "tests/bench/figures.h"
+#include "warden/copy_ahead.h"
+#include "warden/criu.h"
+#include "warden/dump.h"
+#include "warden/pod.h"
+
+namespace holdfast::warden {
+namespace {
+
+using bench::Die;
+using bench::Figure;
+using bench::Median;
+using bench::Must;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  bool json = false;
+  size_t size_bytes = 4ULL << 30;
+  unsigned threads = 4;  // as a warden has
+  int rounds = 3;
+  std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
+  std::string disk = "/var/tmp";
+  std::string directory = "/mnt";  // any, to mount the bench's own tmpfs on
+};
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// ---- the process in the pod ----
+
+void Randomize(uint64_t* words, size_t bytes, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  for (size_t i = 0; i < bytes / sizeof *words; ++i) words[i] = random();
+}
+
+// Answers each byte on descriptor 3 with one on descriptor 4: 'c' after changing 5% of memory in
+// runs of 256 KiB, anything else at once.
+int Reside(size_t size_bytes) {
+  auto* memory = static_cast<uint64_t*>(
+      ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  if (memory == MAP_FAILED) return 1;
+  Randomize(memory, size_bytes, 1);
+  uint64_t seed = 2;
+  for (char command = 's'; command != 0;) {
+    if (command == 'c') {
+      for (size_t at = seed % 20 * storage::kExtentBytes; at < size_bytes;
+           at += 20 * storage::kExtentBytes)
+        Randomize(memory + at / sizeof *memory, storage::kExtentBytes, seed << 32 | at);
+      ++seed;
+    }
+    const char answer = 'y';
+    if (::write(4, &answer, 1) != 1 || ::read(3, &command, 1) != 1) return 1;
+  }
+  return 0;
+}
+
+// ---- the bench ----
+
+class Bench {
+ public:
+  explicit Bench(const Options& options) : options_(options) {
+    Mount();
+    std::string disk = options.disk + "/holdfast-bench-XXXXXX";
+    if (::mkdtemp(disk.data()) == nullptr) Die(Error::Errno("making " + disk));
+    if (::chmod(disk.c_str(), 0711) != 0) Die(Error::Errno("chmod " + disk));
+    disk_ = disk;
+    for (const char* name : {"/ask", "/answer"}) {
+      const std::string path = options.directory + name;
+      if (::mkfifo(path.c_str(), 0666) != 0 || ::chmod(path.c_str(), 0666) != 0)
+        Die(Error::Errno("mkfifo"));
+    }
+    // Read-write, so that no end ever sees the other gone.
+    ask_ = Must(OpenFile(options.directory + "/ask", O_RDWR));
+    answer_ = Must(OpenFile(options.directory + "/answer", O_RDWR));
+  }
+  ~Bench() {
+    store_.reset();
+    pod_.reset();
+    Must(RemoveTree(disk_));
+  }
+
+  std::vector<Figure> Measure() {
+    MakePod();
+    TouchMemory();
+    std::vector<Figure> figures = OnTmpfs();
+    for (Figure& figure : OnDisk()) figures.push_back(std::move(figure));
+    return figures;
+  }
+
+ private:
+  struct Saved {
+    double frozen = 0;     // seconds from the wish until the processes go on
+    double committed = 0;  // seconds from the wish until the manifest is durable
+    double stored = 0;     // bytes
+  };
+
+  std::vector<Figure> OnTmpfs() {
+    const std::string images = options_.directory + "/images";
+    OpenStore(options_.directory);
+    const double first_stored = Save().stored;
+    std::vector<double> ours, theirs, stored;
+    for (int i = 0; i < options_.rounds; ++i) {
+      Ask('c');
+      const Saved saved = Save();
+      ours.push_back(saved.frozen);
+      stored.push_back(saved.stored);
+      theirs.push_back(CriuDump(images));
+      Must(RemoveTree(images));
+    }
+    const std::string criu = "criu dump --leave-running, images in a tmpfs";
+    return {{.name = "freeze, 5% changed / criu dump to tmpfs",
+             .ours = Median(ours),
+             .theirs = Median(theirs),
+             .target = 0.4,
+             .ours_command = "holdfast save, frozen until it goes on, store in a tmpfs",
+             .theirs_command = criu},
+            {.name = "bytes stored, 5% changed / first checkpoint",
+             .ours = Median(stored) / 1e6,
+             .theirs = first_stored / 1e6,
+             .unit = "MB",
+             .target = 0.08,
+             .ours_command = "packs and part of the second checkpoint",
+             .theirs_command = "packs and part of the first"}};
+  }
+
+  std::vector<Figure> OnDisk() {
+    Must(store_->Prune(0));  // of the tmpfs
+    const double theirs = DumpArchiveCopy();
+    OpenStore(disk_);
+    ::sync();
+    const Saved first = Save();
+    Ask('c');
+    ::sync();
+    const double second = Save().committed;
+    Must(store_->Prune(0));
+    OpenStore(disk_);
+    ::sync();
+    const Saved ahead = Save(true);
+    const std::string by_hand = "criu dump --leave-running --images-dir DISK/images; "
+                                "tar -cf DISK/images.tar images; cp images.tar DISK/shared; sync -f";
+    return {{.name = "to committed, first / criu dump, tar, copy, fsync",
+             .ours = first.committed,
+             .theirs = theirs,
+             .target = 0.5,
+             .ours_command = "holdfast save until committed, store on DISK",
+             .theirs_command = by_hand},
+            {.name = "to committed, 5% changed / criu dump, tar, copy, fsync",
+             .ours = second,
+             .theirs = theirs,
+             .target = 0.15,
+             .ours_command = "the same again",
+             .theirs_command = by_hand},
+            {.name = "freeze, first to disk: with pre-copy, 5% changed meanwhile / without",
+             .ours = ahead.frozen,
+             .theirs = first.frozen,
+             .ours_command = "holdfast save, checkpoint.precopy_cpu: 10",
+             .theirs_command = "holdfast save, checkpoint.precopy_cpu: 0"}};
+  }
+
+  // Seen by this process and its pods alone, and gone with them.
+  void Mount() const {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("", "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0 ||
+        ::mount("tmpfs", options_.directory.c_str(), "tmpfs", 0, "mode=0711,size=90%") != 0)
+      Die(Error::Errno("mounting a tmpfs on " + options_.directory));
+  }
+
+  // As much as the checkpoints and CRIU's images will need at once.
+  void TouchMemory() const {
+    const UniqueFd file = Must(OpenFile(options_.directory + "/touch", O_WRONLY | O_CREAT));
+    const std::vector<std::byte> zeros(1 << 20);
+    for (size_t at = 0; at < 2 * options_.size_bytes + options_.size_bytes / 4; at += zeros.size())
+      Must(WriteFull(file, zeros));
+    if (::unlink((options_.directory + "/touch").c_str()) != 0) Die(Error::Errno("unlink"));
+  }
+
+  void OpenStore(const std::string& directory) {
+    const std::string place = directory + "/store";
+    Must(MakeDirectories(place, 0700));
+    if (::chown(place.c_str(), owner_.uid, owner_.gid) != 0) Die(Error::Errno("chown"));
+    store_ = Must(storage::JobStore::Open(place, 1, owner_, storage::SiteKey{}));
+    Must(store_->Prepare());
+    checkpoint_ = 0;
+  }
+
+  void MakePod() {
+    pod_ = Must(Pod::Create({.hostname = "bench",
+                             .owner = owner_,
+                             .hosts = "127.0.0.1 localhost\n",
+                             .state_directory = options_.directory + "/pod",
+                             .init_program = options_.init_program}));
+    char self[4096] = {};
+    if (::readlink("/proc/self/exe", self, sizeof self - 1) < 0) Die(Error::Errno("readlink"));
+    Must(pod_->StartRoot(
+        {"/bin/sh", "-c",
+         fmt::format("exec {} --reside {} </dev/null >/dev/null 2>&1 3<>{}/ask 4<>{}/answer", self,
+                     options_.size_bytes, options_.directory, options_.directory)}));
+    Await();
+  }
+
+  void Await() {
+    char byte = 0;
+    pollfd polled{.fd = answer_.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&polled, 1, 120000) != 1 || ::read(answer_.get(), &byte, 1) != 1)
+      Die(Error(Code::kTimeout, "the process does not answer"));
+  }
+  void Ask(char command) {
+    if (::write(ask_.get(), &command, 1) != 1) Die(Error::Errno("write"));
+    Await();
+  }
+
+  void Say(const std::string& what, double seconds) const {
+    fmt::print(stderr, "  {}: {:.3f} s\n", what, seconds);
+  }
+  EventSink Events() {
+    return [this](const std::string& name, std::chrono::nanoseconds duration,
+                  const std::string& detail) {
+      Say("  " + name + " " + detail, std::chrono::duration<double>(duration).count());
+    };
+  }
+
+  // What the freeze will not have to store again, within a tenth of the cores.
+  void StoreAhead(storage::PodWriter& writer) {
+    const auto begin = Clock::now();
+    const AheadResult result =
+        Must(CopyAhead(*pod_, writer,
+                       {.threads = 1, .cores = std::thread::hardware_concurrency() * 0.1}, {}));
+    Must(writer.Flush());
+    writer.BeginAgain();
+    Say(fmt::format("pre-copy, {:.2f} s of CPU time",
+                    std::chrono::duration<double>(result.cpu_time).count()),
+        SecondsSince(begin));
+    Ask('c');
+  }
+
+  // One checkpoint, as a warden makes it.
+  Saved Save(bool with_precopy = false) {
+    const uint32_t number = ++checkpoint_;
+    const auto begin = Clock::now();
+    const auto writer = Must(store_->Write(number, 0, {.threads = options_.threads}));
+    if (with_precopy) StoreAhead(*writer);
+    const auto cut = Clock::now();
+    const auto frozen = Must(FrozenPod::Save(
+        *pod_, *writer,
+        {.criu = "criu", .log_directory = options_.directory + "/log", .threads = options_.threads},
+        Events()));
+    const storage::PartSummary part = Must(writer->Finish());
+    storage::Manifest manifest;
+    manifest.job_id = 1;
+    manifest.checkpoint = number;
+    manifest.uid = owner_.uid;
+    manifest.gid = owner_.gid;
+    manifest.hostnames = {"bench"};
+    manifest.parts = {part};
+    Must(store_->Commit(manifest));
+    const double committed = SecondsSince(begin);
+    Must(frozen->Resume());
+    const double running = SecondsSince(cut);
+    Say(fmt::format("checkpoint {} committed", number), committed);
+    Ask('s');
+    return {.frozen = running,
+            .committed = committed,
+            .stored = static_cast<double>(part.stored_bytes)};
+  }
+
+  // CRIU alone, as one would run it by hand.
+  double CriuDump(const std::string& directory) {
+    Must(MakeDirectories(directory, 0700));
+    Must(WarmFeatureCache(*pod_, "criu"));
+    const UniqueFd images = Must(OpenFile(directory, O_RDONLY | O_DIRECTORY));
+    SpawnOptions options;
+    options.argv = {"criu",
+                    "dump",
+                    "--leave-running",
+                    "--tree",
+                    std::to_string(pod_->root_pid()),
+                    "--images-dir",
+                    "/proc/self/fd/4",
+                    "--tcp-established",
+                    "--network-lock",
+                    "skip",
+                    "--file-locks",
+                    "--manage-cgroups=ignore",
+                    "--shell-job"};
+    options.fds = {{images.get(), 4}};
+    if (!HasSysResource()) options.real_identity = owner_;
+    pod_->Enter(options);
+    const auto begin = Clock::now();
+    const auto output = Must(RunCommand(options, std::chrono::seconds(600)));
+    const double seconds = SecondsSince(begin);
+    if (!output.status.ok()) Die(Error(Code::kInternal, "criu alone failed: " + output.output));
+    Say("criu dump to " + directory, seconds);
+    return seconds;
+  }
+
+  double DumpArchiveCopy() {
+    ::sync();
+    const auto begin = Clock::now();
+    CriuDump(disk_ + "/images");
+    const auto output = Must(RunCommand(
+        {.argv = {"/bin/sh", "-ec",
+                  "tar -cf images.tar images; mkdir shared; cp images.tar shared; "
+                  "sync shared/images.tar; sync shared"},
+         .cwd = disk_},
+        std::chrono::seconds(1200)));
+    const double seconds = SecondsSince(begin);
+    if (!output.status.ok()) Die(Error(Code::kInternal, "archiving failed: " + output.output));
+    Say("dump, tar, copy, fsync", seconds);
+    for (const char* name : {"/images", "/images.tar", "/shared"}) Must(RemoveTree(disk_ + name));
+    return seconds;
+  }
+
+  const Options& options_;
+  const Identity owner_{.uid = 54321, .gid = 54321, .groups = {54321}};
+  std::string disk_;
+  std::unique_ptr<Pod> pod_;
+  std::unique_ptr<storage::JobStore> store_;
+  uint32_t checkpoint_ = 0;
+  UniqueFd ask_, answer_;
+};
+
+Options Parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (argument == "--json") {
+      options.json = true;
+    } else if (argument == "--size" && has_value) {
+      options.size_bytes = std::strtoull(argv[++i], nullptr, 10) << 20;
+    } else if (argument == "--threads" && has_value) {
+      options.threads = static_cast<unsigned>(std::atoi(argv[++i]));
+    } else if (argument == "--rounds" && has_value) {
+      options.rounds = std::atoi(argv[++i]);
+    } else if (argument == "--init" && has_value) {
+      options.init_program = argv[++i];
+    } else if (argument == "--disk" && has_value) {
+      options.disk = argv[++i];
+    } else if (argument == "--reside" && has_value) {
+      std::exit(Reside(std::strtoull(argv[++i], nullptr, 10)));
+    } else if (!argument.starts_with("-")) {
+      options.directory = argument;
+    } else {
+      fmt::print(stderr,
+                 "usage: save_bench [--json] [--size MIB] [--threads N] [--rounds N] "
+                 "[--init PROGRAM] [--disk DIRECTORY] [DIRECTORY]\n");
+      std::exit(2);
+    }
+  }
+  return options;
+}
+
+}  // namespace
+}  // namespace holdfast::warden
+
+int main(int argc, char** argv) {
+  using namespace holdfast::warden;
+  const Options options = Parse(argc, argv);
+  Bench bench(options);
+  holdfast::bench::Print(bench.Measure(), options.json);
+}

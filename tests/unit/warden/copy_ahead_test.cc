@@ -1,0 +1,179 @@
+// Reads real processes while they run: needs root and CRIU.
+#include "warden/copy_ahead.h"
+
+#include "criu_fixture.h"
+#include "warden/live_memory.h"
+
+namespace holdfast::warden {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+constexpr uint64_t kMemoryBytes = 96 << 20;
+
+class CopyAheadTest : public CriuTest {
+ protected:
+  void SetUp() override {
+    CriuTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    store_directory_ = user_directory() + "/store";
+    ASSERT_TRUE(MakeDirectories(store_directory_, 0700));
+    ASSERT_EQ(::chown(store_directory_.c_str(), kUser, kUser), 0);
+    auto store = storage::JobStore::Open(store_directory_, 1,
+                                         {.uid = kUser, .gid = kUser, .groups = {kUser}}, {});
+    ASSERT_TRUE(store) << store.error().message();
+    store_ = std::move(*store);
+    ASSERT_TRUE(store_->Prepare());
+    MakePod();
+    // Changes the first tenth of its memory when it is told to, and prints a digest of all of it.
+    StartRoot("exec python3 -c '\n"
+              "import hashlib, os, time\n"
+              "memory = bytearray(os.urandom(" + std::to_string(kMemoryBytes) + "))\n"
+              "step = 0\n"
+              "while True:\n"
+              "  open(\"/tmp/step\", \"w\").write(\"%d %s.\" % (step, hashlib.sha256(memory).hexdigest()))\n"
+              "  while not os.path.exists(\"/tmp/go%d\" % step): time.sleep(0.02)\n"
+              "  memory[:len(memory) // 10] = os.urandom(len(memory) // 10)\n"
+              "  step += 1'\n");
+    ASSERT_TRUE(Sees("/tmp/step", "0 ", 60));
+    ASSERT_TRUE(Sees("/tmp/step", "."));
+  }
+
+  std::unique_ptr<storage::PodWriter> Writer(uint32_t checkpoint) {
+    auto writer = store_->Write(checkpoint, 0, {});
+    EXPECT_TRUE(writer) << writer.error().message();
+    return std::move(*writer);
+  }
+  void Go(int step) {
+    const auto root = OpenPodRoot(*pod_);
+    ASSERT_TRUE(root);
+    ASSERT_TRUE(OpenInPod(*root, "/tmp/go" + std::to_string(step), O_WRONLY | O_CREAT));
+    ASSERT_TRUE(Sees("/tmp/step", std::to_string(step + 1) + " "));
+    ASSERT_TRUE(Sees("/tmp/step", "."));
+  }
+  std::vector<std::string> Packs() const {
+    return ListDirectory(store_directory_ + "/1/packs").value_or(std::vector<std::string>{});
+  }
+
+  std::string store_directory_;
+  std::unique_ptr<storage::JobStore> store_;
+};
+
+TEST_F(CopyAheadTest, TheFreezeStoresOnlyWhatHasChangedSince) {
+  const auto writer = Writer(1);
+  const auto ahead = CopyAhead(*pod_, *writer, {.threads = 2}, {});
+  ASSERT_TRUE(ahead) << ahead.error().message();
+  EXPECT_TRUE(ahead->complete);
+  EXPECT_GE(ahead->read_bytes, kMemoryBytes);
+  EXPECT_GT(ahead->cpu_time.count(), 0);
+  EXPECT_FALSE(ahead->freeze_by);
+  ASSERT_TRUE(writer->Flush());
+  writer->BeginAgain();
+  Go(0);
+  const std::string digest = ReadInPod("/tmp/step");
+
+  const auto frozen = FrozenPod::Save(*pod_, *writer, Dumping(), Events());
+  ASSERT_TRUE(frozen) << frozen.error().message();
+  const auto part = writer->Finish();
+  ASSERT_TRUE(part) << part.error().message();
+  EXPECT_GE(writer->ahead().stored_bytes, kMemoryBytes);
+  EXPECT_LT(writer->ahead().wasted_bytes, kMemoryBytes / 5);
+  EXPECT_LT(part->stored_bytes - writer->ahead().stored_bytes, kMemoryBytes / 5);
+
+  // And it is all there.
+  storage::Manifest manifest{.job_id = 1, .checkpoint = 1, .uid = kUser, .gid = kUser};
+  manifest.hostnames = {"pod3"};
+  manifest.parts = {*part};
+  ASSERT_TRUE(store_->Commit(manifest));
+  ASSERT_TRUE(pod_->Kill());
+  MakePod();
+  auto reader = store_->Read(manifest, 0);
+  ASSERT_TRUE(reader) << reader.error().message();
+  const auto held = HeldPod::Restore(*pod_, **reader,
+                                     {.criu = "criu",
+                                      .log_directory = directory_ + "/log",
+                                      .work_directory = directory_ + "/work",
+                                      .timeout = seconds(60)},
+                                     Events());
+  ASSERT_TRUE(held) << held.error().message();
+  ASSERT_TRUE((*held)->Resume());
+  EXPECT_EQ(ReadInPod("/tmp/step"), digest);
+  Go(1);
+}
+
+TEST_F(CopyAheadTest, StopsAtOnceAndLeavesNothing) {
+  {
+    const auto writer = Writer(1);
+    std::stop_source stop;
+    const auto begin = steady_clock::now();
+    Result<AheadResult> ahead = Fail(Code::kInternal, "not run");
+    std::thread copying([&] {
+      // So slow that it would take minutes.
+      ahead = CopyAhead(*pod_, *writer, {.threads = 2, .bytes_per_second = 1 << 20},
+                        stop.get_token());
+    });
+    std::this_thread::sleep_for(milliseconds(1000));
+    stop.request_stop();
+    copying.join();
+    EXPECT_LT(steady_clock::now() - begin, seconds(5));
+    ASSERT_TRUE(ahead) << ahead.error().message();
+    EXPECT_FALSE(ahead->complete);
+    EXPECT_GT(ahead->read_bytes, 0u);
+    EXPECT_LT(ahead->read_bytes, kMemoryBytes / 2);
+  }
+  EXPECT_EQ(Packs(), std::vector<std::string>{});
+}
+
+TEST_F(CopyAheadTest, KeepsToItsShareOfTheCores) {
+  const auto writer = Writer(1);
+  const auto begin = steady_clock::now();
+  const auto ahead = CopyAhead(*pod_, *writer, {.threads = 1, .cores = 0.2}, {});
+  const std::chrono::nanoseconds elapsed = steady_clock::now() - begin;
+  ASSERT_TRUE(ahead) << ahead.error().message();
+  EXPECT_GE(elapsed, ahead->cpu_time * 4);
+}
+
+TEST_F(CopyAheadTest, StopsInTimeForTheDeadline) {
+  const auto writer = Writer(1);
+  const auto soon = CopyAhead(
+      *pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(2)}, {});
+  ASSERT_TRUE(soon) << soon.error().message();
+  EXPECT_FALSE(soon->complete);
+  EXPECT_EQ(soon->read_bytes, 0u);
+  ASSERT_TRUE(soon->freeze_by);
+  EXPECT_LT(*soon->freeze_by, system_clock::now());
+
+  const auto later = CopyAhead(
+      *pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(300)}, {});
+  ASSERT_TRUE(later) << later.error().message();
+  EXPECT_TRUE(later->complete);
+  ASSERT_TRUE(later->freeze_by);
+  EXPECT_GT(*later->freeze_by, system_clock::now() + seconds(60));
+}
+
+TEST_F(CopyAheadTest, AFullStoreIsAnError) {
+  FakeWriter writer(checkpoint_);
+  writer.FailPuts();
+  const auto ahead = CopyAhead(*pod_, writer, {.threads = 2}, {});
+  ASSERT_FALSE(ahead);
+  EXPECT_EQ(ahead.error().code(), Code::kNoSpace);
+}
+
+TEST_F(CopyAheadTest, AProcessThatIsGoneHasNoMemory) {
+  const auto memory = LiveMemory::Open(pod_->proc_path(), pod_->root_pid());
+  ASSERT_TRUE(memory);
+  const auto pages = memory->Scan();
+  ASSERT_TRUE(pages);
+  ASSERT_FALSE(pages->entries.empty());
+  std::array<std::byte, 4096> page;
+  EXPECT_TRUE(memory->Read(pages->entries[0].vaddr(), page));
+  ASSERT_TRUE(pod_->Kill());
+  EXPECT_FALSE(memory->Read(pages->entries[0].vaddr(), page));
+  EXPECT_FALSE(LiveMemory::Open(pod_->proc_path(), pod_->root_pid()));
+}
+
+}  // namespace
+}  // namespace holdfast::warden

@@ -1,0 +1,15 @@
+// The points of a job's timeline that wardens report.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "protocol/holdfast.pb.h"
+
+namespace holdfast::warden {
+
+// Now; what ended took `duration`.
+v1::FromWarden MakeEvent(const std::string& name, uint32_t checkpoint,
+                         std::chrono::nanoseconds duration = {}, const std::string& detail = "");
+
+}  // namespace holdfast::warden
