@@ -34,6 +34,7 @@ struct Config {
     uint64_t memory_budget_bytes = 256ULL << 20;  // buffers of one warden
     int compression_level = 1;                    // zstd; 0 stores as is
     std::chrono::seconds timeout{600};            // for one checkpoint or restore
+    std::string restore = "lazy";                 // memory comes while the job runs; or eager, before
     uint64_t files_limit_bytes = 64ULL << 30;     // of files' contents in one checkpoint
     uint32_t files_count = 10000;                 // and how many files
   } checkpoint;

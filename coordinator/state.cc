@@ -69,7 +69,7 @@ constexpr auto kTable = std::to_array<Row>({
     // A start.
     On<OnReady>(In(kPreparing)),
     On<OnRunning>(In(kStarting)),
-    On<OnStartFailed>(In(kPreparing, kStarting)),
+    On<OnFailed>(In(kPreparing, kStarting, kRunning) | kInFlight),
     On<OnStartTimeout>(TimerKind::kPhase, In(kGathering, kPreparing, kStarting)),
 
     // A checkpoint.
@@ -79,11 +79,10 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnPrepared>(In(kFreezing)),
     On<OnCommitted>(In(kCommitting)),
     On<OnSettled>(In(kRunning, kFreezing, kCommitting, kSettling)),
-    On<OnSaveFailed>(kInFlight),
     On<OnSaveTimeout>(TimerKind::kPhase, kInFlight),
     Ignore<v1::Prepared>(In(kSettling, kRunning) | kGone),   // crossed an abort
     Ignore<v1::Settled>(kGone),                              // a release that was not waited for
-    Ignore<v1::Failed>(In(kRunning) | kGone),                // of what was given up meanwhile
+    Ignore<v1::Failed>(kGone),                               // of what was given up meanwhile
     Ignore<v1::Ready>(kGone),                                // crossed a requeue
     Ignore<v1::Running>(kGone),
 

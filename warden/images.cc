@@ -11,11 +11,6 @@ constexpr uint32_t kCommonMagic = 0x54564319;
 // Above any address of user space on the 64-bit machines CRIU supports.
 constexpr uint64_t kAddressLimit = 1ULL << 57;
 
-uint64_t PageBytes() {
-  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  return size;
-}
-
 std::unexpected<Error> Corrupt(const std::string& name, const std::string& why) {
   return Fail(Code::kCorrupt, "image " + name + ": " + why);
 }
@@ -39,6 +34,15 @@ void AppendRecord(std::string& out, const google::protobuf::MessageLite& record)
 }
 
 }  // namespace
+
+uint64_t PageBytes() {
+  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+bool IsImageName(const std::string& name) {
+  return name.ends_with(".img") && name.find('/') == std::string::npos && name.front() != '.';
+}
 
 Result<std::vector<std::string_view>> SplitImage(const std::string& name, std::string_view contents,
                                                  ImageMagic magic, bool only_first) {

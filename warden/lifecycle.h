@@ -49,6 +49,8 @@ class Lifecycle {
   // Has the worker do it, and applies kDone or kFailed afterwards.
   void Perform(Worker::Task task);
   void End();
+  void LoseMemory();
+  void NoteFailure(v1::Phase phase, const Error& error);
   void SayHello();
   void SayFailed();
   void SaySettled();

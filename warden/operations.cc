@@ -77,9 +77,14 @@ Operations::~Operations() { Destroy(); }
 
 void Operations::Tell(const std::string& name, std::chrono::nanoseconds duration,
                       const std::string& detail) {
+  TellOf(checkpoint_, name, duration, detail);
+}
+
+void Operations::TellOf(uint32_t checkpoint, const std::string& name,
+                        std::chrono::nanoseconds duration, const std::string& detail) {
   log::Info(name,
-            {{"checkpoint", checkpoint_}, {"took", FormatDuration(duration)}, {"detail", detail}});
-  tell_(MakeEvent(name, checkpoint_, duration, detail));
+            {{"checkpoint", checkpoint}, {"took", FormatDuration(duration)}, {"detail", detail}});
+  tell_(MakeEvent(name, checkpoint, duration, detail));
 }
 
 void Operations::Destroy() {
@@ -89,6 +94,8 @@ void Operations::Destroy() {
   }
   frozen_.reset();
   held_.reset();
+  memory_.reset();
+  source_.reset();
   writer_.reset();
   network_.reset();
   pod_.reset();
@@ -191,15 +198,26 @@ Status Operations::Furnish(const v1::Network& network) {
 }
 
 Status Operations::Restore(Origin& origin) {
+  // The other job may remove its checkpoint at any time.
+  const bool lazy = job_.config.checkpoint.restore == "lazy" && !origin.other;
+  source_ = std::move(origin.reader);
+  const EventSink events = [this, checkpoint = origin.manifest.checkpoint](
+                               const std::string& name, std::chrono::nanoseconds duration,
+                               const std::string& detail) {
+    TellOf(checkpoint, name, duration, detail);
+  };
   const RestoreOptions options{
       .criu = job_.config.node.criu,
       .log_directory = job_.CheckpointLogs(origin.manifest.checkpoint),
       .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
       .threads = kThreads,
       .timeout = job_.config.checkpoint.timeout,
+      .lazy = lazy,
       .files = origin.files.get(),
       .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
-  HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *origin.reader, options, events_));
+  HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *source_, options, events));
+  memory_ = held_->TakeMemory();
+  if (!memory_) source_.reset();
   return BindPod(*pod_);
 }
 
@@ -221,6 +239,7 @@ Status Operations::Start() {
 Status Operations::Save(const v1::Prepare& prepare) {
   checkpoint_ = prepare.checkpoint();
   log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
+  HOLDFAST_CHECK(AwaitMemory(prepare));
   const Status saved = Freeze(prepare);
   if (saved) return {};
   // As it was before: first the processes, then their network, then the debris.
@@ -234,6 +253,18 @@ storage::WriteOptions Operations::HowToWrite() const {
   return {.threads = kThreads,
           .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
           .compression_level = job_.config.checkpoint.compression_level};
+}
+
+// Until then the checkpoint that it was restored from is the newest, and the network stays joined.
+Status Operations::AwaitMemory(const v1::Prepare& prepare) {
+  if (!memory_) return {};
+  std::chrono::milliseconds time = job_.config.checkpoint.timeout;
+  if (prepare.deadline_unix_ms() != 0)
+    time = std::min(time, std::chrono::milliseconds(prepare.deadline_unix_ms() - UnixMs()));
+  HOLDFAST_CHECK(memory_->Wait(steady_clock::now() + time));
+  memory_.reset();
+  source_.reset();
+  return {};
 }
 
 Status Operations::Freeze(const v1::Prepare& prepare) {
@@ -303,6 +334,8 @@ Status Operations::Release() {
   const auto begin = steady_clock::now();
   const Status killed = pod_->Kill();
   frozen_.reset();
+  // A process that cannot be killed yet must not get other memory than its own.
+  if (killed) memory_.reset();
   writer_.reset();
   network_.reset();
   if (killed) Tell("released", steady_clock::now() - begin, "");
