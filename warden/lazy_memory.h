@@ -26,6 +26,7 @@
 #include <optional>
 #include <set>
 #include <shared_mutex>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>

@@ -199,6 +199,7 @@ TEST_F(LazyMemoryTest, DamageFoundLateKillsThePod) {
   const auto status = pod_->TakeExit();
   ASSERT_TRUE(status);
   EXPECT_EQ(status->signal, SIGKILL);
+  EndPod();
 }
 
 TEST_F(LazyMemoryTest, NobodySeesZerosWhenTheSourceFails) {
@@ -220,6 +221,7 @@ TEST_F(LazyMemoryTest, NobodySeesZerosWhenTheSourceFails) {
   ASSERT_TRUE(pod_->Kill());
   EXPECT_THAT(ReadFile(user_directory() + "/result").value_or(""), Not(HasSubstr("end")));
   EXPECT_EQ(memory_->failure()->code(), Code::kUnavailable);
+  EndPod();
 }
 
 TEST_F(LazyMemoryTest, TheJobMayEndMeanwhile) {
