@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -26,13 +27,19 @@ Check ExamineNamespaces() {
                 "use a kernel with CONFIG_NAMESPACES and these kinds enabled");
 }
 
+// Asks as a restore does: for faults in the kernel too, and to be told of forks and unmappings.
 Check ExamineUserfaultfd() {
-  // With 0, faults of the kernel too, as CRIU needs; for root only unless a sysctl says otherwise.
-  const UniqueFd fd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY)));
-  if (fd.valid()) return Ok("userfaultfd", "available");
-  const int error = errno;
-  if (error == EPERM && !IsRoot()) return NotChecked("userfaultfd", "needs root");
-  return Failed("userfaultfd", Error::FromErrno("userfaultfd", error).message(),
+  if (!IsRoot()) return NotChecked("userfaultfd", "needs root");
+  const UniqueFd fd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)));
+  uffdio_api api{.api = UFFD_API,
+                 .features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |
+                             UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMOVE,
+                 .ioctls = 0};
+  if (fd.valid() && ::ioctl(fd.get(), UFFDIO_API, &api) == 0)
+    return Ok("userfaultfd", "restored jobs run while their memory comes");
+  return Failed("userfaultfd",
+                Error::Errno("userfaultfd").message() +
+                    ": restored jobs wait until all of their memory is there",
                 "use a kernel with CONFIG_USERFAULTFD, and a container that allows it");
 }
 

@@ -86,6 +86,10 @@ constexpr std::array kKeys = {
         "Memory that it may read in a second. `0`: only `precopy_cpu` limits it."},
     Key{"checkpoint", "timeout", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.timeout), 10, kDay,
         "Longest time one checkpoint or one restore may take before it counts as failed."},
+    Key{"checkpoint", "restore", Kind::kRestore, HOLDFAST_MEMBER(checkpoint.restore), 0, 0,
+        "Whether memory comes back while the job runs already, on demand and in the background "
+        "(`lazy`), or before it does (`eager`). Where the kernel has no userfaultfd, or a "
+        "container forbids it, restores are eager."},
     Key{"checkpoint", "files_limit", Kind::kSize, HOLDFAST_MEMBER(checkpoint.files_limit_bytes), 0,
         int64_t{1} << 50,
         "Contents of a job's files that one checkpoint may store. A file beyond it is not stored; "

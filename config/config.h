@@ -44,6 +44,7 @@ struct Config {
     uint32_t precopy_cpu = 10;           // percent of the job's cores; 0: no pre-copy
     uint64_t precopy_bandwidth_bytes = 0;  // of memory, each second; 0: no limit
     std::chrono::seconds timeout{600};            // for one checkpoint or restore
+    std::string restore = "lazy";                 // memory comes while the job runs; or eager, before
     uint64_t files_limit_bytes = 64ULL << 30;     // of files' contents in one checkpoint
     uint32_t files_count = 10000;                 // and how many files
   } checkpoint;

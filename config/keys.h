@@ -29,6 +29,7 @@ enum class Kind {
   kSubnet,
   kUrl,       // http:// or https://
   kProvider,  // of a cloud
+  kRestore,   // how memory comes back
   kPattern,   // an extended regular expression
 };
 

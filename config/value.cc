@@ -24,6 +24,8 @@ constexpr std::string_view kAuto = "auto";
 // The names that warden/notices knows.
 constexpr std::array<std::string_view, 5> kProviders{kAuto, "none", "gce", "aws", "azure"};
 
+constexpr std::array<std::string_view, 2> kRestores{"lazy", "eager"};
+
 std::optional<int64_t> ParseNumber(std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -113,6 +115,8 @@ bool IsText(const Key& key, std::string_view text) {
       return text.starts_with("http://") || text.starts_with("https://");
     case Kind::kProvider:
       return std::ranges::contains(kProviders, text);
+    case Kind::kRestore:
+      return std::ranges::contains(kRestores, text);
     default:
       return true;
   }
@@ -181,6 +185,8 @@ std::string Accepted(const Key& key) {
       return "a URL, http:// or https://";
     case Kind::kProvider:
       return fmt::format("one of {}", fmt::join(kProviders, ", "));
+    case Kind::kRestore:
+      return fmt::format("one of {}", fmt::join(kRestores, ", "));
     case Kind::kPattern:
       return "an extended regular expression";
   }

@@ -158,7 +158,7 @@ void StartAll(Turn& turn) {
   turn.TellAll(message);
 }
 
-// A start came to nothing, and no process of it has run.
+// A start came to nothing: no process of it has run, or none that has counts.
 void FailStart(Turn& turn, Code code, const std::string& why, const std::string& node) {
   Job& job = turn.job;
   const bool restoring = job.restore_job != 0;
@@ -303,7 +303,13 @@ void EnterRunning(Turn& turn) {
   GrantWish(turn);
 }
 
-void OnStartFailed(Turn& turn, const v1::Failed& failed) {
+void OnFailed(Turn& turn, const v1::Failed& failed) {
+  const Stage stage = turn.job.stage;
+  const bool memory = failed.phase() == v1::PHASE_RUNNING;
+  if (!memory && (stage == Stage::kRunning || stage == Stage::kPrecopying))
+    return;  // of what was given up meanwhile
+  if (!memory && stage != Stage::kPreparing && stage != Stage::kStarting)
+    return OnSaveFailed(turn, failed);
   const std::string why =
       fmt::format("{}{}: {}{}",
                   turn.job.restore_job == 0
@@ -312,8 +318,9 @@ void OnStartFailed(Turn& turn, const v1::Failed& failed) {
                                     turn.job.restore_checkpoint, turn.job.restore_job),
                   ": " + turn.Name(turn.event.pod), failed.message(),
                   failed.log().empty() ? "" : "; log: " + failed.log());
-  // Once Start has been sent, some of its processes may have run: no other node can be tried lightly.
-  if (turn.job.stage == Stage::kStarting) return Suspect(turn, why);
+  // Once Start has been sent, some of its processes may have run: no other node can be tried
+  // lightly. But a pod that lacks memory has been killed, and nothing was saved since its restore.
+  if (!memory && stage == Stage::kStarting) return Suspect(turn, why);
   FailStart(turn, CodeFromName(failed.code()), why, turn.pod().node);
 }
 

@@ -69,7 +69,7 @@ constexpr auto kTable = std::to_array<Row>({
     // A start.
     On<OnReady>(In(kPreparing)),
     On<OnRunning>(In(kStarting)),
-    On<OnStartFailed>(In(kPreparing, kStarting)),
+    On<OnFailed>(In(kPreparing, kStarting, kRunning, kPrecopying) | kInFlight),
     On<OnStartTimeout>(TimerKind::kPhase, In(kGathering, kPreparing, kStarting)),
 
     // A checkpoint.
@@ -82,11 +82,10 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnPrepared>(In(kFreezing)),
     On<OnCommitted>(In(kCommitting)),
     On<OnSettled>(In(kRunning, kPrecopying, kFreezing, kCommitting, kSettling)),
-    On<OnSaveFailed>(kInFlight),
     On<OnSaveTimeout>(TimerKind::kPhase, kInFlight),
     Ignore<v1::Prepared>(In(kSettling, kRunning, kPrecopying) | kGone),  // crossed an abort
     Ignore<v1::Settled>(kGone),                              // a release that was not waited for
-    Ignore<v1::Failed>(In(kRunning, kPrecopying) | kGone),   // of what was given up meanwhile
+    Ignore<v1::Failed>(kGone),                               // of what was given up meanwhile
     Ignore<v1::Ready>(kGone),                                // crossed a requeue
     Ignore<v1::Running>(kGone),
 

@@ -36,7 +36,8 @@ struct Turn {
 void OnHello(Turn&, const v1::Hello&);
 void OnReady(Turn&, const v1::Ready&);
 void OnRunning(Turn&, const v1::Running&);
-void OnStartFailed(Turn&, const v1::Failed&);
+// By what failed: a start, a checkpoint, or what a restore still owed.
+void OnFailed(Turn&, const v1::Failed&);
 void OnStartTimeout(Turn&, const Timer&);
 void EnterRunning(Turn&);
 

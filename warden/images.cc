@@ -35,6 +35,15 @@ void AppendRecord(std::string& out, const google::protobuf::MessageLite& record)
 
 }  // namespace
 
+uint64_t PageBytes() {
+  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+bool IsImageName(const std::string& name) {
+  return name.ends_with(".img") && name.find('/') == std::string::npos && name.front() != '.';
+}
+
 Result<std::vector<std::string_view>> SplitImage(const std::string& name, std::string_view contents,
                                                  ImageMagic magic, bool only_first) {
   std::string_view rest = contents;

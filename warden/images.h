@@ -26,7 +26,11 @@ enum class ImageMagic : uint32_t {
   kFiles = 0x56303138,
   kGhostFile = 0x52583605,
   kRemapPath = 0x59133954,
+  kMm = 0x57492820,
 };
+
+// Whether it may be a file of CRIU's: names come from a store, and become paths.
+bool IsImageName(const std::string& name);
 
 // The records of an image. With `only_first`, what follows the first one is ignored: ghost files
 // have raw data there.

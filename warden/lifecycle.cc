@@ -68,7 +68,8 @@ void Lifecycle::Poll() {
   if (polled[1].revents != 0) OnChannel();
   if (polled[2].revents != 0) OnLink();
   // Something of the above may have begun an operation.
-  if (polled[3].revents != 0 && WatchesPod(state_) && !worker_.busy()) Apply(Input::kExited);
+  if (polled[3].revents != 0 && WatchesPod(state_) && !worker_.busy())
+    Apply(operations_.memory_failure() ? Input::kMemoryLost : Input::kExited);
   OnTimers();
   if (farewell_ && !worker_.busy()) Leave(*farewell_);
 }
@@ -243,6 +244,8 @@ void Lifecycle::Do(Action action) {
       return SaySettled();
     case Action::kSayEnded:
       return SayEnded();
+    case Action::kSayMemoryLost:
+      return LoseMemory();
     case Action::kEnd:
       return End();
   }
@@ -252,13 +255,11 @@ void Lifecycle::Do(Action action) {
 void Lifecycle::Perform(Worker::Task task) {
   worker_.Run(std::move(task), [this](const Status& status) {
     if (status) return Apply(Input::kDone);
-    log::Failure("failed", status.error(), {{"state", Name(state_)}});
-    failed_.emplace();
-    failed_->set_phase(PhaseOfFailure(state_));
-    if (failed_->phase() != v1::PHASE_FRESH) failed_->set_checkpoint(checkpoint_);
-    failed_->set_code(std::string(CodeName(status.error().code())));
-    failed_->set_message(status.error().message());
-    failed_->set_log(operations_.log_path());
+    const auto memory = operations_.memory_failure();
+    if (state_ == State::kStarting && memory)
+      NoteFailure(v1::PHASE_RUNNING, *memory);
+    else
+      NoteFailure(PhaseOfFailure(state_), status.error());
     Apply(Input::kFailed);
   });
 }
@@ -267,6 +268,23 @@ void Lifecycle::Background(const char* what, Worker::Task task) {
   worker_.Run(std::move(task), [what](const Status& status) {
     if (!status) log::Failure(what, status.error());
   });
+}
+
+void Lifecycle::NoteFailure(v1::Phase phase, const Error& error) {
+  log::Failure("failed", error, {{"state", Name(state_)}});
+  failed_.emplace();
+  failed_->set_phase(phase);
+  if (phase == v1::PHASE_PREPARING || phase == v1::PHASE_PREPARED)
+    failed_->set_checkpoint(checkpoint_);
+  failed_->set_code(std::string(CodeName(error.code())));
+  failed_->set_message(error.message());
+  failed_->set_log(operations_.log_path());
+}
+
+void Lifecycle::LoseMemory() {
+  NoteFailure(v1::PHASE_RUNNING, *operations_.memory_failure());
+  SayFailed();
+  Background("kill", [this] { return operations_.Release(); });
 }
 
 void Lifecycle::End() {

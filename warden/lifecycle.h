@@ -45,6 +45,8 @@ class Lifecycle {
   // Has the worker do it, and logs `what` did not work.
   void Background(const char* what, Worker::Task task);
   void End();
+  void LoseMemory();
+  void NoteFailure(v1::Phase phase, const Error& error);
   void SayHello();
   void SayFailed();
   void SaySettled();

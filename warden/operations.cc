@@ -77,9 +77,14 @@ Operations::~Operations() { Destroy(); }
 
 void Operations::Tell(const std::string& name, std::chrono::nanoseconds duration,
                       const std::string& detail) {
+  TellOf(checkpoint_, name, duration, detail);
+}
+
+void Operations::TellOf(uint32_t checkpoint, const std::string& name,
+                        std::chrono::nanoseconds duration, const std::string& detail) {
   log::Info(name,
-            {{"checkpoint", checkpoint_}, {"took", FormatDuration(duration)}, {"detail", detail}});
-  tell_(MakeEvent(name, checkpoint_, duration, detail));
+            {{"checkpoint", checkpoint}, {"took", FormatDuration(duration)}, {"detail", detail}});
+  tell_(MakeEvent(name, checkpoint, duration, detail));
 }
 
 void Operations::Destroy() {
@@ -90,6 +95,8 @@ void Operations::Destroy() {
   precopy_.reset();
   frozen_.reset();
   held_.reset();
+  memory_.reset();
+  source_.reset();
   writer_.reset();
   network_.reset();
   pod_.reset();
@@ -192,19 +199,30 @@ Status Operations::Furnish(const v1::Network& network) {
 }
 
 Status Operations::Restore(Origin& origin) {
+  // The other job may remove its checkpoint at any time.
+  const bool lazy = job_.config.checkpoint.restore == "lazy" && !origin.other;
+  source_ = std::move(origin.reader);
+  const EventSink events = [this, checkpoint = origin.manifest.checkpoint](
+                               const std::string& name, std::chrono::nanoseconds duration,
+                               const std::string& detail) {
+    TellOf(checkpoint, name, duration, detail);
+  };
   const RestoreOptions options{
       .criu = job_.config.node.criu,
       .log_directory = job_.CheckpointLogs(origin.manifest.checkpoint),
       .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
       .threads = kThreads,
       .timeout = job_.config.checkpoint.timeout,
+      .lazy = lazy,
       .files = origin.files.get(),
       .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
-  HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *origin.reader, options, events_));
+  HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *source_, options, events));
   std::string bindings;
-  if (std::ranges::contains(origin.reader->images(), kBindingsImage)) {
-    HOLDFAST_TRY(bindings, origin.reader->ReadImage(kBindingsImage));
+  if (std::ranges::contains(source_->images(), kBindingsImage)) {
+    HOLDFAST_TRY(bindings, source_->ReadImage(kBindingsImage));
   }
+  memory_ = held_->TakeMemory();
+  if (!memory_) source_.reset();
   return BindPod(*pod_, bindings);
 }
 
@@ -226,6 +244,7 @@ Status Operations::Start() {
 Status Operations::Save(const v1::Prepare& prepare) {
   checkpoint_ = prepare.checkpoint();
   log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
+  HOLDFAST_CHECK(AwaitMemory(prepare));
   const Status saved = Freeze(prepare);
   if (saved) return {};
   // As it was before: first the processes, then their network, then the debris.
@@ -248,7 +267,9 @@ Status Operations::CopyAhead(const v1::Precopy& precopy) {
   }
   precopy_.reset();
   Precopy::Options options = PrecopyOptionsOf(job_.config, precopy, kThreads);
-  if (!thrift_.MayTry()) options.limits.threads = 0;
+  // Memory that a restore still owes is not there to be read.
+  const bool complete = !memory_ || memory_->Wait(steady_clock::now());
+  if (!complete || !thrift_.MayTry()) options.limits.threads = 0;
   precopy_ = std::make_unique<Precopy>(
       *pod_, options,
       [this, options] {
@@ -260,6 +281,18 @@ Status Operations::CopyAhead(const v1::Precopy& precopy) {
 
 Status Operations::DropAhead() {
   precopy_.reset();
+  return {};
+}
+
+// Until then the checkpoint that it was restored from is the newest, and the network stays joined.
+Status Operations::AwaitMemory(const v1::Prepare& prepare) {
+  if (!memory_) return {};
+  std::chrono::milliseconds time = job_.config.checkpoint.timeout;
+  if (prepare.deadline_unix_ms() != 0)
+    time = std::min(time, std::chrono::milliseconds(prepare.deadline_unix_ms() - UnixMs()));
+  HOLDFAST_CHECK(memory_->Wait(steady_clock::now() + time));
+  memory_.reset();
+  source_.reset();
   return {};
 }
 
@@ -348,6 +381,8 @@ Status Operations::Release() {
   const Status killed = pod_->Kill();
   precopy_.reset();
   frozen_.reset();
+  // A process that cannot be killed yet must not get other memory than its own.
+  if (killed) memory_.reset();
   writer_.reset();
   network_.reset();
   if (killed) Tell("released", steady_clock::now() - begin, "");

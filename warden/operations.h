@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "storage/checkpoint.h"
 #include "warden/dump.h"
 #include "warden/job.h"
+#include "warden/lazy_memory.h"
 #include "warden/network.h"
 #include "warden/pod.h"
 #include "warden/precopy.h"
@@ -44,7 +46,8 @@ class Operations {
   Status CopyAhead(const v1::Precopy& precopy);
   // Ends that, and removes what it stored.
   Status DropAhead();
-  // Cuts, freezes, and makes everything durable. On failure the pod goes on as if nothing had been.
+  // Cuts, freezes, and makes everything durable, once the pod has all the memory that it was
+  // restored with. On failure the pod goes on as if nothing had been.
   Status Save(const v1::Prepare& prepare);
   // Pod 0: stores the job's files, then writes the manifest.
   Status Commit(const v1::Commit& commit);
@@ -59,6 +62,8 @@ class Operations {
 
   // For the main thread, while no operation is under way.
   Pod* pod() { return pod_.get(); }
+  // Why the pod was killed, if memory of a lazy restore could not be had.
+  std::optional<Error> memory_failure() { return memory_ ? memory_->failure() : std::nullopt; }
   const v1::Prepared& prepared() const { return prepared_; }
   const std::vector<v1::Saved>& saved() const { return inventory_.saved; }
   const std::vector<v1::Damaged>& damaged() const { return inventory_.damaged; }
@@ -72,11 +77,15 @@ class Operations {
   Status MakePod(const v1::Network& network, const std::vector<std::string>& hostnames);
   Status Furnish(const v1::Network& network);
   Status Restore(Origin& origin);
+  Status AwaitMemory(const v1::Prepare& prepare);
   Status Freeze(const v1::Prepare& prepare);
   storage::WriteOptions HowToWrite() const;
   void Destroy();
   // A point of the timeline: what ended now took `duration`.
   void Tell(const std::string& name, std::chrono::nanoseconds duration, const std::string& detail);
+  // The same of that checkpoint; on any thread.
+  void TellOf(uint32_t checkpoint, const std::string& name, std::chrono::nanoseconds duration,
+              const std::string& detail);
 
   const Job& job_;
   const std::unique_ptr<storage::JobStore> store_;
@@ -86,6 +95,8 @@ class Operations {
   NetworkOptions network_options_;
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
   std::unique_ptr<Pod> pod_;
+  std::unique_ptr<storage::PodReader> source_;  // of memory_
+  std::unique_ptr<LazyMemory> memory_;          // what a restored pod is still getting
   std::unique_ptr<JobNetwork> network_;
   std::unique_ptr<HeldPod> held_;
   std::unique_ptr<Precopy> precopy_;

@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -48,6 +50,7 @@ class NodePod final : public Pod {
         control_(std::move(control)) {}
 
   Status OpenNamespaces() {
+    HOLDFAST_TRY(init_pidfd_, init_.pidfd().Duplicate());
     HOLDFAST_TRY(mount_, OpenNamespace(init_pid_, "mnt"));
     HOLDFAST_TRY(network_, OpenNamespace(init_pid_, "net"));
     HOLDFAST_TRY(pid_, OpenNamespace(init_pid_, "pid"));
@@ -104,6 +107,20 @@ class NodePod final : public Pod {
     return ExitStatus::FromWait(status);
   }
 
+  Status Hold(const UniqueFd& descriptor) const override {
+    return SendDescriptor(control_, ControlType::kHold, descriptor);
+  }
+
+  void LetGo() const override {
+    // If init is gone, so are they.
+    [[maybe_unused]] const Status told = SendControl(control_, ControlType::kLetGo);
+  }
+
+  void Condemn() const override {
+    // Fails only if it has ended already.
+    ::syscall(SYS_pidfd_send_signal, init_pidfd_.get(), SIGKILL, nullptr, 0);
+  }
+
   Status Kill() override {
     // The kernel kills the rest of a pid namespace with its PID 1, and PID 1 is not gone before
     // they all are (pid_namespaces(7)).
@@ -134,6 +151,7 @@ class NodePod final : public Pod {
   PodOptions options_;
   Process init_;
   pid_t init_pid_;
+  UniqueFd init_pidfd_;  // init_ changes when it is waited for
   UniqueFd control_;
   UniqueFd mount_, network_, pid_, uts_;
   pid_t root_pid_ = -1;
@@ -162,6 +180,7 @@ Result<std::unique_ptr<Pod>> Pod::Create(const PodOptions& options) {
         {null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {control.second.get(), kControlFd}};
     spawn.unshare_flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWPID;
     spawn.new_session = true;
+    spawn.kill_with_parent = false;  // it ends by itself when `control` closes, see Serve there
     HOLDFAST_TRY(Process init, Process::Spawn(spawn));
     control.second.Reset();
 

@@ -65,6 +65,13 @@ class Pod {
   virtual const UniqueFd& exit_fd() const = 0;
   virtual Result<ExitStatus> TakeExit() = 0;
 
+  // PID 1 keeps a duplicate open until every process of the pod has been killed, also if it is the
+  // warden that dies; thread-safe.
+  virtual Status Hold(const UniqueFd& descriptor) const = 0;
+  // Closes all such duplicates, soon; thread-safe.
+  virtual void LetGo() const = 0;
+  // Sends the kill that Kill waits for; thread-safe.
+  virtual void Condemn() const = 0;
   // Kills every process of the pod, frozen or not, and waits until they are gone.
   virtual Status Kill() = 0;
 };

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 
 namespace holdfast::warden {
 namespace {
@@ -26,6 +27,26 @@ Status SendControl(const UniqueFd& socket, ControlType type, const std::string& 
   return {};
 }
 
+Status SendDescriptor(const UniqueFd& socket, ControlType type, const UniqueFd& descriptor) {
+  char byte = static_cast<char>(type);
+  iovec data{.iov_base = &byte, .iov_len = 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int fd = descriptor.get();
+  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  if (::sendmsg(socket.get(), &message, MSG_NOSIGNAL) != 1)
+    return FailErrno("talking to the pod's init");
+  return {};
+}
+
 Result<ControlMessage> ReceiveControl(const UniqueFd& socket,
                                       std::optional<std::chrono::milliseconds> timeout) {
   const auto deadline =
@@ -41,14 +62,28 @@ Result<ControlMessage> ReceiveControl(const UniqueFd& socket,
     break;
   }
   std::string packet(kMaxPacketBytes, '\0');
+  iovec data{.iov_base = packet.data(), .iov_len = packet.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
   ssize_t n;
   do {
-    n = ::recv(socket.get(), packet.data(), packet.size(), 0);
+    n = ::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno != ECONNRESET) return FailErrno("listening to the pod's init");
   if (n <= 0) return Fail(Code::kNotFound, "the pod's init is gone");
   packet.resize(static_cast<size_t>(n));
-  return ControlMessage{.type = static_cast<ControlType>(packet[0]), .payload = packet.substr(1)};
+  ControlMessage received{.type = static_cast<ControlType>(packet[0]), .payload = packet.substr(1)};
+  if (const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+      header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    received.descriptor.Reset(fd);
+  }
+  return received;
 }
 
 std::string JoinArguments(const std::vector<std::string>& arguments) {

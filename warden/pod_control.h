@@ -19,17 +19,21 @@ enum class ControlType : char {
   kStarted = 'P',  // init: payload is its pid in the pod
   kAdopt = 'A',    // warden: the process whose pid is the payload is pod-root
   kExited = 'X',   // init: pod-root ended; payload is its wait status
+  kLetGo = 'L',    // warden: close those descriptors
+  kHold = 'H',     // warden: keep this descriptor until every process of the pod is dead
 };
 
 struct ControlMessage {
   ControlType type{};
   std::string payload;
+  UniqueFd descriptor;  // with kHold
 };
 
 // Its number in PID 1.
 inline constexpr int kControlFd = 3;
 
 Status SendControl(const UniqueFd& socket, ControlType type, const std::string& payload = "");
+Status SendDescriptor(const UniqueFd& socket, ControlType type, const UniqueFd& descriptor);
 // kNotFound when the peer is gone, kTimeout when nothing came in time.
 Result<ControlMessage> ReceiveControl(const UniqueFd& socket,
                                       std::optional<std::chrono::milliseconds> timeout);

@@ -21,6 +21,8 @@
 
 #include <cerrno>
 #include <csignal>
+#include <utility>
+#include <vector>
 
 #include "base/files.h"
 #include "base/identity.h"
@@ -138,20 +140,30 @@ class Server {
   Server(UniqueFd control, UniqueFd children, Identity owner)
       : control_(std::move(control)), children_(std::move(children)), owner_(std::move(owner)) {}
 
-  // Until the warden is gone.
-  Status Serve() {
-    while (true) {
-      pollfd polled[2] = {{.fd = control_.get(), .events = POLLIN, .revents = 0},
-                          {.fd = children_.get(), .events = POLLIN, .revents = 0}};
-      if (::poll(polled, 2, -1) < 0 && errno != EINTR) return FailErrno("poll");
-      if (polled[1].revents != 0) HOLDFAST_CHECK(Reap());
-      if (polled[0].revents != 0) HOLDFAST_CHECK(Obey());
+  // Until the warden is gone. The pod then ends, but not before a child has what is held: the
+  // kernel closes what PID 1 has open before it kills the others, and them in the order of their
+  // pids, so this child last.
+  void Serve() {
+    while (ServeOnce()) {
     }
+    if (held_.empty()) return;
+    // Not Process::Spawn: nothing is executed.
+    if (::fork() == 0)
+      while (true) ::pause();
   }
 
  private:
+  Status ServeOnce() {
+    pollfd polled[2] = {{.fd = control_.get(), .events = POLLIN, .revents = 0},
+                        {.fd = children_.get(), .events = POLLIN, .revents = 0}};
+    if (::poll(polled, 2, -1) < 0 && errno != EINTR) return FailErrno("poll");
+    if (polled[1].revents != 0) HOLDFAST_CHECK(Reap());
+    if (polled[0].revents != 0) HOLDFAST_CHECK(Obey());
+    return {};
+  }
+
   Status Obey() {
-    HOLDFAST_TRY(const ControlMessage message, ReceiveControl(control_, std::nullopt));
+    HOLDFAST_TRY(ControlMessage message, ReceiveControl(control_, std::nullopt));
     switch (message.type) {
       case ControlType::kStart: {
         const auto pid = StartPodRoot(SplitArguments(message.payload), owner_);
@@ -164,6 +176,12 @@ class Server {
         HOLDFAST_TRY(root_, ParseNumber(message.payload));
         return DropCapabilities();
       }
+      case ControlType::kHold:
+        held_.push_back(std::move(message.descriptor));
+        return {};
+      case ControlType::kLetGo:
+        held_.clear();
+        return {};
       default:
         return Fail(Code::kInternal, "the pod's init got a message it does not know");
     }
@@ -183,6 +201,7 @@ class Server {
   UniqueFd children_;  // signalfd
   Identity owner_;
   pid_t root_ = -1;
+  std::vector<UniqueFd> held_;
 };
 
 Result<UniqueFd> ChildrenFd() {
@@ -219,7 +238,8 @@ int RunPodInit(int argc, char** argv) {
   }
   if (!SendControl(control, ControlType::kReady)) return 1;
   Server server(std::move(control), std::move(*children), std::move(arguments->owner));
-  return server.Serve() ? 0 : 1;
+  server.Serve();
+  return 0;
 }
 
 }  // namespace holdfast::warden

@@ -2,15 +2,15 @@
 //
 //   1. CompareNodes      may this node run it?
 //   2. LoadImages        CRIU's images, each verified by storage, none asking for rights that the
-//                        job's user does not have, into a directory that only root can reach
+//                        job's user does not have, into a directory that only root can reach.
+//                        Which memory is to come later (warden/restore_memory.h)
 //   3. RestoreScratch    private files, as the user
 //   4. PutBackFiles,     the job's files are as they were, or are put back;
 //      CheckOpenFiles    programs and libraries are the same
-//   5. LoadMemory        pages into the same directory
-//   6. CRIU              builds the processes and stays at its post-restore stage: all is there,
-//   but
-//                        every task waits in CRIU's own code. If the warden dies now, they never
-//                        run.
+//   5. LoadMemory        pages into the same directory, but for those
+//   6. CRIU              builds the processes and stays at its post-restore stage: all is there
+//                        but lazy memory, which begins to come (warden/lazy_memory.h); every task
+//                        waits in CRIU's own code. If the warden dies now, they never run.
 //   7. Resume            lets CRIU go on
 #include "warden/restore.h"
 
@@ -30,7 +30,9 @@
 #include "warden/images_rights.h"
 #include "warden/pod_files.h"
 #include "warden/preflight.h"
+#include "warden/restore_memory.h"
 #include "warden/scratch.h"
+#include "warden/userfault.h"
 
 namespace holdfast::warden {
 namespace {
@@ -70,12 +72,9 @@ class WorkDirectory {
 struct Images {
   std::vector<image::file_entry> files;
   std::vector<image::remap_file_path_entry> deleted;
+  MemoryImages memory;
   uint32_t highest_pid = 0;
 };
-
-bool IsImageName(const std::string& name) {
-  return name.ends_with(".img") && name.find('/') == std::string::npos && name.front() != '.';
-}
 
 // The security label of a process of the pod that is not restored; empty without an LSM.
 std::string PodLabel(const Pod& pod) {
@@ -106,7 +105,8 @@ Status InspectImage(const Pod& pod, const std::string& label, const std::string&
   return {};
 }
 
-Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const UniqueFd& directory) {
+Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const UniqueFd& directory,
+                          bool lazy) {
   Images images;
   const std::string label = PodLabel(pod);
   for (const std::string& name : reader.images()) {
@@ -114,32 +114,17 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
     if (!IsImageName(name)) return Fail(Code::kCorrupt, "an image is called " + name);
     HOLDFAST_TRY(const std::string contents, reader.ReadImage(name));
     HOLDFAST_CHECK(InspectImage(pod, label, name, contents, images));
+    if (lazy) HOLDFAST_CHECK(NoteMemoryImage(name, contents, images.memory));
     HOLDFAST_TRY(const UniqueFd file, OpenAt(directory, name, O_WRONLY | O_CREAT | O_EXCL));
     HOLDFAST_CHECK(WriteFull(file, AsBytes(contents)));
   }
-  return images;
-}
-
-// Streams become the files that CRIU reads.
-Result<uint64_t> LoadMemory(const Pod& pod, storage::PodReader& reader, const UniqueFd& directory,
-                            unsigned threads) {
-  uint64_t total = 0;
-  const auto& streams = reader.streams();
-  for (uint32_t i = 0; i < streams.size(); ++i) {
-    const std::string& name = streams[i].name;
-    if (name == kScratchStream) continue;
-    if (!IsImageName(name)) return Fail(Code::kCorrupt, "a stream is called " + name);
-    HOLDFAST_TRY(const UniqueFd file, OpenAt(directory, name, O_RDWR | O_CREAT | O_EXCL));
-    HOLDFAST_CHECK(reader.CopyTo(i, file, threads));
-    total += streams[i].size_bytes;
-    if (!name.starts_with("ghost-file-")) continue;
-    std::string head(4096, '\0');
-    const ssize_t n = ::pread(file.get(), head.data(), head.size(), 0);
-    if (n < 0) return FailErrno("reading " + name);
-    head.resize(static_cast<size_t>(n));
-    HOLDFAST_CHECK(CheckGhostRights(name, head, pod.options().owner));
+  KeepEager(images.memory);
+  for (const auto& [pid, pagemap] : images.memory.pagemaps) {
+    HOLDFAST_TRY(const UniqueFd file,
+                 OpenAt(directory, "pagemap-" + std::to_string(pid) + ".img", O_WRONLY | O_TRUNC));
+    HOLDFAST_CHECK(WriteFull(file, AsBytes(SerializePagemap(pagemap))));
   }
-  return total;
+  return images;
 }
 
 // Makes the next process of the pod get a pid above all that the images need.
@@ -158,13 +143,15 @@ Status SkipPids(const Pod& pod, uint32_t highest_pid) {
 
 class Restored final : public HeldPod {
  public:
-  Restored(Pod& pod, Criu criu, WorkDirectory directory, RollbackReport rolled_back)
+  Restored(Pod& pod, Criu criu, WorkDirectory directory, RollbackReport rolled_back,
+           std::unique_ptr<LazyMemory> memory)
       : pod_(pod),
+        memory_(std::move(memory)),
         criu_(std::move(criu)),
         directory_(std::move(directory)),
         rolled_back_(std::move(rolled_back)) {}
   ~Restored() override {
-    if (!resumed_) [[maybe_unused]]
+    if (!resumed_ || memory_) [[maybe_unused]]
       const Status killed = pod_.Kill();
   }
 
@@ -176,10 +163,12 @@ class Restored final : public HeldPod {
     return {};
   }
 
+  std::unique_ptr<LazyMemory> TakeMemory() override { return std::move(memory_); }
   const RollbackReport& rolled_back() const override { return rolled_back_; }
 
  private:
   Pod& pod_;
+  std::unique_ptr<LazyMemory> memory_;
   Criu criu_;
   WorkDirectory directory_;
   RollbackReport rolled_back_;
@@ -187,11 +176,12 @@ class Restored final : public HeldPod {
 };
 
 Result<Criu> RunCriu(Pod& pod, const RestoreOptions& options, const UniqueFd& directory,
-                     uint32_t highest_pid) {
+                     uint32_t highest_pid, bool lazy) {
   HOLDFAST_CHECK(SkipPids(pod, highest_pid));
   rpc::criu_req request;
   request.set_type(rpc::RESTORE);
   *request.mutable_opts() = CommonOptions();
+  request.mutable_opts()->set_lazy_pages(lazy);
   const CriuRun run{.program = options.criu,
                     .log_path = options.log_directory + "/restore.log",
                     .images = &directory};
@@ -204,6 +194,26 @@ Result<RollbackReport> PutBackFiles(const Pod& pod, storage::PodReader& reader,
                                     const RestoreOptions& options) {
   HOLDFAST_TRY(const UniqueFd root, OpenPodRoot(pod));
   return RollBackFiles(root, pod.options().owner, reader.files(), options.files, options.rollback);
+}
+
+// Whether memory may come later; tells the timeline if that was wanted and cannot be.
+bool MayBeLazy(const RestoreOptions& options, const EventSink& events) {
+  if (!options.lazy) return false;
+  const Status usable = CheckUserfaultfd();
+  if (!usable) events("eager-restore", {}, usable.error().message());
+  return usable.has_value();
+}
+
+LazyOptions HowToFill(const Pod& pod, const RestoreOptions& options, const EventSink& events) {
+  return {.threads = options.threads,
+          .owner = pod.options().owner,
+          .kill = [&pod] { pod.Condemn(); },
+          .hold = [&pod](const UniqueFd& fd) { return pod.Hold(fd); },
+          .let_go = [&pod] { pod.LetGo(); },
+          .complete =
+              [events](uint64_t bytes, std::chrono::nanoseconds took) {
+                events("pages-in", took, FormatBytes(bytes));
+              }};
 }
 
 }  // namespace
@@ -225,7 +235,9 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     HOLDFAST_CHECK(CompareNodes(reader.info().attributes, DescribeNode(version)));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
     HOLDFAST_TRY(WorkDirectory directory, WorkDirectory::Create(options.work_directory));
-    HOLDFAST_TRY(const Images images, LoadImages(pod, reader, directory.fd()));
+    const bool may_be_lazy = MayBeLazy(options, events);
+    HOLDFAST_TRY(const Images images, LoadImages(pod, reader, directory.fd(), may_be_lazy));
+    HOLDFAST_TRY(auto lazy, PlanLazy(images.memory, reader));
     HOLDFAST_CHECK(RestoreScratch(pod, reader, options.threads));
     lap("scratch", "");
     HOLDFAST_TRY(RollbackReport rolled_back, PutBackFiles(pod, reader, options));
@@ -233,13 +245,30 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
       lap("rolled-back", what);
     HOLDFAST_CHECK(CheckOpenFiles(pod, images.files, images.deleted));
     lap("preflight", "");
-    HOLDFAST_TRY(const uint64_t bytes, LoadMemory(pod, reader, directory.fd(), options.threads));
+    HOLDFAST_TRY(const uint64_t bytes, LoadMemory(directory.fd(), reader, lazy, images.memory,
+                                                  pod.options().owner, options.threads));
     lap("memory", FormatBytes(bytes));
-    HOLDFAST_TRY(Criu criu, RunCriu(pod, options, directory.fd(), images.highest_pid));
+    std::unique_ptr<LazyMemory> memory;
+    if (!lazy.empty()) {
+      HOLDFAST_TRY(memory, LazyMemory::Listen(directory.fd(), std::move(lazy), reader,
+                                              HowToFill(pod, options, events)));
+    }
+    auto criu = RunCriu(pod, options, directory.fd(), images.highest_pid, memory != nullptr);
+    if (criu && memory) {
+      if (Status begun = memory->Prefetch(); !begun)
+        criu = std::unexpected(std::move(begun).error());
+    }
+    if (!criu) {
+      // Before `memory` goes: a process that waits for a page would go on with zeros.
+      [[maybe_unused]] const Status killed = pod.Kill();
+      if (const auto failure = memory ? memory->failure() : std::nullopt)
+        return std::unexpected(*failure);
+      return std::unexpected(std::move(criu).error());
+    }
     lap("criu", "");
     pod.AdoptRoot(static_cast<pid_t>(reader.info().root_pid));
-    return std::make_unique<Restored>(pod, std::move(criu), std::move(directory),
-                                      std::move(rolled_back));
+    return std::make_unique<Restored>(pod, *std::move(criu), std::move(directory),
+                                      std::move(rolled_back), std::move(memory));
   };
   return restore().transform_error([&](Error error) {
     return std::move(error).Wrap("restoring pod " + std::to_string(pod.options().index));

@@ -71,6 +71,10 @@ constexpr Row kTable[] = {
     {State::kEnded, Input::kSettleAbort, State::kEnded, Action::kSaySettled},
     {State::kEnded, Input::kSettleRelease, State::kEnded, Action::kSaySettled},
 
+    // A pod that was restored, but not with all of its memory. It has not been saved since.
+    {State::kReady, Input::kMemoryLost, State::kUnusable, Action::kSayMemoryLost},
+    {State::kRunning, Input::kMemoryLost, State::kUnusable, Action::kSayMemoryLost},
+
     // The end. What a frozen pod saved stays: it may have been committed.
     {State::kReady, Input::kExited, State::kEnded, Action::kEnd},
     {State::kRunning, Input::kExited, State::kEnded, Action::kEnd},
@@ -130,7 +134,7 @@ const char* Name(State state) {
 const char* Name(Input input) {
   constexpr std::array kNames{
       "Welcome",       "Start", "Prepare", "Commit", "Settle(RESUME)", "Settle(RELEASE)",
-      "Settle(ABORT)", "done",  "failed",  "exit",   "patience over"};
+      "Settle(ABORT)", "done",  "failed",  "exit",   "memory lost",    "patience over"};
   return kNames[static_cast<size_t>(input)];
 }
 

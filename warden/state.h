@@ -11,7 +11,7 @@ namespace holdfast::warden {
 enum class State {
   kAttaching,  // no coordinator has said yet what is to be done
   kCreating,   // making or restoring the pod
-  kUnusable,   // that failed; the coordinator decides
+  kUnusable,   // that failed, or did later; the coordinator decides
   kReady,      // made or restored, held
   kStarting,   // letting it go
   kRunning,
@@ -40,6 +40,8 @@ enum class Input {
   kFailed,
   // From the pod: its root, or the whole of it, has ended.
   kExited,
+  // It was killed, because memory of a lazy restore could not be had.
+  kMemoryLost,
   // A frozen pod's coordinator has been away for longer than the site allows.
   kPatienceOver,
 };
@@ -60,6 +62,7 @@ enum class Action {
   kSayCommitted,
   kSaySettled,
   kSayEnded,
+  kSayMemoryLost,  // and collect what is left of the pod
   kEnd,  // collect the exit status and say Ended
 };
 

@@ -21,7 +21,7 @@ trap 'rm -f "$told"' EXIT
 follow() {
     alice holdfast show "$1" --json | jq -r '
         (.events | map(select(.name == "notice")) | .[0].unix_ns) as $notice
-        | {notice: 1, cut: 1, frozen: 1, saved: 1, committed: 1, requeued: 1, nodes: 1, restored: 1, running: 1} as $shown
+        | {notice: 1, cut: 1, frozen: 1, saved: 1, committed: 1, requeued: 1, nodes: 1, restored: 1, running: 1, "pages-in": 1} as $shown
         | .events[] | select($notice != null and .unix_ns >= $notice and $shown[.name])
         | [(.unix_ns - $notice) / 1e9, (if .name == "nodes" then "nodes chosen" else .name end),
            (if .node == "" then "-" else .node end), .duration_ns / 1e9, .detail] | @tsv' |

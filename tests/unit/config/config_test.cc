@@ -151,6 +151,7 @@ TEST_F(ConfigTest, RefusesWhatIsOutOfBounds) {
       {"coordinator: {user: two words}", "a word"},
       {"coordinator: {rest_port: [1, 2]}", "a port, 1 to 65535"},
       {"coordinator: {evacuate_reason: '('}", "an extended regular expression"},
+      {"checkpoint: {restore: fast}", "one of lazy, eager"},
       {"cloud: {provider: gcp}", "one of auto, none, gce, aws, azure"},
       {"cloud: {endpoint: storage.example}", "a URL, http:// or https://"},
       {"cloud: {endpoint: ''}", "a URL, http:// or https://"},

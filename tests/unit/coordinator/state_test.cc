@@ -604,6 +604,41 @@ TEST_F(RestoreTest, DamagedCheckpointFallsBackToTheOneBefore) {
   EXPECT_EQ(world.job.stage, Stage::kHeld);
 }
 
+TEST_F(RestoreTest, MemoryThatIsDamagedFallsBackToTheCheckpointBefore) {
+  world.Settle();
+  ASSERT_EQ(world.job.stage, Stage::kRunning);
+  ASSERT_TRUE(Fail(1, v1::PHASE_RUNNING, "corrupt"));
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  world.Settle();
+  GoToRestore();
+  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+}
+
+TEST_F(RestoreTest, MemoryThatDoesNotComeIsTriedElsewhereThenHeld) {
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    world.Settle();
+    ASSERT_EQ(world.job.stage, Stage::kRunning);
+    ASSERT_TRUE(Fail(1, v1::PHASE_RUNNING, "unavailable"));
+    EXPECT_EQ(world.job.restore_checkpoint, 2U);
+    world.Settle();
+    GoToRestore();
+  }
+  world.Settle();
+  ASSERT_TRUE(Fail(0, v1::PHASE_RUNNING, "unavailable"));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kHeld);
+  EXPECT_THAT(world.comment, HasSubstr("attempt 3 of 3"));
+}
+
+TEST_F(RestoreTest, MemoryMayBeMissedWhenTheNextCheckpointBegins) {
+  world.Settle();
+  ASSERT_TRUE(world.Happen(Wish{.reason = "save"}));
+  ASSERT_EQ(world.job.stage, Stage::kFreezing);
+  ASSERT_TRUE(Fail(1, v1::PHASE_RUNNING, "unavailable"));
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  EXPECT_EQ(world.job.newest(), 2U);
+}
+
 TEST_F(RestoreTest, ResumeMayNameACheckpoint) {
   ASSERT_TRUE(Fail(0, v1::PHASE_FRESH, "changed"));
   world.RunThroughQueue();

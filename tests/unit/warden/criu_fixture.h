@@ -10,6 +10,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -42,7 +44,7 @@ class CriuTest : public ::testing::Test {
   void TearDown() override {
     if (HasFailure())
       std::cerr << events_ << ReadFile(directory_ + "/log/restore.log").value_or("");
-    pod_.reset();
+    EndPod();
     if (!directory_.empty()) {
       EXPECT_TRUE(RemoveTree(directory_));
     }
@@ -56,8 +58,15 @@ class CriuTest : public ::testing::Test {
 
   std::string user_directory() const { return directory_ + "/user"; }
 
-  void MakePod() {
+  void EndPod() {
+    // What waits for memory must not get any other.
+    if (pod_ && memory_) EXPECT_TRUE(pod_->Kill());
+    memory_.reset();
     pod_.reset();
+  }
+
+  void MakePod() {
+    EndPod();
     auto pod = Pod::Create({.index = 3,
                             .hostname = "pod3",
                             .owner = {.uid = kUser, .gid = kUser, .groups = {kUser}},
@@ -103,6 +112,7 @@ class CriuTest : public ::testing::Test {
   EventSink Events() {
     return [this](const std::string& name, std::chrono::nanoseconds duration,
                   const std::string& detail) {
+      const std::lock_guard lock(events_mutex_);
       events_ += name + " " +
                  std::to_string(std::chrono::duration<double>(duration).count()).substr(0, 6) +
                  " " + detail + "\n";
@@ -121,12 +131,14 @@ class CriuTest : public ::testing::Test {
   }
 
   Result<std::unique_ptr<HeldPod>> Restore() {
-    FakeReader reader(checkpoint_);
-    return HeldPod::Restore(*pod_, reader,
+    reader_.emplace(checkpoint_);
+    reader_->OnRead(on_read_);
+    return HeldPod::Restore(*pod_, *reader_,
                             {.criu = "criu",
                              .log_directory = directory_ + "/log",
                              .work_directory = directory_ + "/work",
                              .timeout = std::chrono::seconds(60),
+                             .lazy = lazy_,
                              .rollback = {.policy = rollback_}},
                             Events());
   }
@@ -143,13 +155,19 @@ class CriuTest : public ::testing::Test {
     ASSERT_TRUE(held) << held.error().message();
     const Status resumed = (*held)->Resume();
     ASSERT_TRUE(resumed) << resumed.error().message();
+    memory_ = (*held)->TakeMemory();
   }
 
   std::string directory_;
+  std::mutex events_mutex_;
   std::string events_;
   RollbackPolicy rollback_ = RollbackPolicy::kAuto;
   FakeCheckpoint checkpoint_;
+  bool lazy_ = false;
+  FakeReader::Hook on_read_;
+  std::optional<FakeReader> reader_;
   std::unique_ptr<Pod> pod_;
+  std::unique_ptr<LazyMemory> memory_;
 };
 
 }  // namespace holdfast::warden

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -95,6 +96,10 @@ class FakeWriter final : public storage::PodWriter {
 
 class FakeReader final : public storage::PodReader {
  public:
+  // Called before each Read, with the stream's name and the offset; may be slow, or fail.
+  using Hook = std::function<Status(const std::string&, uint64_t)>;
+  void OnRead(Hook hook) { on_read_ = std::move(hook); }
+
   explicit FakeReader(const FakeCheckpoint& checkpoint) : checkpoint_(checkpoint) {
     for (const auto& stream : checkpoint.streams)
       streams_.push_back({.name = stream.name, .size_bytes = stream.bytes.size()});
@@ -114,6 +119,8 @@ class FakeReader final : public storage::PodReader {
   }
   const std::vector<Stream>& streams() const override { return streams_; }
   Status Read(uint32_t stream, uint64_t offset, std::span<std::byte> out) override {
+    if (on_read_)
+      if (Status status = on_read_(streams_.at(stream).name, offset); !status) return status;
     const auto& bytes = checkpoint_.streams.at(stream).bytes;
     if (offset + out.size() > bytes.size()) return Fail(Code::kInvalid, "reading past the end");
     std::memcpy(out.data(), bytes.data() + offset, out.size());
@@ -126,6 +133,7 @@ class FakeReader final : public storage::PodReader {
  private:
   const FakeCheckpoint& checkpoint_;
   std::vector<Stream> streams_;
+  Hook on_read_;
 };
 
 }  // namespace holdfast::warden

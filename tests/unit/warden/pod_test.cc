@@ -5,9 +5,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <span>
 
 #include "base/files.h"
 
@@ -139,6 +141,45 @@ TEST_F(PodTest, EndsWhenItsInitIsKilled) {
   const auto status = pod_->TakeExit();
   ASSERT_TRUE(status) << status.error().message();
   EXPECT_EQ(status->signal, SIGKILL);
+}
+
+TEST_F(PodTest, LetsGoOfWhatItHolds) {
+  auto held = MakePipe();
+  ASSERT_TRUE(held);
+  ASSERT_TRUE(pod_->Hold(held->write_end));
+  held->write_end.Reset();
+  pollfd polled{.fd = held->read_end.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&polled, 1, 200), 0);
+  pod_->LetGo();
+  EXPECT_EQ(::poll(&polled, 1, 5000), 1);
+}
+
+TEST_F(PodTest, WhatItHoldsOutlivesItsProcessesWhenTheWardenDies) {
+  auto held = MakePipe();
+  auto told = MakePipe();
+  ASSERT_TRUE(held && told);
+  const pid_t warden = ::fork();
+  if (warden == 0) {
+    const auto pod = Pod::Create(options_);
+    if (!pod || !(*pod)->StartRoot({"/bin/sleep", "100"}) || !(*pod)->Hold(held->write_end))
+      ::_exit(1);
+    const pid_t root = (*pod)->OuterPid((*pod)->root_pid()).value();
+    if (!WriteFull(told->write_end, std::as_bytes(std::span(&root, 1)))) ::_exit(1);
+    ::kill(::getpid(), SIGKILL);
+  }
+  held->write_end.Reset();
+  told->write_end.Reset();
+  pid_t root = 0;
+  ASSERT_TRUE(ReadFull(told->read_end, std::as_writable_bytes(std::span(&root, 1))));
+  pollfd polled{.fd = held->read_end.get(), .events = POLLIN, .revents = 0};
+  ASSERT_EQ(::poll(&polled, 1, 10000), 1);
+  // Killed, if perhaps not all of it has been cleared away yet.
+  const std::string status = ReadFile("/proc/" + std::to_string(root) + "/status").value_or("");
+  const bool dying = status.empty() || status.find("\nState:\tZ") != std::string::npos ||
+                     status.find("\nState:\tX") != std::string::npos ||
+                     status.find("\nSigPnd:\t0000000000000100") != std::string::npos;
+  EXPECT_TRUE(dying) << status;
+  EXPECT_EQ(::waitpid(warden, nullptr, 0), warden);
 }
 
 TEST(PodFailure, SaysWhichStepFailed) {

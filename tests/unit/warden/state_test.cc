@@ -49,6 +49,16 @@ TEST(State, AFailedSaveLeavesTheJobRunning) {
   EXPECT_EQ(step->action, Action::kSayFailed);
 }
 
+TEST(State, APodWithoutItsMemoryIsTheCoordinatorsToDecideOn) {
+  for (const State state : {State::kReady, State::kRunning}) {
+    const auto step = Next(state, Input::kMemoryLost);
+    ASSERT_TRUE(step);
+    EXPECT_EQ(step->next, State::kUnusable);
+    EXPECT_EQ(step->action, Action::kSayMemoryLost);
+  }
+  EXPECT_FALSE(Next(State::kPrepared, Input::kMemoryLost)) << "it is saved with all of it";
+}
+
 TEST(State, AnAbortDuringTheSaveTakesEffectWhenItIsDone) {
   const State aborting = After(State::kRunning, {Input::kPrepare, Input::kSettleAbort});
   const auto done = Next(aborting, Input::kDone);

@@ -1,0 +1,296 @@
+// How soon a restored process runs its own code again, and has all of its memory, against plain
+// `criu restore`; both from a tmpfs. Needs root and CRIU:
+//
+//   restore_bench [--json] [--size MIB] [--threads N] [--runs N] [--init holdfast-pod-init]
+//   [DIRECTORY]
+//
+// The pod holds one process with incompressible memory. "Runs" is when it answers: it waits for a
+// FIFO to be written to, and then writes another one. Each figure is the median of its runs.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/files.h"
+#include "storage/checkpoint.h"
+#include "warden/criu.h"
+#include "warden/dump.h"
+#include "warden/pod.h"
+#include "warden/restore.h"
+
+namespace holdfast::warden {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  bool json = false;
+  size_t size_bytes = 4ULL << 30;
+  unsigned threads = std::thread::hardware_concurrency();
+  int runs = 3;
+  std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
+  std::string directory = "/mnt";  // any, to mount the bench's own tmpfs on
+};
+
+struct Figure {
+  const char* name;
+  double ours = 0;
+  double theirs = 0;
+  double target = 0;
+};
+
+[[noreturn]] void Die(const Error& error) {
+  fmt::print(stderr, "restore_bench: {}\n", error.message());
+  std::exit(1);
+}
+template <typename T>
+T Must(Result<T> result) {
+  if (!result) Die(result.error());
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+double Median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// The process in the pod: answers each byte on descriptor 3 with one on descriptor 4.
+int Reside(size_t size_bytes) {
+  auto* memory = static_cast<uint64_t*>(
+      ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  if (memory == MAP_FAILED) return 1;
+  std::mt19937_64 random(1);
+  for (size_t i = 0; i < size_bytes / sizeof *memory; ++i) memory[i] = random();
+  char byte = 'r';
+  while (::write(4, &byte, 1) == 1 && ::read(3, &byte, 1) == 1) {
+  }
+  return 1;
+}
+
+class Bench {
+ public:
+  explicit Bench(const Options& options) : options_(options) {
+    // Seen by this process and its pods alone, and gone with them.
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("", "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0 ||
+        ::mount("tmpfs", options_.directory.c_str(), "tmpfs", 0, "mode=0711,size=90%") != 0)
+      Die(Error::Errno("mounting a tmpfs on " + options_.directory));
+    for (const char* name : {"/ask", "/answer"}) {
+      const std::string path = options.directory + name;
+      if (::mkfifo(path.c_str(), 0666) != 0 || ::chmod(path.c_str(), 0666) != 0)
+        Die(Error::Errno("mkfifo"));
+    }
+    // Read-write, so that no end ever sees the other gone.
+    ask_ = Must(OpenFile(options.directory + "/ask", O_RDWR));
+    answer_ = Must(OpenFile(options.directory + "/answer", O_RDWR));
+  }
+
+  std::vector<Figure> Measure() {
+    MakePod();
+    char self[4096] = {};
+    if (::readlink("/proc/self/exe", self, sizeof self - 1) < 0) Die(Error::Errno("readlink"));
+    Must(pod_->StartRoot(
+        {"/bin/sh", "-c",
+         fmt::format("exec {} --reside {} </dev/null >/dev/null 2>&1 3<>{}/ask "
+                     "4<>{}/answer",
+                     self, options_.size_bytes, options_.directory, options_.directory)}));
+    Await();
+    Must(MakeDirectories(Images(), 0700));
+    Must(WarmFeatureCache(*pod_, "criu"));
+    Criu({"dump", "--leave-running", "--tree", std::to_string(pod_->root_pid())}, true);
+    const storage::Manifest manifest = Save();
+    std::vector<double> plain, running, complete, eager;
+    for (int run = 0; run < options_.runs; ++run) {
+      plain.push_back(PlainRestore());
+      Restore(manifest, true, running, complete);
+      Restore(manifest, false, eager, eager);
+    }
+    const double theirs = Median(plain);
+    return {
+        {"restore to first instruction / criu restore from tmpfs", Median(running), theirs, 0.15},
+        {"restore to all pages in / criu restore from tmpfs", Median(complete), theirs, 1.2},
+        {"eager restore / criu restore from tmpfs", Median(eager), theirs}};
+  }
+
+ private:
+  std::string Images() const { return options_.directory + "/images"; }
+
+  void MakePod() {
+    pod_.reset();
+    pod_ = Must(Pod::Create({.hostname = "bench",
+                             .owner = owner_,
+                             .hosts = "127.0.0.1 localhost\n",
+                             .state_directory = options_.directory + "/pod",
+                             .init_program = options_.init_program}));
+  }
+
+  void Await() {
+    char byte = 0;
+    pollfd polled{.fd = answer_.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&polled, 1, 120000) != 1 || ::read(answer_.get(), &byte, 1) != 1)
+      Die(Error(Code::kTimeout, "the process does not answer"));
+  }
+  void Ask() {
+    if (::write(ask_.get(), "a", 1) != 1) Die(Error::Errno("write"));
+    Await();
+  }
+
+  static EventSink NoEvents() {
+    return [](const std::string&, std::chrono::nanoseconds, const std::string&) {};
+  }
+
+  storage::Manifest Save() {
+    const std::string path = options_.directory + "/store";
+    Must(MakeDirectories(path, 0700));
+    if (::chown(path.c_str(), owner_.uid, owner_.gid) != 0) Die(Error::Errno("chown"));
+    store_ = Must(storage::JobStore::Open(path, 1, owner_, storage::SiteKey{}));
+    Must(store_->Prepare());
+    const auto writer = Must(store_->Write(1, 0, {.threads = options_.threads}));
+    const auto frozen = Must(FrozenPod::Save(
+        *pod_, *writer,
+        {.criu = "criu", .log_directory = options_.directory + "/log", .threads = options_.threads},
+        NoEvents()));
+    storage::Manifest manifest{.job_id = 1, .checkpoint = 1, .uid = owner_.uid, .gid = owner_.gid};
+    manifest.hostnames = {"bench"};
+    manifest.parts = {Must(writer->Finish())};
+    Must(pod_->Kill());
+    Must(store_->Commit(manifest));
+    return manifest;
+  }
+
+  void Restore(const storage::Manifest& manifest, bool lazy, std::vector<double>& running,
+               std::vector<double>& complete) {
+    MakePod();
+    const auto begin = Clock::now();
+    const auto reader = Must(store_->Read(manifest, 0));
+    auto held = Must(HeldPod::Restore(*pod_, *reader,
+                                      {.criu = "criu",
+                                       .log_directory = options_.directory + "/log",
+                                       .work_directory = options_.directory + "/work",
+                                       .threads = options_.threads,
+                                       .lazy = lazy},
+                                      NoEvents()));
+    Must(held->Resume());
+    Ask();
+    running.push_back(SecondsSince(begin));
+    if (const auto memory = held->TakeMemory()) {
+      Must(memory->Wait(begin + std::chrono::seconds(600)));
+      complete.push_back(SecondsSince(begin));
+    }
+    if (!options_.json)
+      fmt::print(stderr, "{}: runs after {:.2f} s, {:.2f} s until all was there\n",
+                 lazy ? "lazy" : "eager", running.back(), SecondsSince(begin));
+    Must(pod_->Kill());
+  }
+
+  // CRIU alone, as one would run it by hand.
+  void Criu(std::vector<std::string> arguments, bool real_ids) {
+    const UniqueFd images = Must(OpenFile(Images(), O_RDONLY | O_DIRECTORY));
+    SpawnOptions options;
+    options.argv = {"criu"};
+    options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+    options.argv.insert(options.argv.end(),
+                        {"--images-dir", "/proc/self/fd/4", "--tcp-established", "--network-lock",
+                         "skip", "--file-locks", "--manage-cgroups=ignore", "--shell-job"});
+    options.fds = {{images.get(), 4}};
+    if (real_ids && !HasSysResource()) options.real_identity = owner_;
+    pod_->Enter(options);
+    const auto output = Must(RunCommand(options, std::chrono::seconds(600)));
+    if (!output.status.ok()) Die(Error(Code::kInternal, "criu alone failed: " + output.output));
+  }
+
+  double PlainRestore() {
+    MakePod();
+    const auto begin = Clock::now();
+    Criu({"restore", "--restore-detached"}, false);
+    Ask();
+    const double seconds = SecondsSince(begin);
+    if (!options_.json) fmt::print(stderr, "criu restore: {:.2f} s\n", seconds);
+    Must(pod_->Kill());
+    return seconds;
+  }
+
+  const Options& options_;
+  const Identity owner_{.uid = 54321, .gid = 54321, .groups = {54321}};
+  std::unique_ptr<storage::JobStore> store_;
+  std::unique_ptr<Pod> pod_;
+  UniqueFd ask_, answer_;
+};
+
+void Print(const Options& options, const std::vector<Figure>& figures) {
+  std::string separator = "[";
+  for (const Figure& figure : figures) {
+    const double ratio = figure.ours / figure.theirs;
+    if (options.json) {
+      fmt::print(
+          "{}{{\"name\": \"{}\", \"ratio\": {:.4f}, \"target\": {}, \"higher_is_better\": false, "
+          "\"ours\": {:.3f}, \"theirs\": {:.3f}, \"unit\": \"s\"}}",
+          separator, figure.name, ratio,
+          figure.target > 0 ? fmt::format("{}", figure.target) : "null", figure.ours,
+          figure.theirs);
+      separator = ",\n ";
+      continue;
+    }
+    fmt::print("{:56} {:6.2f} / {:6.2f} s = {:5.3f}", figure.name, figure.ours, figure.theirs,
+               ratio);
+    if (figure.target > 0) fmt::print("  target at most {}", figure.target);
+    fmt::print("\n");
+  }
+  if (options.json) fmt::print("]\n");
+}
+
+Options Parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (argument == "--json") {
+      options.json = true;
+    } else if (argument == "--size" && has_value) {
+      options.size_bytes = std::strtoull(argv[++i], nullptr, 10) << 20;
+    } else if (argument == "--threads" && has_value) {
+      options.threads = static_cast<unsigned>(std::atoi(argv[++i]));
+    } else if (argument == "--runs" && has_value) {
+      options.runs = std::max(1, std::atoi(argv[++i]));
+    } else if (argument == "--init" && has_value) {
+      options.init_program = argv[++i];
+    } else if (argument == "--reside" && has_value) {
+      std::exit(Reside(std::strtoull(argv[++i], nullptr, 10)));
+    } else if (!argument.starts_with("-")) {
+      options.directory = argument;
+    } else {
+      fmt::print(stderr,
+                 "usage: restore_bench [--json] [--size MIB] [--threads N] [--runs N] "
+                 "[--init PROGRAM] [DIRECTORY]\n");
+      std::exit(2);
+    }
+  }
+  return options;
+}
+
+}  // namespace
+}  // namespace holdfast::warden
+
+int main(int argc, char** argv) {
+  using namespace holdfast::warden;
+  const Options options = Parse(argc, argv);
+  Bench bench(options);
+  Print(options, bench.Measure());
+}
