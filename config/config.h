@@ -39,7 +39,7 @@ struct Config {
     std::chrono::seconds auto_longest{7200};
     std::chrono::seconds node_lifetime{7 * 24 * 3600};  // coordinator/planning.h
     uint64_t memory_budget_bytes = 256ULL << 20;  // buffers of one warden
-    int compression_level = kAutomatic;           // zstd; 0 stores as is
+    int compression_level = 1;                    // zstd; 0 stores as is, or kAutomatic
     std::string encryption_key_file;              // empty: nothing is encrypted
     uint32_t precopy_cpu = 10;           // percent of the job's cores; 0: no pre-copy
     uint64_t precopy_bandwidth_bytes = 0;  // of memory, each second; 0: no limit

@@ -128,6 +128,12 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           path_ + ":6:1: 'nodes' is no section; did you mean 'node'?");
 }
 
+TEST_F(ConfigTest, CompressionMayBeLeftToHoldfast) {
+  const auto config = LoadText("checkpoint: {compression_level: auto}\n");
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->checkpoint.compression_level, kAutomatic);
+}
+
 TEST_F(ConfigTest, RefusesWhatIsOutOfBounds) {
   const std::pair<const char*, const char*> kCases[] = {
       {"node: {vxlan_port: 4789}", "a port, 1 to 1023"},
