@@ -23,7 +23,6 @@ leaves_in_time() {
     left "$job" "$node"
     assert_equal "$(details "$job" '.moves[0].reason')" spot
     assert_equal "$(details "$job" '.checkpoints[0].state')" committed
-    /src/lab/lib/node-stop "$node"
     wait_for_state "$job" COMPLETED 120
     assert_counted counted.out
     assert_equal "$(job_field "$job" Restarts)" 1
