@@ -63,11 +63,6 @@ Result<std::vector<std::string_view>> SplitImage(const std::string& name, std::s
   return records;
 }
 
-uint64_t PageBytes() {
-  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  return size;
-}
-
 uint64_t EntryBytes(const image::pagemap_entry& entry) {
   const uint64_t pages = entry.has_nr_pages() ? entry.nr_pages() : entry.compat_nr_pages();
   return pages * PageBytes();

@@ -88,12 +88,13 @@ Result<uint64_t> CopyEager(const UniqueFd& file, storage::PodReader& reader, uin
   if (::ftruncate(file.get(), static_cast<off_t>(reader.streams()[stream].size_bytes)) != 0)
     return FailErrno("sizing a file for " + StreamName(pagemap));
   const std::vector<EagerPiece> pieces = EagerPieces(pagemap);
-  HOLDFAST_CHECK(ForEachParallel(threads, pieces.size(), [&](size_t i) -> Status {
+  const auto copy = [&](size_t i) -> Status {
     thread_local std::vector<std::byte> buffer(storage::kExtentBytes);
     const auto data = std::span(buffer).first(pieces[i].size_bytes);
     HOLDFAST_CHECK(reader.Read(stream, pieces[i].offset, data));
     return WriteFullAt(file, data, pieces[i].offset);
-  }));
+  };
+  HOLDFAST_CHECK(ForEachParallel(threads, pieces.size(), copy));
   uint64_t total = 0;
   for (const EagerPiece& piece : pieces) total += piece.size_bytes;
   return total;

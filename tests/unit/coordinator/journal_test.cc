@@ -254,23 +254,25 @@ TEST_F(JournalTest, OlderVersionIsUpgraded) {
   EXPECT_EQ(*journal_->FirstJob(), 1U);
   ASSERT_TRUE(journal_->Write(job, {Count{{.count = 1}}}));
   EXPECT_EQ(journal_->Interrupted()->count, 1U);
-  TEST_F(JournalTest, AJobOfVersion2HasItsTimeBeforeIt) {
-    Job job = SomeJob(10);
-    job.stage = Stage::kEnded;
-    ASSERT_TRUE(journal_->Write(job, {}));
-    Tamper(
-        "ALTER TABLE jobs DROP COLUMN ended_well; ALTER TABLE jobs DROP COLUMN kept_seconds;"
-        "ALTER TABLE jobs DROP COLUMN removed; PRAGMA user_version=2");
-    Reopen();
-    const auto jobs = journal_->Load();
-    ASSERT_THAT(*jobs, SizeIs(1));
-    EXPECT_EQ(jobs->front().stage, Stage::kEnded);
-    EXPECT_FALSE(jobs->front().ended_well);
-    EXPECT_EQ(jobs->front().kept_seconds, 0u);
-    job.removed = true;
-    ASSERT_TRUE(journal_->Write(job, {}));
-    EXPECT_TRUE(journal_->Load()->front().removed);
-  }
+}
+
+TEST_F(JournalTest, AJobOfVersion2HasItsTimeBeforeIt) {
+  Job job = SomeJob(10);
+  job.stage = Stage::kEnded;
+  ASSERT_TRUE(journal_->Write(job, {}));
+  Tamper(
+      "ALTER TABLE jobs DROP COLUMN ended_well; ALTER TABLE jobs DROP COLUMN kept_seconds;"
+      "ALTER TABLE jobs DROP COLUMN removed; PRAGMA user_version=2");
+  Reopen();
+  const auto jobs = journal_->Load();
+  ASSERT_THAT(*jobs, SizeIs(1));
+  EXPECT_EQ(jobs->front().stage, Stage::kEnded);
+  EXPECT_FALSE(jobs->front().ended_well);
+  EXPECT_EQ(jobs->front().kept_seconds, 0u);
+  job.removed = true;
+  ASSERT_TRUE(journal_->Write(job, {}));
+  EXPECT_TRUE(journal_->Load()->front().removed);
+}
 
 TEST_F(JournalTest, NewerVersionIsRefused) {
   Tamper("PRAGMA user_version=99");

@@ -23,7 +23,8 @@ class CopyAheadTest : public CriuTest {
     ASSERT_TRUE(MakeDirectories(store_directory_, 0700));
     ASSERT_EQ(::chown(store_directory_.c_str(), kUser, kUser), 0);
     auto store = storage::JobStore::Open(store_directory_, 1,
-                                         {.uid = kUser, .gid = kUser, .groups = {kUser}}, {});
+                                         {.uid = kUser, .gid = kUser, .groups = {kUser}},
+                                         storage::SiteKey{});
     ASSERT_TRUE(store) << store.error().message();
     store_ = std::move(*store);
     ASSERT_TRUE(store_->Prepare());

@@ -60,7 +60,9 @@ class CriuTest : public ::testing::Test {
 
   void EndPod() {
     // What waits for memory must not get any other.
-    if (pod_ && memory_) EXPECT_TRUE(pod_->Kill());
+    if (pod_ && memory_) {
+      EXPECT_TRUE(pod_->Kill());
+    }
     memory_.reset();
     pod_.reset();
   }

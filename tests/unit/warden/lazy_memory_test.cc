@@ -163,7 +163,9 @@ print("ready", flush=True)
 time.sleep(1000)')");
   ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
   Move();
-  if (memory_) ASSERT_TRUE(AllIn(seconds(30)));
+  if (memory_) {
+    ASSERT_TRUE(AllIn(seconds(30)));
+  }
   const auto outer = pod_->OuterPid(pod_->root_pid());
   ASSERT_TRUE(outer);
   const auto rollup = ReadFile("/proc/" + std::to_string(*outer) + "/smaps_rollup");

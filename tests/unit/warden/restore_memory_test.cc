@@ -1,5 +1,6 @@
 #include "warden/restore_memory.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mman.h>
 
