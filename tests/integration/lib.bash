@@ -33,6 +33,28 @@ idle_cluster() {
     on ctl install -d -o alice -g alice -m 755 /shared/alice
 }
 
+# with_checkpoint_setting LINE: adds a line to the section `checkpoint` of every holdfast.yaml;
+# without_checkpoint_settings takes all those back. Both restart the coordinator.
+with_checkpoint_setting() {
+    local node
+    for node in ctl n1 n2 n3 n4; do
+        on "$node" cp --update=none /etc/holdfast/holdfast.yaml /etc/holdfast/holdfast.yaml.site
+        on "$node" sed -i "/^checkpoint:/a\\  $1" /etc/holdfast/holdfast.yaml
+    done
+    restart_coordinator
+}
+without_checkpoint_settings() {
+    local node
+    for node in ctl n1 n2 n3 n4; do
+        on "$node" mv /etc/holdfast/holdfast.yaml.site /etc/holdfast/holdfast.yaml
+    done
+    restart_coordinator
+}
+restart_coordinator() {
+    on ctl /src/lab/lib/coordinator stop
+    on ctl /src/lab/lib/coordinator start
+}
+
 no_jobs() { [ -z "$(on ctl squeue --noheader)" ]; }
 
 # eventually SECONDS COMMAND...: until COMMAND succeeds, ten times a second.

@@ -2,6 +2,12 @@
 
 load ../lib
 
+setup_file() {
+    idle_cluster
+    with_checkpoint_setting 'restore: lazy'
+}
+teardown_file() { without_checkpoint_settings; }
+
 setup() {
     alice sh -c 'rm -rf /shared/alice/* /shared/alice/.holdfast*'
     on ctl tee /shared/alice/worker.py >/dev/null <<'END'

@@ -2,6 +2,12 @@
 
 load ../lib
 
+setup_file() {
+    idle_cluster
+    with_checkpoint_setting 'precopy_cpu: 10'
+}
+teardown_file() { without_checkpoint_settings; }
+
 # A job with MIB of incompressible memory of which it changes little; prints its id when it runs.
 busy() {
     local mib=$1
@@ -97,22 +103,14 @@ event() { details "$1" ".events[] | select(.name == \"$2\") | .detail"; }
     wait_for_state "$job" COMPLETED
 }
 
-@test "a site can do without" {
-    for node in ctl n1 n2 n3 n4; do
-        on "$node" sed -i '/^checkpoint:/a\  precopy_cpu: 0' /etc/holdfast/holdfast.yaml
-    done
-    on ctl /src/lab/lib/coordinator stop
-    on ctl /src/lab/lib/coordinator start
+@test "without the setting there is none" {
+    without_checkpoint_settings
     job=$(busy 50)
     wait_for_text /shared/alice/busy.out ready
     eventually 30 details_are "$job" .state running
     alice holdfast save "$job"
     assert_equal "$(event "$job" precopied)" ''
-    for node in ctl n1 n2 n3 n4; do
-        on "$node" sed -i '/^  precopy_cpu: 0$/d' /etc/holdfast/holdfast.yaml
-    done
-    on ctl /src/lab/lib/coordinator stop
-    on ctl /src/lab/lib/coordinator start
+    with_checkpoint_setting 'precopy_cpu: 10'
     alice touch done
     wait_for_state "$job" COMPLETED
 }
