@@ -124,7 +124,8 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           ":5:3: 'colour' is no key of section 'checkpoint'; accepted: auto_longest, "
           "auto_shortest, "
           "compression_level, directory, encryption_key_file, files_count, files_limit, interval, "
-          "keep, keep_after_failure, memory_budget, node_lifetime, timeout\n" +
+          "keep, keep_after_failure, memory_budget, node_lifetime, precopy_bandwidth, "
+          "precopy_cpu, restore, timeout\n" +
           path_ + ":6:1: 'nodes' is no section; did you mean 'node'?");
 }
 

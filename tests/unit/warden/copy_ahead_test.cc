@@ -51,7 +51,8 @@ class CopyAheadTest : public CriuTest {
   void Go(int step) {
     const auto root = OpenPodRoot(*pod_);
     ASSERT_TRUE(root);
-    ASSERT_TRUE(OpenInPod(*root, "/tmp/go" + std::to_string(step), O_WRONLY | O_CREAT));
+    const auto go = OpenInPod(*root, "/tmp/go" + std::to_string(step), O_WRONLY | O_CREAT);
+    ASSERT_TRUE(go && ::fchown(go->get(), kUser, kUser) == 0);
     ASSERT_TRUE(Sees("/tmp/step", std::to_string(step + 1) + " "));
     ASSERT_TRUE(Sees("/tmp/step", "."));
   }
