@@ -124,17 +124,18 @@ END
 }
 
 @test "sstat and sacct account for what runs in the pod" {
-    job=$(submit --checkpoint -w n1 -o used.out <<<$'#!/bin/bash\npython3 -c "\nimport time\nx = bytearray(300 << 20)\nend = time.process_time() + 3\nwhile time.process_time() < end: pass\nprint(\'used\', flush=True)\ntime.sleep(1000)"')
+    job=$(submit --checkpoint -w n1 --mem=1G -o used.out <<<$'#!/bin/bash\npython3 -c "\nimport time\nx = bytes([1]) * (300 << 20)\nend = time.process_time() + 3\nwhile time.process_time() < end: pass\nprint(\'used\', flush=True)\ntime.sleep(1000)"')
     wait_for_text /shared/alice/used.out used
-    # Of all steps, in KiB.
-    running() { on ctl sstat --allsteps --noheader --noconvert --parsable2 --format=maxrss -j "$job" | tr -d K | sort -n | tail -n 1; }
-    big() { [ "$(running)" -gt $((300 << 10)) ]; }
-    eventually 40 big
+    # Of all steps, in bytes.
+    running() { on ctl sstat --allsteps --noheader --noconvert --parsable2 --format=maxrss -j "$job" | sort -n | tail -n 1; }
+    big() { [ "$(running)" -gt $((300 << 20)) ]; }
+    eventually 60 big
     alice scancel "$job"
     wait_for_end "$job"
-    accounted() { on ctl sacct --noheader --noconvert --parsable2 --format=maxrss,totalcpu -j "$job" |
-        awk -F'|' '{ split($2, t, ":"); if ($1 + 0 > 300 * 1024 && t[1] * 60 + t[2] >= 3) found = 1 } END { exit !found }'; }
-    eventually 20 accounted || { on ctl sacct --noconvert -j "$job" --format=jobid,maxrss,totalcpu; return 1; }
+    accounted() { on ctl sacct --noheader --noconvert --parsable2 --format=maxrss,avecpu -j "$job" |
+        awk -F'|' '{ split($2, t, ":"); if ($1 > 300 * 1048576 && t[1] * 3600 + t[2] * 60 + t[3] >= 2) found = 1 } END { exit !found }'; }
+    eventually 20 accounted || { on ctl sacct --noconvert -j "$job" --format=jobid,maxrss,avecpu,totalcpu; return 1; }
+}
 }
 
 @test "a job without the option has no warden and no pod" {

@@ -110,11 +110,11 @@ END
 }
 
 @test "ranks are bound to a CPU each after a move, as before" {
-    job=$(submit --checkpoint -N1 --ntasks=2 -o bound.out <<<$'#!/bin/bash\nmpirun --bind-to core bash -c \'while [ ! -e go ]; do sleep 0.2; done; taskset -cp $$ | sed "s/.*: //"\'')
+    job=$(submit --checkpoint -N1 --ntasks=2 -o bound.out <<<$'#!/bin/bash\nmpirun --bind-to core bash -c \'while [ ! -e go-bound ]; do sleep 0.2; done; taskset -cp $$ | sed "s/.*: //"\'')
     eventually 30 details_are "$job" .state running
     sleep 2
     move "$job"
-    alice touch go
+    alice touch go-bound
     wait_for_state "$job" COMPLETED
     assert_equal "$(sort -u /shared/alice/bound.out | wc -l)" 2
     run ! grep -E '[-,]' /shared/alice/bound.out
