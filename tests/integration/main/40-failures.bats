@@ -156,7 +156,7 @@ restarted_from() { job_is "$1" RUNNING && details_are "$1" '"\(.state) \(.restor
     wait_for_state "$job" RUNNING
     eventually 20 details_are "$job" .state running
     alice holdfast save "$job" --stop
-    wait_for_state "$job" PENDING
+    eventually 60 details_are "$job" .state held
     alice sh -c 'echo changed by hand >> data'
     alice holdfast resume "$job"
     eventually 60 details_are "$job" .state held
