@@ -251,10 +251,12 @@ Result<Checkpoint> Controller::Await(uint32_t job_id, uint32_t number,
   {
     std::unique_lock lock(mutex_);
     jobs_changed_.wait_for(lock, timeout, [&] {
-      const auto job = jobs_.find(job_id);
-      if (stopping_ || job == jobs_.end()) return true;
-      const std::optional<Checkpoint>& current = job->second.checkpoint;
-      return !current || current->number != number || current->committed_ns != 0;
+      const auto found = jobs_.find(job_id);
+      if (stopping_ || found == jobs_.end()) return true;
+      const Job& job = found->second;
+      if (job.checkpoint && job.checkpoint->number == number)
+        return job.checkpoint->committed_ns != 0 && !job.checkpoint->hold;
+      return job.stage != Stage::kLeaving || !job.hold;
     });
   }
   HOLDFAST_TRY(const std::vector<Checkpoint> all, journal_.Checkpoints(job_id));

@@ -71,7 +71,8 @@ class Controller {
   // Drains the node, saves the jobs that have a pod there and requeues them off it. Returns the jobs;
   // an error if the node cannot be drained, and then nothing has happened.
   Result<std::vector<uint32_t>> Evacuate(Evacuation evacuation);
-  // Blocks until the checkpoint is committed or given up, or the time is over; returns what is known of it.
+  // Blocks until the checkpoint is committed or given up, or the time is over; returns what is known
+  // of it. If the job is to be held afterwards, until it is, so that it can be resumed at once.
   Result<Checkpoint> Await(uint32_t job_id, uint32_t number, std::chrono::milliseconds timeout);
 
  private:
