@@ -136,7 +136,6 @@ END
         awk -F'|' '{ split($2, t, ":"); if ($1 > 300 * 1048576 && t[1] * 3600 + t[2] * 60 + t[3] >= 2) found = 1 } END { exit !found }'; }
     eventually 20 accounted || { on ctl sacct --noconvert -j "$job" --format=jobid,maxrss,avecpu,totalcpu; return 1; }
 }
-}
 
 @test "a job without the option has no warden and no pod" {
     job=$(submit -w n1 -o plain.out <<<$'#!/bin/bash\nreadlink /proc/self/ns/net /proc/1/ns/net; pgrep -x holdfast-warden; exit 0')
