@@ -1,7 +1,6 @@
 #include "warden/affinity.h"
 
 #include <sched.h>
-#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -11,6 +10,8 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/numbers.h"
+#include "warden/pod_processes.h"
 
 namespace holdfast::warden {
 namespace {
@@ -41,36 +42,19 @@ std::vector<size_t> CpusOf(const CpuSet& set) {
   return cpus;
 }
 
-// From the NSpid line of a /proc status: the last of its numbers.
-pid_t InnermostId(const std::string& status) {
-  const size_t line = status.find("NSpid:");
-  if (line == std::string::npos) return 0;
-  const std::string ids = status.substr(line, status.find('\n', line) - line);
-  return std::stoi(ids.substr(ids.find_last_of("\t ") + 1));
-}
-
-bool IsNumber(const std::string& name) {
-  return name.find_first_not_of("0123456789") == std::string::npos;
-}
-
 // Calls visit(thread id, thread id in the pod) for every thread of the pod.
 template <class Visit>
 Status ForEachThread(const Pod& pod, Visit visit) {
-  struct stat ours = {};
-  if (::fstat(pod.pid_namespace().get(), &ours) != 0) return FailErrno("fstat");
-  HOLDFAST_TRY(const auto processes, ListDirectory("/proc"));
+  HOLDFAST_TRY(const auto processes, ProcessesIn(pod.pid_namespace()));
   for (const std::string& process : processes) {
     const std::string directory = "/proc/" + process;
-    struct stat theirs = {};
-    if (!IsNumber(process) || ::stat((directory + "/ns/pid").c_str(), &theirs) != 0 ||
-        theirs.st_ino != ours.st_ino)
-      continue;
     const auto threads = ListDirectory(directory + "/task");
     if (!threads) continue;  // it has ended
     for (const std::string& thread : *threads) {
+      const auto tid = ParseNumber<pid_t>(thread);
       const auto status = ReadFile(directory + "/task/" + thread + "/status");
-      if (!status) continue;
-      HOLDFAST_CHECK(visit(std::stoi(thread), InnermostId(*status)));
+      if (!tid || !status) continue;
+      HOLDFAST_CHECK(visit(*tid, InnermostPid(*status).value_or(0)));
     }
   }
   return {};

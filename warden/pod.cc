@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 
 #include "base/files.h"
 #include "warden/pod_control.h"
+#include "warden/pod_processes.h"
 
 namespace holdfast::warden {
 namespace {
@@ -30,15 +30,6 @@ constexpr unsigned long kNsGetPidFromPidns = _IOR(0xb7, 6, int);  // linux/nsfs.
 
 Result<UniqueFd> OpenNamespace(pid_t pid, const char* name) {
   return OpenFile("/proc/" + std::to_string(pid) + "/ns/" + name, O_RDONLY);
-}
-
-// "NSpid:\t4711\t1000": the pid in every namespace, the reader's first, its own last.
-bool IsInnerPid(const std::string& status, pid_t pid) {
-  const size_t line = status.find("\nNSpid:");
-  if (line == std::string::npos) return false;
-  const std::string_view ids =
-      std::string_view(status).substr(line + 7, status.find('\n', line + 1) - line - 7);
-  return ids.ends_with("\t" + std::to_string(pid));
 }
 
 class NodePod final : public Pod {
@@ -134,16 +125,10 @@ class NodePod final : public Pod {
  private:
   // Before Linux 6.11 only a search tells.
   Result<pid_t> FindOuterPid(pid_t pid) const {
-    struct stat ours = {};
-    if (::fstat(pid_.get(), &ours) != 0) return FailErrno("fstat");
-    HOLDFAST_TRY(const std::vector<std::string> names, ListDirectory("/proc"));
+    HOLDFAST_TRY(const std::vector<std::string> names, ProcessesIn(pid_));
     for (const std::string& name : names) {
-      const std::string directory = "/proc/" + name;
-      struct stat theirs = {};
-      if (::stat((directory + "/ns/pid").c_str(), &theirs) != 0 || theirs.st_ino != ours.st_ino)
-        continue;
-      const auto status = ReadFile(directory + "/status");
-      if (status && IsInnerPid(*status, pid)) return ParseNumber(name);
+      const auto status = ReadFile("/proc/" + name + "/status");
+      if (status && InnermostPid(*status) == pid) return ParseNumber(name);
     }
     return Fail(Code::kNotFound, "the pod has no process " + std::to_string(pid));
   }

@@ -1,0 +1,22 @@
+// A pod's processes in the node's own /proc, where all of them can be found, threads too, by the
+// ids that the node knows them by.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace holdfast::warden {
+
+// The node's pids, as names in /proc, of the processes in that pid namespace itself.
+Result<std::vector<std::string>> ProcessesIn(const UniqueFd& pid_namespace);
+// The id that the process or thread has in its own pid namespace, from its /proc status (line
+// NSpid, "NSpid:\t4711\t1000": in every namespace, the reader's first, its own last).
+std::optional<pid_t> InnermostPid(const std::string& status);
+
+}  // namespace holdfast::warden
