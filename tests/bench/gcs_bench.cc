@@ -19,11 +19,15 @@
 #include <vector>
 
 #include "storage/gcs/gcs_backend.h"
+#include "tests/bench/figures.h"
 #include "tests/fakes/gcs_server.h"
 
 namespace holdfast::storage::gcs {
 namespace {
 
+using bench::Die;
+using bench::Figure;
+using bench::Must;
 using Clock = std::chrono::steady_clock;
 using fakes::GcsServer;
 
@@ -42,25 +46,6 @@ struct Options {
   double connection_mb = 12;
   double link_mb = 60;
 };
-
-struct Figure {
-  std::string name;
-  double ours = 0;
-  double theirs = 0;
-  const char* unit = "MB/s";
-  double target = 0;
-  bool higher_is_better = true;
-};
-
-[[noreturn]] void Die(const Error& error) {
-  fmt::print(stderr, "gcs_bench: {}\n", error.message());
-  std::exit(1);
-}
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) Die(result.error());
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
 
 class Bench {
  public:
@@ -111,7 +96,9 @@ class Bench {
         .name = fmt::format("uploads, {} at a time, against what the link lets through", streams),
         .ours = static_cast<double>(streams * kStreamBytes) / kMB / seconds,
         .theirs = std::min(streams * options_.connection_mb, options_.link_mb),
-        .target = 0.85};
+        .unit = "MB/s",
+        .target = 0.85,
+        .higher_is_better = true};
   }
 
   // One object from its beginning to its end.
@@ -129,7 +116,9 @@ class Bench {
     return {.name = "one object read in order, against a single connection",
             .ours = static_cast<double>(2 * kStreamBytes) / kMB / seconds,
             .theirs = options_.connection_mb,
-            .target = 2};
+            .unit = "MB/s",
+            .target = 2,
+            .higher_is_better = true};
   }
 
   Figure Drops(const std::string& how, int64_t lag_bytes) {
@@ -147,8 +136,7 @@ class Bench {
             .ours = static_cast<double>(sent) / kMB,
             .theirs = static_cast<double>(options_.size_bytes) / kMB,
             .unit = "MB",
-            .target = 1.2,
-            .higher_is_better = false};
+            .target = 1.2};
   }
 
   const Options options_;
@@ -156,29 +144,6 @@ class Bench {
   GcsServer server_;
   std::unique_ptr<Backend> backend_;
 };
-
-void Print(const Options& options, const std::vector<Figure>& figures) {
-  if (!options.json)
-    fmt::print("{} MB/s a connection, {} MB/s altogether\n", options.connection_mb,
-               options.link_mb);
-  std::string separator = "[";
-  for (const Figure& figure : figures) {
-    const double ratio = figure.ours / figure.theirs;
-    if (!options.json) {
-      fmt::print("{:68} {:9.2f} / {:9.2f} {:4} = {:5.3f}  target {} {}\n", figure.name, figure.ours,
-                 figure.theirs, figure.unit, ratio,
-                 figure.higher_is_better ? "at least" : "at most", figure.target);
-      continue;
-    }
-    fmt::print(
-        "{}{{\"name\": \"{}\", \"ratio\": {:.4f}, \"target\": {}, \"higher_is_better\": {}, "
-        "\"ours\": {:.3f}, \"theirs\": {:.3f}, \"unit\": \"{}\"}}",
-        separator, figure.name, ratio, figure.target, figure.higher_is_better, figure.ours,
-        figure.theirs, figure.unit);
-    separator = ",\n ";
-  }
-  if (options.json) fmt::print("]\n");
-}
 
 Options Parse(int argc, char** argv) {
   Options options;
@@ -208,5 +173,8 @@ Options Parse(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace holdfast::storage::gcs;
   const Options options = Parse(argc, argv);
-  Print(options, Bench(options).Measure());
+  if (!options.json)
+    fmt::print("{} MB/s a connection, {} MB/s altogether\n", options.connection_mb,
+               options.link_mb);
+  holdfast::bench::Print(Bench(options).Measure(), options.json);
 }

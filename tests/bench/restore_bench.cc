@@ -26,6 +26,7 @@
 
 #include "base/files.h"
 #include "storage/checkpoint.h"
+#include "tests/bench/figures.h"
 #include "warden/criu.h"
 #include "warden/dump.h"
 #include "warden/pod.h"
@@ -34,6 +35,10 @@
 namespace holdfast::warden {
 namespace {
 
+using bench::Die;
+using bench::Figure;
+using bench::Median;
+using bench::Must;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
@@ -45,30 +50,8 @@ struct Options {
   std::string directory = "/mnt";  // any, to mount the bench's own tmpfs on
 };
 
-struct Figure {
-  const char* name;
-  double ours = 0;
-  double theirs = 0;
-  double target = 0;
-};
-
-[[noreturn]] void Die(const Error& error) {
-  fmt::print(stderr, "restore_bench: {}\n", error.message());
-  std::exit(1);
-}
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) Die(result.error());
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-double Median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
 }
 
 // The process in the pod: answers each byte on descriptor 3 with one on descriptor 4.
@@ -123,10 +106,17 @@ class Bench {
       Restore(manifest, false, eager, eager);
     }
     const double theirs = Median(plain);
-    return {
-        {"restore to first instruction / criu restore from tmpfs", Median(running), theirs, 0.15},
-        {"restore to all pages in / criu restore from tmpfs", Median(complete), theirs, 1.2},
-        {"eager restore / criu restore from tmpfs", Median(eager), theirs}};
+    return {{.name = "restore to first instruction / criu restore from tmpfs",
+             .ours = Median(running),
+             .theirs = theirs,
+             .target = 0.15},
+            {.name = "restore to all pages in / criu restore from tmpfs",
+             .ours = Median(complete),
+             .theirs = theirs,
+             .target = 1.2},
+            {.name = "eager restore / criu restore from tmpfs",
+             .ours = Median(eager),
+             .theirs = theirs}};
   }
 
  private:
@@ -234,28 +224,6 @@ class Bench {
   UniqueFd ask_, answer_;
 };
 
-void Print(const Options& options, const std::vector<Figure>& figures) {
-  std::string separator = "[";
-  for (const Figure& figure : figures) {
-    const double ratio = figure.ours / figure.theirs;
-    if (options.json) {
-      fmt::print(
-          "{}{{\"name\": \"{}\", \"ratio\": {:.4f}, \"target\": {}, \"higher_is_better\": false, "
-          "\"ours\": {:.3f}, \"theirs\": {:.3f}, \"unit\": \"s\"}}",
-          separator, figure.name, ratio,
-          figure.target > 0 ? fmt::format("{}", figure.target) : "null", figure.ours,
-          figure.theirs);
-      separator = ",\n ";
-      continue;
-    }
-    fmt::print("{:56} {:6.2f} / {:6.2f} s = {:5.3f}", figure.name, figure.ours, figure.theirs,
-               ratio);
-    if (figure.target > 0) fmt::print("  target at most {}", figure.target);
-    fmt::print("\n");
-  }
-  if (options.json) fmt::print("]\n");
-}
-
 Options Parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -292,5 +260,5 @@ int main(int argc, char** argv) {
   using namespace holdfast::warden;
   const Options options = Parse(argc, argv);
   Bench bench(options);
-  Print(options, bench.Measure());
+  holdfast::bench::Print(bench.Measure(), options.json);
 }
