@@ -34,6 +34,37 @@ class LazyMemoryTest : public CriuTest {
   // A Python program with 64 MiB, every page of which holds its number; then `rest`, once /tmp/go
   // exists.
   void StartPages(const std::string& rest) {
+    do {
+      StartPagesOnce(rest);
+    } while (!HasFatalFailure() && StackAtPageEdge());
+  }
+
+  void Go() {
+    const auto root = OpenPodRoot(*pod_);
+    const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
+    ASSERT_TRUE(OpenAt(*tmp, "go", O_WRONLY | O_CREAT));
+  }
+
+  bool AllIn(milliseconds patience) {
+    return memory_->Wait(LazyMemory::Clock::now() + patience).has_value();
+  }
+
+ private:
+  // CRIU takes every page for one of the stack if a stack pointer is a multiple of the page size
+  // (is_stack in criu/mem.c), as it is after one start in 256: then it saves all of them itself,
+  // and none is lazy.
+  bool StackAtPageEdge() const {
+    const pid_t outer = pod_->OuterPid(pod_->root_pid()).value_or(-1);
+    std::string words;
+    // "230 0x0 0x0 ... SP PC", once it sleeps.
+    do {
+      words = ReadFile("/proc/" + std::to_string(outer) + "/syscall").value_or("");
+    } while (words.starts_with("running"));
+    const size_t pc = words.rfind(' ');
+    return pc != std::string::npos && words.substr(0, pc).ends_with("000");
+  }
+
+  void StartPagesOnce(const std::string& rest) {
     MakePod();
     StartRoot(R"(exec python3 -c '
 import ctypes, mmap, os, signal, struct, sys, time
@@ -60,16 +91,6 @@ print("running", flush=True)
 print("all is well", flush=True)
 time.sleep(1000)')");
     ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
-  }
-
-  void Go() {
-    const auto root = OpenPodRoot(*pod_);
-    const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
-    ASSERT_TRUE(OpenAt(*tmp, "go", O_WRONLY | O_CREAT));
-  }
-
-  bool AllIn(milliseconds patience) {
-    return memory_->Wait(LazyMemory::Clock::now() + patience).has_value();
   }
 };
 
