@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "base/numbers.h"
+
 namespace holdfast::warden {
 namespace {
 
@@ -42,6 +44,14 @@ uint64_t PageBytes() {
 
 bool IsImageName(const std::string& name) {
   return name.ends_with(".img") && name.find('/') == std::string::npos && name.front() != '.';
+}
+
+pid_t PidOfImage(std::string_view name, std::string_view prefix) {
+  constexpr std::string_view kSuffix = ".img";
+  if (!name.starts_with(prefix) || !name.ends_with(kSuffix)) return 0;
+  name.remove_prefix(prefix.size());
+  name.remove_suffix(kSuffix.size());
+  return ParseNumber<pid_t>(name).value_or(0);
 }
 
 Result<std::vector<std::string_view>> SplitImage(const std::string& name, std::string_view contents,

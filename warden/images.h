@@ -8,6 +8,8 @@
 // Used by dump and restore. Thread-safe as pure functions are.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,6 +33,8 @@ enum class ImageMagic : uint32_t {
 
 // Whether it may be a file of CRIU's: names come from a store, and become paths.
 bool IsImageName(const std::string& name);
+// The pid in "pagemap-PID.img" or another such name; 0 if there is none ("pagemap-shmem-7.img").
+pid_t PidOfImage(std::string_view name, std::string_view prefix);
 
 // The records of an image. With `only_first`, what follows the first one is ignored: ghost files
 // have raw data there.

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "base/descriptor_passing.h"
 #include "warden/images.h"
 #include "warden/userfault.h"
 
@@ -41,22 +42,14 @@ Result<UniqueFd> ListenIn(const UniqueFd& directory) {
 }
 
 Result<UniqueFd> ReceiveDescriptor(const UniqueFd& socket) {
-  char byte = 0;
-  iovec data{.iov_base = &byte, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  if (::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC) != 1)
-    return FailErrno("taking a process's memory from CRIU");
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS)
+  std::byte byte{};
+  auto received = ReceiveWithDescriptor(socket, std::span(&byte, 1));
+  if (!received)
+    return std::unexpected(
+        std::move(received).error().Wrap("taking a process's memory from CRIU"));
+  if (!received->descriptor.valid())
     return Fail(Code::kInternal, "taking a process's memory from CRIU: no descriptor came");
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return UniqueFd(fd);
+  return std::move(received->descriptor);
 }
 
 }  // namespace

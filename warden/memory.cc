@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <limits>
 #include <memory>
 
@@ -29,14 +28,6 @@ struct Work {
   const Source* source;
   MemoryPiece piece;
 };
-
-// "pagemap-1234.img" is process 1234's; "pagemap-shmem-7.img" is nobody's.
-pid_t PidOfPagemap(std::string_view name) {
-  name.remove_prefix(std::string_view("pagemap-").size());
-  pid_t pid = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-  return error == std::errc() && std::string_view(end) == ".img" ? pid : 0;
-}
 
 Status ReadSlowly(pid_t node_pid, uint64_t address, std::span<std::byte> out) {
   // Unlike process_vm_readv, /proc/PID/mem reads what is mapped without PROT_READ too.
@@ -73,7 +64,7 @@ Result<std::vector<MemoryPiece>> PrepareSource(const Pod& pod, const UniqueFd& i
   HOLDFAST_TRY(Pagemap pagemap, ParsePagemap(source.pagemap_name, contents));
   std::vector<MemoryPiece> pieces = CutMemory(pagemap);
 
-  source.pid = PidOfPagemap(source.pagemap_name);
+  source.pid = PidOfImage(source.pagemap_name, "pagemap-");
   if (HasLazyPages(pagemap)) {
     if (source.pid == 0)
       return Fail(Code::kUnsupported, source.pagemap_name + ": shared memory that was not saved");

@@ -5,7 +5,10 @@
 
 #include <cerrno>
 #include <charconv>
-#include <cstring>
+#include <span>
+#include <utility>
+
+#include "base/descriptor_passing.h"
 
 namespace holdfast::warden {
 namespace {
@@ -28,23 +31,10 @@ Status SendControl(const UniqueFd& socket, ControlType type, const std::string& 
 }
 
 Status SendDescriptor(const UniqueFd& socket, ControlType type, const UniqueFd& descriptor) {
-  char byte = static_cast<char>(type);
-  iovec data{.iov_base = &byte, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  const int fd = descriptor.get();
-  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  if (::sendmsg(socket.get(), &message, MSG_NOSIGNAL) != 1)
-    return FailErrno("talking to the pod's init");
-  return {};
+  const auto byte = static_cast<std::byte>(type);
+  return SendWithDescriptor(socket, std::span(&byte, 1), descriptor).transform_error([](Error error) {
+    return std::move(error).Wrap("talking to the pod's init");
+  });
 }
 
 Result<ControlMessage> ReceiveControl(const UniqueFd& socket,
@@ -62,28 +52,15 @@ Result<ControlMessage> ReceiveControl(const UniqueFd& socket,
     break;
   }
   std::string packet(kMaxPacketBytes, '\0');
-  iovec data{.iov_base = packet.data(), .iov_len = packet.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t n;
-  do {
-    n = ::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
-  } while (n < 0 && errno == EINTR);
-  if (n < 0 && errno != ECONNRESET) return FailErrno("listening to the pod's init");
-  if (n <= 0) return Fail(Code::kNotFound, "the pod's init is gone");
-  packet.resize(static_cast<size_t>(n));
-  ControlMessage received{.type = static_cast<ControlType>(packet[0]), .payload = packet.substr(1)};
-  if (const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-      header != nullptr && header->cmsg_type == SCM_RIGHTS) {
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    received.descriptor.Reset(fd);
-  }
-  return received;
+  auto received = ReceiveWithDescriptor(socket, std::as_writable_bytes(std::span(packet)));
+  if (!received && received.error().errno_value() != ECONNRESET)
+    return std::unexpected(std::move(received).error().Wrap("listening to the pod's init"));
+  if (!received || received->size_bytes == 0)
+    return Fail(Code::kNotFound, "the pod's init is gone");
+  packet.resize(received->size_bytes);
+  return ControlMessage{.type = static_cast<ControlType>(packet[0]),
+                        .payload = packet.substr(1),
+                        .descriptor = std::move(received->descriptor)};
 }
 
 std::string JoinArguments(const std::vector<std::string>& arguments) {

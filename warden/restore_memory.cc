@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <vector>
 
 #include "base/files.h"
@@ -15,16 +14,6 @@
 
 namespace holdfast::warden {
 namespace {
-
-// The pid in "pagemap-PID.img"; 0 if it is none ("pagemap-shmem-7.img").
-pid_t PidOfImage(std::string_view name, std::string_view prefix) {
-  if (!name.starts_with(prefix)) return 0;
-  name.remove_prefix(prefix.size());
-  pid_t pid = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-  return error == std::errc() && std::string_view(end, name.data() + name.size()) == ".img" ? pid
-                                                                                            : 0;
-}
 
 uint64_t EndOf(const image::pagemap_entry& entry) { return entry.vaddr() + EntryBytes(entry); }
 

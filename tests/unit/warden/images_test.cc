@@ -5,6 +5,8 @@
 #include <cstring>
 #include <random>
 
+#include "pagemap_entry.h"
+
 namespace holdfast::warden {
 namespace {
 
@@ -24,19 +26,17 @@ std::string Framed(const google::protobuf::MessageLite& record) {
   return Word(static_cast<uint32_t>(bytes.size())) + bytes;
 }
 
-image::pagemap_entry Entry(uint64_t address, uint64_t pages, uint32_t flags) {
-  image::pagemap_entry entry;
-  entry.set_vaddr(address);
-  entry.set_compat_nr_pages(0);
-  entry.set_nr_pages(pages);
-  entry.set_flags(flags);
-  return entry;
-}
-
 Pagemap Sample() {
   return {.pages_id = 7,
           .entries = {Entry(0x400000, 3, kPageLazy), Entry(0x403000, 1, kPagePresent),
                       Entry(0x7f0000000000, 100, kPageLazy)}};
+}
+
+TEST(PidOfImage, IsWhatStandsBetween) {
+  EXPECT_EQ(PidOfImage("pagemap-1234.img", "pagemap-"), 1234);
+  for (const char* name : {"pagemap-shmem-7.img", "pagemap-.img", "pagemap--7.img", "pagemap-7",
+                           "mm-7.img", "pagemap-7.img.img"})
+    EXPECT_EQ(PidOfImage(name, "pagemap-"), 0) << name;
 }
 
 TEST(Images, PagemapSurvivesTheWay) {

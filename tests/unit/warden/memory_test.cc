@@ -6,21 +6,14 @@
 
 #include <cstring>
 
+#include "pagemap_entry.h"
+
 namespace holdfast::warden {
 namespace {
 
 using storage::kExtentBytes;
 
 constexpr uint64_t kPage = 4096;
-
-image::pagemap_entry Entry(uint64_t address, uint64_t pages, uint32_t flags) {
-  image::pagemap_entry entry;
-  entry.set_vaddr(address);
-  entry.set_compat_nr_pages(0);
-  entry.set_nr_pages(pages);
-  entry.set_flags(flags);
-  return entry;
-}
 
 TEST(CutMemory, CutsAtAddressesNotAtOffsets) {
   // Starts one page before a boundary, so the first piece is one page long.

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "fake_checkpoint.h"
+#include "pagemap_entry.h"
 
 namespace holdfast::warden {
 namespace {
@@ -12,15 +13,6 @@ namespace {
 using ::testing::ElementsAre;
 
 constexpr uint64_t kPage = 4096;
-
-image::pagemap_entry Entry(uint64_t address, uint64_t pages, uint32_t flags) {
-  image::pagemap_entry entry;
-  entry.set_vaddr(address);
-  entry.set_compat_nr_pages(0);
-  entry.set_nr_pages(pages);
-  entry.set_flags(flags);
-  return entry;
-}
 
 Pagemap MakePagemap(uint32_t id, std::vector<image::pagemap_entry> entries) {
   return {.pages_id = id, .entries = std::move(entries)};
