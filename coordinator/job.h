@@ -135,7 +135,7 @@ struct Job {
   uint32_t notice_lookups = 0;   // how often Slurm was asked about it
   int64_t since_ns = 0;          // what Slurm said before then is about an earlier start
   std::string suspicion;         // why the job may be broken; Slurm has been asked
-  std::string doubted_end;       // how the script ended, if a lost node may turn out to be the cause
+  std::optional<v1::Ended> doubted_end;  // the script's, if a lost node may turn out to be the cause
 
   uint32_t awaited_start = 0;         // Slurm has begun it; its wardens have not come yet
   bool refused = false;               // ending, because it cannot go on

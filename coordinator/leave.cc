@@ -61,7 +61,7 @@ void Depart(Turn& turn, const std::string& reason) {
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
   job.wish.reset();
   job.suspicion.clear();
-  job.doubted_end.clear();
+  job.doubted_end.reset();
   job.since_ns = turn.now();
   job.hurry = true;
   turn.Enter(Stage::kLeaving);
@@ -135,11 +135,19 @@ void Follow(Turn& turn, const Record& record) {
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
 
-void EndScript(Turn& turn, const std::string& how) {
+bool IsGood(const v1::Ended& ended) { return ended.exit_code() == 0 && ended.signal() == 0; }
+
+std::string Describe(const v1::Ended& ended) {
+  return ended.signal() != 0 ? fmt::format("signal {}", ended.signal())
+                             : fmt::format("exit code {}", ended.exit_code());
+}
+
+void EndScript(Turn& turn, v1::Ended ended) {
   Job& job = turn.job;
-  NoteEnd(turn, how);
+  job.doubted_end.reset();
+  NoteEnd(turn, IsGood(ended));
   GiveUpCheckpoint(turn, "the job ended meanwhile");
-  turn.Mark("script-ended", 0, how);
+  turn.Mark("script-ended", 0, Describe(ended));
   CountTime(turn, /*interrupted=*/false);
   for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
@@ -157,7 +165,8 @@ void BlameLostNode(Turn& turn) {
   Job& job = turn.job;
   turn.Do(Disarm{TimerKind::kEnd});
   Suspect(turn, fmt::format("a node was lost, and the script ended with {}",
-                            std::exchange(job.doubted_end, "")));
+                            Describe(*job.doubted_end)));
+  job.doubted_end.reset();
 }
 
 // Slurm says that the job runs, but it has lost a part of itself.
@@ -232,7 +241,7 @@ void OnLost(Turn& turn, const Lost&) {
   if (turn.event.pod == 0) job.commit_sent = false;
   if (!IsActive(job.stage) || job.stage == Stage::kGathering) return;
   turn.Do(Arm{TimerKind::kReconnect, turn.policy.reconnect_grace});
-  if (!job.doubted_end.empty() && turn.event.pod != 0) return BlameLostNode(turn);
+  if (job.doubted_end && turn.event.pod != 0) return BlameLostNode(turn);
   turn.Do(Ask{});
 }
 
@@ -254,32 +263,28 @@ void OnEnded(Turn& turn, const v1::Ended& ended) {
       (job.stage == Stage::kSettling && job.checkpoint->how == v1::Settle::RELEASE))
     return;  // we killed it
   turn.pod().phase = v1::PHASE_ENDED;
-  const std::string how = ended.signal() != 0 ? fmt::format("signal {}", ended.signal())
-                                              : fmt::format("exit code {}", ended.exit_code());
   const bool script = turn.event.pod == 0 && job.started;
-  const bool follows = !script && job.started && ended.exit_code() == 0 && ended.signal() == 0;
-  if (follows) {
+  if (!script && job.started && IsGood(ended)) {
     // Its root has seen pod 0's go; how that went, pod 0's warden tells.
-    if (!job.doubted_end.empty() && job.all_in(v1::PHASE_ENDED))
-      EndScript(turn, std::exchange(job.doubted_end, ""));
+    if (job.doubted_end && job.all_in(v1::PHASE_ENDED)) EndScript(turn, *job.doubted_end);
     return;
   }
   if (!script) {
     const std::string why =
-        fmt::format("{}: the pod died: {}{}{}", turn.Name(turn.event.pod), how,
+        fmt::format("{}: the pod died: {}{}{}", turn.Name(turn.event.pod), Describe(ended),
                     ended.message().empty() ? "" : ": ", ended.message());
     if (job.stage == Stage::kPrecopying || job.stage == Stage::kFreezing) Abort(turn, why);
     return Suspect(turn, why);
   }
-  if (!job.doubted_end.empty()) return;  // said again
-  if (!MayBeALostNodesDoing(job)) return EndScript(turn, how);
-  job.doubted_end = how;
+  if (job.doubted_end) return;  // said again
+  if (!MayBeALostNodesDoing(job)) return EndScript(turn, ended);
+  job.doubted_end = ended;
   if (!job.all_connected()) return BlameLostNode(turn);
   turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
 }
 
 void OnEndBelieved(Turn& turn, const Timer&) {
-  if (!turn.job.doubted_end.empty()) EndScript(turn, std::exchange(turn.job.doubted_end, ""));
+  if (turn.job.doubted_end) EndScript(turn, *turn.job.doubted_end);
 }
 
 void OnRecordActive(Turn& turn, const Record& record) {

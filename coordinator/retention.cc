@@ -14,8 +14,6 @@ namespace holdfast::coordinator {
 namespace {
 
 constexpr std::chrono::seconds kPiece{3600};
-// How OnEnded (leave.cc) describes the end that a script wants.
-constexpr const char* kGoodEnd = "exit code 0";
 
 }  // namespace
 
@@ -26,11 +24,11 @@ std::optional<std::chrono::seconds> KeptFor(const Job& job, const Policy& policy
                   policy.keep_after_failure - std::chrono::seconds(job.kept_seconds));
 }
 
-void NoteEnd(Turn& turn, const std::string& how) {
+void NoteEnd(Turn& turn, bool well) {
   Job& job = turn.job;
   // Nothing is removed on a doubt: unless every pod says that it ended, a lost node may be behind
   // it.
-  job.ended_well = how == kGoodEnd && (job.newest() == 0 || job.all_in(v1::PHASE_ENDED));
+  job.ended_well = well && (job.newest() == 0 || job.all_in(v1::PHASE_ENDED));
   if (job.ended_well) job.saved.clear();
 }
 

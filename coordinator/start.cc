@@ -43,7 +43,7 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
   job.notice_lookups = 0;
   job.since_ns = turn.now();
   job.suspicion.clear();
-  job.doubted_end.clear();
+  job.doubted_end.reset();
   job.refused = false;
   job.hold = false;
   job.requeue_failed = false;

@@ -87,8 +87,8 @@ void DeliverPending(Turn&);
 // retention.cc: checkpoints of a job that has ended.
 void OnKept(Turn&, const Timer&);
 void OnRemoved(Turn&, const Removed&);
-// The script ended; how decides what becomes of its checkpoints.
-void NoteEnd(Turn&, const std::string& how);
+// The script ended, well or not, which decides what becomes of its checkpoints.
+void NoteEnd(Turn&, bool well);
 // They are kept, for as long as they are to be.
 void KeepForATime(Turn&);
 
