@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include "storage/gcs/json_text.h"
@@ -143,8 +144,12 @@ http::Outcome Service::SendPlain(http::Request request) {
 Result<http::Response> Service::Call(http::Request request, const std::string& what) {
   Backoff backoff(Deadline());
   request.deadline = backoff.deadline();
+  std::optional<Result<http::Response>> before;
   while (true) {
     http::Outcome outcome = SendAuthorized(request);
+    // What an attempt that the deadline cut off would have said, the one before said.
+    const bool cut_off = !outcome.response && outcome.response.error().code() == Code::kTimeout;
+    if (cut_off && before) return std::unexpected(GivenUp(*before, what));
     if (!IsTransient(outcome.response)) {
       if (!outcome.response) return std::unexpected(std::move(outcome.response).error().Wrap(what));
       return std::move(outcome.response);
@@ -152,6 +157,7 @@ Result<http::Response> Service::Call(http::Request request, const std::string& w
     const auto pause = backoff.Next(outcome.response);
     if (!pause) return std::unexpected(GivenUp(outcome.response, what));
     std::this_thread::sleep_for(*pause);
+    before = std::move(outcome.response);
   }
 }
 
