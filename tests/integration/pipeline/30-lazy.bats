@@ -16,7 +16,9 @@ setup() {
 import hashlib, os, random, sys, time
 number, rounds, pause = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 size = 300 << 20
-data = bytearray(random.Random(number).randbytes(size))
+start = random.Random(number)
+data = bytearray()
+for i in range(size >> 20): data += start.randbytes(1 << 20)
 chosen = random.Random(-number)
 for i in range(rounds):
     page = chosen.randrange(size >> 12) << 12
@@ -38,7 +40,7 @@ END
 workers() {
     local rounds=$1 pause=$2
     shift 2
-    submit "$@" <<END
+    submit --mem=1500M "$@" <<END
 #!/bin/bash
 for n in 1 2 3; do python3 worker.py \$n $rounds $pause >out.\$n & done
 wait
@@ -58,6 +60,7 @@ expected() {
 started() {
     local rounds=$1 job n
     shift
+    alice sh -c 'rm -f out.*'
     job=$(workers "$rounds" 0.2 -o result --checkpoint --checkpoint-dir=/shared/alice/ckpt "$@")
     for n in 1 2 3; do wait_for_text "/shared/alice/out.$n" 'round 3'; done
     eventually 30 details_are "$job" .state running

@@ -8,24 +8,39 @@ setup_file() {
 }
 teardown_file() { without_checkpoint_settings; }
 
-# A job with MIB of incompressible memory of which it changes little; prints its id when it runs.
+setup() { alice rm -rf done ckpt busy.out; }
+
+# A job with MIB of incompressible memory, of which it changes one page each round. It prints each
+# round, and at the end whether all of memory is what it should be. Prints its id.
 busy() {
-    local mib=$1
-    shift
-    submit --checkpoint --checkpoint-dir=/shared/alice/ckpt --mem=2G -o busy.out "$@" <<END
+    submit --checkpoint --checkpoint-dir=/shared/alice/ckpt --mem=2G -o busy.out <<END
 #!/bin/bash
 exec python3 -c '
-import hashlib, os, time
-memory = bytearray(os.urandom($mib << 20))
+import os, random, time
+def block(i): return random.Random(i).randbytes(1 << 20)
+memory = bytearray()
+for i in range($1): memory += block(i)
 print("ready", flush=True)
-rounds = 0
+expected, rounds = {}, 0
 while not os.path.exists("done"):
-    memory[:4096] = b"x" * 4096
+    page = random.Random(-rounds).randrange(len(memory) >> 12) << 12
+    expected[page] = rounds.to_bytes(8, "big")
+    memory[page:page + 8] = expected[page]
+    print("round", rounds, flush=True)
     rounds += 1
     time.sleep(0.05)
-print("rounds", rounds > 10, hashlib.sha256(memory[4096:]).hexdigest(), flush=True)
+pages = sum(memory[page:page + 8] != written for page, written in expected.items())
+for page in expected: memory[page:page + 8] = block(page >> 20)[page & 0xfffff:(page & 0xfffff) + 8]
+blocks = sum(memory[i << 20:i + 1 << 20] != block(i) for i in range($1))
+print("wrong pages", pages, "wrong blocks", blocks, flush=True)
 '
 END
+}
+
+# Every round came once, and memory was what it should have been.
+unharmed() {
+    assert_equal "$(tail -n 1 /shared/alice/busy.out)" 'wrong pages 0 wrong blocks 0'
+    awk '/^round/ { if ($2 != next_round++) exit 1 } END { exit next_round == 0 }' /shared/alice/busy.out
 }
 
 event() { details "$1" ".events[] | select(.name == \"$2\") | .detail"; }
@@ -54,7 +69,7 @@ event() { details "$1" ".events[] | select(.name == \"$2\") | .detail"; }
     assert_contains "$(event "$job" precopied)" 'of CPU time'
     alice touch done
     wait_for_state "$job" COMPLETED
-    assert_contains "$(cat /shared/alice/busy.out)" 'rounds True'
+    unharmed
 }
 
 @test "a preemption ends it at once" {
@@ -83,6 +98,7 @@ event() { details "$1" ".events[] | select(.name == \"$2\") | .detail"; }
     alice scancel "$urgent"
     alice touch done
     wait_for_state "$job" COMPLETED
+    unharmed
 }
 
 @test "an abort leaves nothing behind" {
