@@ -14,6 +14,7 @@
 #include "warden/furnish.h"
 #include "warden/job_files.h"
 #include "warden/limits.h"
+#include "warden/memory_room.h"
 
 namespace holdfast::warden {
 namespace {
@@ -53,6 +54,10 @@ Result<storage::PartSummary> FromPart(const v1::Part& part) {
 // Readers and writers of storage, and copying memory: as many as help, with a few left for what
 // else the node does.
 constexpr unsigned kThreads = 4;
+
+// What saving takes besides the buffers: CRIU, and what the back end has under way.
+constexpr uint64_t kBesideBuffers = 64 << 20;
+constexpr uint64_t kLeastRoom = kBesideBuffers + (16 << 20);
 
 }  // namespace
 
@@ -254,10 +259,21 @@ Status Operations::Save(const v1::Prepare& prepare) {
   return saved;
 }
 
-storage::WriteOptions Operations::HowToWrite() const {
-  return {.threads = kThreads,
-          .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
-          .compression_level = job_.config.checkpoint.compression_level};
+Result<storage::WriteOptions> Operations::HowToWrite() const {
+  storage::WriteOptions options{
+      .threads = kThreads,
+      .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
+      .compression_level = job_.config.checkpoint.compression_level};
+  HOLDFAST_TRY(const auto room, MemoryRoom());
+  if (!room) return options;
+  // Rather no checkpoint than a process of the job killed for it.
+  if (*room < kLeastRoom)
+    return Fail(Code::kNoSpace,
+                fmt::format("the job has {} left of its memory limit on this node, and saving it "
+                            "takes {}; ask for more with --mem",
+                            FormatBytes(*room), FormatBytes(kLeastRoom)));
+  options.memory_budget_bytes = std::min(options.memory_budget_bytes, *room - kBesideBuffers);
+  return options;
 }
 
 Status Operations::CopyAhead(const v1::Precopy& precopy) {
@@ -273,7 +289,9 @@ Status Operations::CopyAhead(const v1::Precopy& precopy) {
   precopy_ = std::make_unique<Precopy>(
       *pod_, options,
       [this, options] {
-        return store_->Write(options.checkpoint, job_.pod(), HowToWrite());
+        return HowToWrite().and_then([&](const storage::WriteOptions& how) {
+          return store_->Write(options.checkpoint, job_.pod(), how);
+        });
       },
       tell_);
   return {};
@@ -305,7 +323,8 @@ Status Operations::Freeze(const v1::Prepare& prepare) {
   if (precopy_ && precopy_->checkpoint() == prepare.checkpoint()) writer_ = precopy_->Take();
   precopy_.reset();
   if (!writer_) {
-    HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), HowToWrite()));
+    HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
+    HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), how));
   }
   const DumpOptions options{.criu = job_.config.node.criu,
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
@@ -350,7 +369,8 @@ Status Operations::Commit(const v1::Commit& commit) {
     HOLDFAST_TRY(storage::PartSummary summary, FromPart(part));
     manifest.parts.push_back(std::move(summary));
   }
-  HOLDFAST_TRY(manifest.files, SaveFiles(job_, *pod_, *store_, commit, HowToWrite(), events_));
+  HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
+  HOLDFAST_TRY(manifest.files, SaveFiles(job_, *pod_, *store_, commit, how, events_));
   if (Status written = store_->Commit(manifest); !written) {
     // The manifest may be there all the same: a file server can lose an answer.
     const bool conflict = written.error().code() == Code::kConflict;

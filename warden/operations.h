@@ -79,7 +79,7 @@ class Operations {
   Status Restore(Origin& origin);
   Status AwaitMemory(const v1::Prepare& prepare);
   Status Freeze(const v1::Prepare& prepare);
-  storage::WriteOptions HowToWrite() const;
+  Result<storage::WriteOptions> HowToWrite() const;
   void Destroy();
   // A point of the timeline: what ended now took `duration`.
   void Tell(const std::string& name, std::chrono::nanoseconds duration, const std::string& detail);

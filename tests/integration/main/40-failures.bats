@@ -133,6 +133,29 @@ print(\'unharmed\', flush=True)"')
     for node in n1 n2 n3 n4; do on $node umount /mnt/small; done
 }
 
+@test "a job that has filled its memory is not saved, and not harmed for it" {
+    job=$(submit --checkpoint --checkpoint-dir=/shared/alice/ckpt --mem=400M -o filled.out <<<$'#!/bin/bash\npython3 -c "
+import os, time
+while not os.path.exists(\'fill\'): time.sleep(0.1)
+x = bytes([1]) * int(open(\'fill\').read())
+print(\'filled\', flush=True)
+while not os.path.exists(\'go\'): time.sleep(0.1)
+print(\'unharmed\', x.count(1) == len(x), flush=True)"')
+    wait_for_state "$job" RUNNING
+    eventually 20 details_are "$job" .state running
+    node=$(job_field "$job" NodeList)
+    # 30 MiB less than what the limit leaves.
+    used=$(on "$node" sh -c "find /sys/fs/cgroup -path '*/job_$job/memory.usage_in_bytes' -o -path '*/job_$job/memory.current' | xargs cat")
+    alice sh -c "echo $(((400 - 30 << 20) - used)) >fill.new; mv fill.new fill"
+    wait_for_text /shared/alice/filled.out filled
+    assert_run 1 alice holdfast save "$job"
+    assert_contains "$output" 'left of its memory limit'
+    assert_contains "$output" 'ask for more with --mem'
+    alice touch go
+    wait_for_state "$job" COMPLETED
+    assert_equal "$(tail -n 1 /shared/alice/filled.out)" 'unharmed True'
+}
+
 @test "a corrupted image is found, named, and the checkpoint before it is used" {
     job=$(submit --checkpoint --checkpoint-dir=/shared/alice/ckpt -o corrupt.out <<<$'#!/bin/bash\nuntil [ -e go ]; do sleep 0.1; done\necho went on')
     wait_for_state "$job" RUNNING
