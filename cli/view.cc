@@ -224,6 +224,8 @@ std::string ExpiredText(const json& answer) {
   std::string text;
   for (const json& job : Member(answer, "jobs")) {
     const std::string error = Text(job, "error");
+    // The wardens remove what a good end leaves: there is nothing to tell unless they could not.
+    if (error.empty() && Member(job, "freed_bytes") == 0) continue;
     text += fmt::format("job {}: ", Number(job, "job_id"));
     text += error.empty() ? fmt::format("removed, {} freed in {}\n", Bytes(job, "freed_bytes"),
                                         Text(job, "directory"))
