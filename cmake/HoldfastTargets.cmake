@@ -1,6 +1,7 @@
 # The three kinds of target Holdfast has, with one set of compiler options for all.
 
 include(GoogleTest)
+find_package(CLI11 REQUIRED)
 find_package(GTest REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
@@ -51,4 +52,12 @@ function(holdfast_add_test component stem)
   gtest_discover_tests(${name} TEST_PREFIX ${component}. PROPERTIES TIMEOUT 120 DISCOVERY_TIMEOUT 60)
   set_property(GLOBAL APPEND PROPERTY HOLDFAST_TEST_SOURCES
     ${PROJECT_SOURCE_DIR}/tests/unit/${component}/${stem}_test.cc)
+endfunction()
+
+# holdfast_add_bench(NAME LIBS library...): tests/bench/NAME_bench.cc, which prints figures; lab/bench
+# runs it.
+function(holdfast_add_bench name)
+  cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
+  add_executable(${name}_bench ${PROJECT_SOURCE_DIR}/tests/bench/${name}_bench.cc)
+  target_link_libraries(${name}_bench PRIVATE ${ARG_LIBS} CLI11::CLI11)
 endfunction()

@@ -20,6 +20,7 @@
 
 #include "storage/gcs/gcs_backend.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/options.h"
 #include "tests/fakes/gcs_server.h"
 
 namespace holdfast::storage::gcs {
@@ -147,23 +148,11 @@ class Bench {
 
 Options Parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    const bool has_value = i + 1 < argc;
-    if (argument == "--json") {
-      options.json = true;
-    } else if (argument == "--size" && has_value) {
-      options.size_bytes = std::strtoull(argv[++i], nullptr, 10) << 20;
-    } else if (argument == "--connection" && has_value) {
-      options.connection_mb = std::atof(argv[++i]);
-    } else if (argument == "--link" && has_value) {
-      options.link_mb = std::atof(argv[++i]);
-    } else {
-      fmt::print(stderr,
-                 "usage: gcs_bench [--json] [--size MIB] [--connection MB/S] [--link MB/S]\n");
-      std::exit(2);
-    }
-  }
+  bench::OptionParser parser("Uploads to a server that is throttled.", options.json,
+                             options.size_bytes);
+  parser.add_option("--connection", options.connection_mb, "MB/s of each connection");
+  parser.add_option("--link", options.link_mb, "MB/s altogether");
+  parser.ParseOrExit(argc, argv);
   return options;
 }
 

@@ -25,6 +25,7 @@
 #include "storage/checkpoint.h"
 #include "storage/digest.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/options.h"
 
 namespace holdfast::storage {
 namespace {
@@ -244,28 +245,13 @@ std::vector<Figure> Measure(const Options& options) {
 
 Options Parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    const bool has_value = i + 1 < argc;
-    if (argument == "--json") {
-      options.json = true;
-    } else if (argument == "--size" && has_value) {
-      options.size_bytes = std::strtoull(argv[++i], nullptr, 10) << 20;
-    } else if (argument == "--threads" && has_value) {
-      options.threads = static_cast<unsigned>(std::atoi(argv[++i]));
-    } else if (argument == "--level" && has_value) {
-      options.level = std::atoi(argv[++i]);
-    } else if (argument == "--rounds" && has_value) {
-      options.rounds = std::atoi(argv[++i]);
-    } else if (!argument.starts_with("-")) {
-      options.directory = argument;
-    } else {
-      fmt::print(stderr,
-                 "usage: pipeline_bench [--json] [--size MIB] [--threads N] [--level N] "
-                 "[--rounds N] [DIRECTORY]\n");
-      std::exit(2);
-    }
-  }
+  bench::OptionParser parser("From memory to packs, without a pod.", options.json,
+                             options.size_bytes);
+  parser.add_option("--threads", options.threads);
+  parser.add_option("--level", options.level, "of compression");
+  parser.add_option("--rounds", options.rounds);
+  parser.add_option("DIRECTORY", options.directory, "in a tmpfs");
+  parser.ParseOrExit(argc, argv);
   return options;
 }
 

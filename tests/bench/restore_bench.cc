@@ -27,6 +27,7 @@
 #include "base/files.h"
 #include "storage/checkpoint.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/options.h"
 #include "warden/criu.h"
 #include "warden/dump.h"
 #include "warden/pod.h"
@@ -226,30 +227,14 @@ class Bench {
 
 Options Parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    const bool has_value = i + 1 < argc;
-    if (argument == "--json") {
-      options.json = true;
-    } else if (argument == "--size" && has_value) {
-      options.size_bytes = std::strtoull(argv[++i], nullptr, 10) << 20;
-    } else if (argument == "--threads" && has_value) {
-      options.threads = static_cast<unsigned>(std::atoi(argv[++i]));
-    } else if (argument == "--runs" && has_value) {
-      options.runs = std::max(1, std::atoi(argv[++i]));
-    } else if (argument == "--init" && has_value) {
-      options.init_program = argv[++i];
-    } else if (argument == "--reside" && has_value) {
-      std::exit(Reside(std::strtoull(argv[++i], nullptr, 10)));
-    } else if (!argument.starts_with("-")) {
-      options.directory = argument;
-    } else {
-      fmt::print(stderr,
-                 "usage: restore_bench [--json] [--size MIB] [--threads N] [--runs N] "
-                 "[--init PROGRAM] [DIRECTORY]\n");
-      std::exit(2);
-    }
-  }
+  bench::OptionParser parser("Restoring a pod, against CRIU by hand. Needs root and CRIU.",
+                             options.json, options.size_bytes);
+  parser.add_option("--threads", options.threads);
+  parser.add_option("--runs", options.runs)->check(CLI::PositiveNumber);
+  parser.add_option("--init", options.init_program, "holdfast-pod-init");
+  parser.add_option("DIRECTORY", options.directory, "any, to mount a tmpfs on");
+  parser.RunInstead("--reside", Reside);
+  parser.ParseOrExit(argc, argv);
   return options;
 }
 
