@@ -6,7 +6,7 @@ load ../lib
 counter() { submit --checkpoint --checkpoint-dir=/shared/alice/ckpt -o count.out "$@" <<<$'#!/bin/bash\nfor i in {1..300}; do echo $i; sleep 0.1; done'; }
 assert_counted() { assert_equal "$(cat /shared/alice/count.out)" "$(seq 300)"; }
 
-setup() { on ctl rm -rf /shared/alice/ckpt /shared/alice/count.out; }
+setup() { alice rm -rf ckpt count.out go fill; }
 
 @test "a dump that CRIU refuses leaves the job running, and says why in CRIU's words" {
     on ctl tee /shared/alice/uring.py >/dev/null <<'END'
