@@ -41,10 +41,10 @@ struct Config {
     uint64_t memory_budget_bytes = 256ULL << 20;  // buffers of one warden
     int compression_level = 1;                    // zstd; 0 stores as is, or kAutomatic
     std::string encryption_key_file;              // empty: nothing is encrypted
-    uint32_t precopy_cpu = 0;            // percent of the job's cores; 0: no pre-copy
+    uint32_t precopy_cpu = 10;           // percent of the job's cores; 0: no pre-copy
     uint64_t precopy_bandwidth_bytes = 0;  // of memory, each second; 0: no limit
     std::chrono::seconds timeout{600};            // for one checkpoint or restore
-    std::string restore = "eager";                // memory comes while the job runs; or eager, before
+    std::string restore = "lazy";                 // memory comes while the job runs; or eager, before
     uint64_t files_limit_bytes = 64ULL << 30;     // of files' contents in one checkpoint
     uint32_t files_count = 10000;                 // and how many files
   } checkpoint;

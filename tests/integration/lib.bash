@@ -45,6 +45,7 @@ with_checkpoint_setting() {
 }
 without_checkpoint_settings() {
     local node
+    on ctl test -e /etc/holdfast/holdfast.yaml.site || return 0
     for node in ctl n1 n2 n3 n4; do
         on "$node" mv /etc/holdfast/holdfast.yaml.site /etc/holdfast/holdfast.yaml
     done

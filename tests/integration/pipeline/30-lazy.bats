@@ -2,10 +2,6 @@
 
 load ../lib
 
-setup_file() {
-    idle_cluster
-    with_checkpoint_setting 'restore: lazy'
-}
 teardown_file() { without_checkpoint_settings; }
 
 setup() {
@@ -134,4 +130,14 @@ ended_well() {
     alice holdfast resume "$job"
     ended_well "$job" "$digests"
     assert_contains "$(alice holdfast show "$job")" 'is not what was written there'
+}
+
+@test "with restore: eager a job runs when all its memory is there" {
+    with_checkpoint_setting 'restore: eager'
+    job=$(started 60)
+    move "$job"
+    assert_equal "$(at "$job" pages-in)" 0
+    wait_for_state "$job" COMPLETED 180
+    without_checkpoint_settings
+    assert_equal "$(grep -c digest /shared/alice/result)" 3
 }

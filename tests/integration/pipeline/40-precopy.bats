@@ -2,10 +2,6 @@
 
 load ../lib
 
-setup_file() {
-    idle_cluster
-    with_checkpoint_setting 'precopy_cpu: 10'
-}
 teardown_file() { without_checkpoint_settings; }
 
 setup() { alice rm -rf done ckpt busy.out; }
@@ -120,13 +116,13 @@ event() { details "$1" ".events[] | select(.name == \"$2\") | .detail"; }
 }
 
 @test "without the setting there is none" {
-    without_checkpoint_settings
+    with_checkpoint_setting 'precopy_cpu: 0'
     job=$(busy 50)
     wait_for_text /shared/alice/busy.out ready
     eventually 30 details_are "$job" .state running
     alice holdfast save "$job"
     assert_equal "$(event "$job" precopied)" ''
-    with_checkpoint_setting 'precopy_cpu: 10'
+    without_checkpoint_settings
     alice touch done
     wait_for_state "$job" COMPLETED
 }
