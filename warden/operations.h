@@ -110,7 +110,4 @@ class Operations {
   std::string log_path_;
 };
 
-// A committed checkpoint as the coordinator is told of it.
-v1::Saved ToSaved(const storage::Manifest& manifest);
-
 }  // namespace holdfast::warden

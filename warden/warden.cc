@@ -31,6 +31,7 @@
 #include "warden/lifecycle.h"
 #include "warden/preflight.h"
 #include "warden/spot.h"
+#include "warden/summaries.h"
 #include "warden/worker.h"
 
 namespace holdfast::warden {
