@@ -82,6 +82,11 @@ class Bench {
             .link_bytes_per_second = static_cast<uint64_t>(options_.link_mb * kMB)};
   }
 
+  std::string LinkCommand() const {
+    return fmt::format("a server that lets through {} MB/s a connection, {} MB/s altogether",
+                       options_.connection_mb, options_.link_mb);
+  }
+
   Figure Throughput(unsigned streams) {
     server_.SetFaults(Throttled());
     const auto begin = Clock::now();
@@ -99,7 +104,10 @@ class Bench {
         .theirs = std::min(streams * options_.connection_mb, options_.link_mb),
         .unit = "MB/s",
         .target = 0.85,
-        .higher_is_better = true};
+        .higher_is_better = true,
+        .ours_command = fmt::format("{} objects of {} MiB written at the same time", streams,
+                                    kStreamBytes / kMiB),
+        .theirs_command = LinkCommand()};
   }
 
   // One object from its beginning to its end.
@@ -119,7 +127,9 @@ class Bench {
             .theirs = options_.connection_mb,
             .unit = "MB/s",
             .target = 2,
-            .higher_is_better = true};
+            .higher_is_better = true,
+            .ours_command = "an object read in order, a MiB at a time",
+            .theirs_command = LinkCommand()};
   }
 
   Figure Drops(const std::string& how, int64_t lag_bytes) {
@@ -137,7 +147,9 @@ class Bench {
             .ours = static_cast<double>(sent) / kMB,
             .theirs = static_cast<double>(options_.size_bytes) / kMB,
             .unit = "MB",
-            .target = 1.2};
+            .target = 1.2,
+            .ours_command = "bytes of upload that reached the server",
+            .theirs_command = "bytes of the object"};
   }
 
   const Options options_;

@@ -6,8 +6,7 @@
 //
 // The pod holds one process with incompressible memory. A tmpfs of the bench's own is mounted on
 // DIRECTORY; what is compared on a disk lies in a new directory below --disk. Before each of those
-// the disk has written everything that waits. Memory is touched before anything is measured, because
-// a virtual machine gets its memory from the host only then.
+// the disk has written everything that waits.
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -24,6 +23,7 @@
 #include "storage/checkpoint.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/options.h"
+#include "tests/bench/touch_memory.h"
 #include "warden/copy_ahead.h"
 #include "warden/criu.h"
 #include "warden/dump.h"
@@ -36,6 +36,7 @@ using bench::Die;
 using bench::Figure;
 using bench::Median;
 using bench::Must;
+using bench::TouchMemory;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
@@ -107,7 +108,6 @@ class Bench {
 
   std::vector<Figure> Measure() {
     MakePod();
-    TouchMemory();
     std::vector<Figure> figures = OnTmpfs();
     for (Figure& figure : OnDisk()) figures.push_back(std::move(figure));
     return figures;
@@ -127,9 +127,11 @@ class Bench {
     std::vector<double> ours, theirs, stored;
     for (int i = 0; i < options_.rounds; ++i) {
       Ask('c');
+      TouchMemory(options_.size_bytes);
       const Saved saved = Save();
       ours.push_back(saved.frozen);
       stored.push_back(saved.stored);
+      TouchMemory(options_.size_bytes);
       theirs.push_back(CriuDump(images));
       Must(RemoveTree(images));
     }
@@ -154,13 +156,16 @@ class Bench {
     const double theirs = DumpArchiveCopy();
     OpenStore(disk_);
     ::sync();
+    TouchMemory(options_.size_bytes);
     const Saved first = Save();
     Ask('c');
     ::sync();
+    TouchMemory(options_.size_bytes);
     const double second = Save().committed;
     Must(store_->Prune(0));
     OpenStore(disk_);
     ::sync();
+    TouchMemory(options_.size_bytes);
     const Saved ahead = Save(true);
     const std::string by_hand = "criu dump --leave-running --images-dir DISK/images; "
                                 "tar -cf DISK/images.tar images; cp images.tar DISK/shared; sync -f";
@@ -189,15 +194,6 @@ class Bench {
         ::mount("", "/", nullptr, MS_PRIVATE | MS_REC, nullptr) != 0 ||
         ::mount("tmpfs", options_.directory.c_str(), "tmpfs", 0, "mode=0711,size=90%") != 0)
       Die(Error::Errno("mounting a tmpfs on " + options_.directory));
-  }
-
-  // As much as the checkpoints and CRIU's images will need at once.
-  void TouchMemory() const {
-    const UniqueFd file = Must(OpenFile(options_.directory + "/touch", O_WRONLY | O_CREAT));
-    const std::vector<std::byte> zeros(1 << 20);
-    for (size_t at = 0; at < 2 * options_.size_bytes + options_.size_bytes / 4; at += zeros.size())
-      Must(WriteFull(file, zeros));
-    if (::unlink((options_.directory + "/touch").c_str()) != 0) Die(Error::Errno("unlink"));
   }
 
   void OpenStore(const std::string& directory) {
@@ -321,6 +317,7 @@ class Bench {
 
   double DumpArchiveCopy() {
     ::sync();
+    TouchMemory(3 * options_.size_bytes);  // images, archive, copy
     const auto begin = Clock::now();
     CriuDump(disk_ + "/images");
     const auto output = Must(RunCommand(

@@ -69,13 +69,15 @@ std::string Unescape(std::string_view text, bool query) {
 }
 
 void RateLimit::Take(uint64_t size_bytes) {
+  constexpr std::chrono::milliseconds kCatchUp{20};
   const uint64_t rate = bytes_per_second_;
   if (rate == 0) return;
   const std::chrono::nanoseconds cost(size_bytes * 1'000'000'000 / rate);
   std::chrono::steady_clock::time_point until;
   {
     const std::lock_guard lock(mutex_);
-    free_at_ = std::max(free_at_, std::chrono::steady_clock::now()) + cost;
+    // Who was woken too late may catch up, or the rate would be the timers' accuracy.
+    free_at_ = std::max(free_at_, std::chrono::steady_clock::now() - kCatchUp) + cost;
     until = free_at_;
   }
   std::this_thread::sleep_until(until);
