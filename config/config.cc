@@ -90,7 +90,7 @@ constexpr std::array kKeys = {
     Key{"checkpoint", "restore", Kind::kRestore, HOLDFAST_MEMBER(checkpoint.restore), 0, 0,
         "Whether memory comes back while the job runs already, on demand and in the background "
         "(`lazy`), or before it does (`eager`). Where the kernel has no userfaultfd, or a "
-        "container forbids it, restores are eager."},
+        "container forbids it, it comes before, by way of files on the node's disk."},
     Key{"checkpoint", "files_limit", Kind::kSize, HOLDFAST_MEMBER(checkpoint.files_limit_bytes), 0,
         int64_t{1} << 50,
         "Contents of a job's files that one checkpoint may store. A file beyond it is not stored; "

@@ -73,7 +73,7 @@ LazyMemory::LazyMemory(std::map<pid_t, LazyProcess> processes, storage::PodReade
       wake_(std::move(wake)),
       processes_(std::move(processes)) {
   for (const auto& [pid, process] : processes_) total_bytes_ += process.missing.size_bytes();
-  threads_.emplace_back([this] { Serve(); });
+  threads_.emplace_back([this](const std::stop_token& stop) { Serve(stop); });
   for (unsigned i = 0; i < std::max(1U, options_.threads); ++i)
     threads_.emplace_back([this] { Work(); });
 }
@@ -135,10 +135,10 @@ void LazyMemory::Wake() const { ::eventfd_write(wake_.get(), 1); }
 
 // ---- what the kernel tells ----
 
-void LazyMemory::Serve() {
+void LazyMemory::Serve(const std::stop_token& stop) {
   std::vector<SpacePtr> spaces;
   while (true) {
-    if (Complete()) return;
+    if (Complete()) return options_.afterwards(stop);
     {
       const std::lock_guard lock(mutex_);
       if (stop_ || failure_) return;
@@ -297,11 +297,11 @@ bool LazyMemory::Complete() {
   spaces.clear();
   stale.clear();
   options_.let_go();
+  options_.complete(total_bytes_, took);
   {
     const std::lock_guard lock(mutex_);
     done_ = true;
   }
-  options_.complete(total_bytes_, took);
   work_.notify_all();
   settled_.notify_all();
   return true;

@@ -27,6 +27,7 @@
 #include <set>
 #include <shared_mutex>
 #include <span>
+#include <stop_token>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -56,6 +57,8 @@ struct LazyOptions {
   std::function<void()> let_go;
   // All pages are in: how many bytes were to come, and how long it took from Prefetch on.
   std::function<void(uint64_t, std::chrono::nanoseconds)> complete;
+  // After that; to end soon if a stop is requested.
+  std::function<void(const std::stop_token&)> afterwards;
 };
 
 class LazyMemory {
@@ -107,7 +110,7 @@ class LazyMemory {
              LazyOptions options, UniqueFd listener, UniqueFd wake);
 
   // The thread that listens.
-  void Serve();
+  void Serve(const std::stop_token& stop);
   Status ServeOnce(std::vector<SpacePtr>& spaces);
   Status Accept();
   Status ReceiveProcess();

@@ -182,7 +182,7 @@ Status Operations::Furnish(const v1::Network& network) {
 
 Status Operations::Restore(Origin& origin) {
   // The other job may remove its checkpoint at any time.
-  const bool lazy = job_.config.checkpoint.restore == "lazy" && !origin.other;
+  const bool later = job_.config.checkpoint.restore == "lazy" && !origin.other;
   source_ = std::move(origin.reader);
   const EventSink events = [this, checkpoint = origin.manifest.checkpoint](
                                const std::string& name, std::chrono::nanoseconds duration,
@@ -195,7 +195,7 @@ Status Operations::Restore(Origin& origin) {
       .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
       .threads = kThreads,
       .timeout = job_.config.checkpoint.timeout,
-      .lazy = lazy,
+      .memory = later ? MemoryComes::kLater : MemoryComes::kFirst,
       .files = origin.files.get(),
       .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
   HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *source_, options, events));
@@ -204,7 +204,7 @@ Status Operations::Restore(Origin& origin) {
     HOLDFAST_TRY(bindings, source_->ReadImage(kBindingsImage));
   }
   memory_ = held_->TakeMemory();
-  if (!memory_) source_.reset();
+  if (!memory_ || !later) source_.reset();
   return BindPod(*pod_, bindings);
 }
 

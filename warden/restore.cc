@@ -9,8 +9,9 @@
 //      CheckOpenFiles    programs and libraries are the same
 //   5. LoadMemory        pages into the same directory, but for those
 //   6. CRIU              builds the processes and stays at its post-restore stage: all is there
-//                        but lazy memory, which begins to come (warden/lazy_memory.h); every task
-//                        waits in CRIU's own code. If the warden dies now, they never run.
+//                        but lazy memory, which begins to come (warden/lazy_memory.h) and is waited
+//                        for unless they may run without; every task waits in CRIU's own code. If
+//                        the warden dies now, they never run.
 //   7. Resume            lets CRIU go on
 #include "warden/restore.h"
 
@@ -26,6 +27,7 @@
 #include "base/files.h"
 #include "warden/affinity.h"
 #include "warden/criu.h"
+#include "warden/huge_pages.h"
 #include "warden/images.h"
 #include "warden/images_rights.h"
 #include "warden/pod_files.h"
@@ -196,12 +198,27 @@ Result<RollbackReport> PutBackFiles(const Pod& pod, storage::PodReader& reader,
   return RollBackFiles(root, pod.options().owner, reader.files(), options.files, options.rollback);
 }
 
-// Whether memory may come later; tells the timeline if that was wanted and cannot be.
-bool MayBeLazy(const RestoreOptions& options, const EventSink& events) {
-  if (!options.lazy) return false;
+// As it is wanted or, if that cannot be, in files; then the timeline is told.
+MemoryComes HowMemoryComes(const RestoreOptions& options, const EventSink& events) {
+  if (options.memory == MemoryComes::kInFiles) return options.memory;
   const Status usable = CheckUserfaultfd();
-  if (!usable) events("eager-restore", {}, usable.error().message());
-  return usable.has_value();
+  if (usable) return options.memory;
+  events("eager-restore", {}, usable.error().message());
+  return MemoryComes::kInFiles;
+}
+
+// Once all memory is there.
+std::function<void(const std::stop_token&)> HugePageMaker(
+    const Pod& pod, const MemoryImages& images, const std::map<pid_t, LazyProcess>& coming,
+    const EventSink& events) {
+  const auto rules = HugePageRules::OfThisNode();
+  return [&pod, events, rules,
+          plan = PlanHugePages(rules, images, coming)](const std::stop_token& stop) {
+    if (plan.empty()) return;
+    const auto begin = Clock::now();
+    const uint64_t made = MakeHugePages(pod, rules, plan, stop);
+    events("huge-pages", Clock::now() - begin, FormatBytes(made));
+  };
 }
 
 LazyOptions HowToFill(const Pod& pod, const RestoreOptions& options, const EventSink& events) {
@@ -235,8 +252,9 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     HOLDFAST_CHECK(CompareNodes(reader.info().attributes, DescribeNode(version)));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
     HOLDFAST_TRY(WorkDirectory directory, WorkDirectory::Create(options.work_directory));
-    const bool may_be_lazy = MayBeLazy(options, events);
-    HOLDFAST_TRY(const Images images, LoadImages(pod, reader, directory.fd(), may_be_lazy));
+    const MemoryComes comes = HowMemoryComes(options, events);
+    HOLDFAST_TRY(const Images images,
+                 LoadImages(pod, reader, directory.fd(), comes != MemoryComes::kInFiles));
     HOLDFAST_TRY(auto lazy, PlanLazy(images.memory, reader));
     HOLDFAST_CHECK(RestoreScratch(pod, reader, options.threads));
     lap("scratch", "");
@@ -250,13 +268,16 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     lap("memory", FormatBytes(bytes));
     std::unique_ptr<LazyMemory> memory;
     if (!lazy.empty()) {
+      LazyOptions filling = HowToFill(pod, options, events);
+      filling.afterwards = HugePageMaker(pod, images.memory, lazy, events);
       HOLDFAST_TRY(memory, LazyMemory::Listen(directory.fd(), std::move(lazy), reader,
-                                              HowToFill(pod, options, events)));
+                                              std::move(filling)));
     }
     auto criu = RunCriu(pod, options, directory.fd(), images.highest_pid, memory != nullptr);
     if (criu && memory) {
-      if (Status begun = memory->Prefetch(); !begun)
-        criu = std::unexpected(std::move(begun).error());
+      Status status = memory->Prefetch();
+      if (status && comes == MemoryComes::kFirst) status = memory->Wait(begin + options.timeout);
+      if (!status) criu = std::unexpected(std::move(status).error());
     }
     if (!criu) {
       // Before `memory` goes: a process that waits for a page would go on with zeros.

@@ -6,6 +6,9 @@
 //
 // The pod holds one process with incompressible memory. "Runs" is when it answers: it waits for a
 // FIFO to be written to, and then writes another one. Each figure is the median of its runs.
+//
+// A second process has its memory in huge pages. What is measured of it is how fast it reads here and
+// there, before it is saved and after it has been restored.
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -19,7 +22,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <random>
+#include <semaphore>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,8 +33,10 @@
 #include "storage/checkpoint.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/options.h"
+#include "tests/bench/touch_memory.h"
 #include "warden/criu.h"
 #include "warden/dump.h"
+#include "warden/huge_pages.h"
 #include "warden/pod.h"
 #include "warden/restore.h"
 
@@ -55,15 +62,22 @@ double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// The process in the pod: answers each byte on descriptor 3 with one on descriptor 4.
-int Reside(size_t size_bytes) {
+// The process in the pod: answers each byte on descriptor 3 with one on descriptor 4, after reading
+// here and there in its memory if it was 'w'.
+int Reside(size_t size_bytes, bool in_huge_pages) {
+  constexpr int kReads = 50'000'000;
   auto* memory = static_cast<uint64_t*>(
       ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   if (memory == MAP_FAILED) return 1;
+  if (in_huge_pages) ::madvise(memory, size_bytes, MADV_HUGEPAGE);
+  const size_t words = size_bytes / sizeof *memory;
   std::mt19937_64 random(1);
-  for (size_t i = 0; i < size_bytes / sizeof *memory; ++i) memory[i] = random();
+  for (size_t i = 0; i < words; ++i) memory[i] = random();
+  uint64_t at = 1;
   char byte = 'r';
   while (::write(4, &byte, 1) == 1 && ::read(3, &byte, 1) == 1) {
+    // Where to read next depends on what was read, as in a list.
+    for (int i = 0; byte == 'w' && i < kReads; ++i) at = at * 3 + memory[at % words];
   }
   return 1;
 }
@@ -87,40 +101,102 @@ class Bench {
   }
 
   std::vector<Figure> Measure() {
+    std::vector<Figure> figures = Restores();
+    for (Figure& figure : HugePages()) figures.push_back(std::move(figure));
+    return figures;
+  }
+
+ private:
+  std::vector<Figure> Restores() {
+    const storage::Manifest manifest = SaveBothWays(1, "--reside", options_.size_bytes);
+    std::vector<double> plain, running, complete, eager;
+    for (int run = 0; run < options_.runs; ++run) {
+      plain.push_back(PlainRestore());
+      Restore(manifest, MemoryComes::kLater, running, complete);
+      Restore(manifest, MemoryComes::kFirst, eager, eager);
+    }
+    const double theirs = Median(plain);
+    const std::string criu = "criu restore --restore-detached, images in a tmpfs";
+    return {{.name = "restore to first instruction / criu restore from tmpfs",
+             .ours = Median(running),
+             .theirs = theirs,
+             .target = 0.15,
+             .ours_command = "holdfast restore, store in a tmpfs",
+             .theirs_command = criu},
+            {.name = "restore to all pages in / criu restore from tmpfs",
+             .ours = Median(complete),
+             .theirs = theirs,
+             .target = 1.2,
+             .ours_command = "the same, until the event pages-in",
+             .theirs_command = criu},
+            {.name = "eager restore / criu restore from tmpfs",
+             .ours = Median(eager),
+             .theirs = theirs,
+             .ours_command = "the same, checkpoint.restore: eager",
+             .theirs_command = criu}};
+  }
+
+  std::vector<Figure> HugePages() {
+    if (HugePageRules::OfThisNode().where == HugePageRules::Where::kNever) {
+      fmt::print(stderr, "restore_bench: this machine makes no transparent huge pages\n");
+      return {};
+    }
+    double before = 0, ours = 0, theirs = 0;
+    const storage::Manifest manifest = SaveBothWays(2, "--reside-huge", options_.size_bytes / 2,
+                                                    [&] { before = ReadHereAndThere(); });
+    PlainRestore([&] { theirs = ReadHereAndThere(); });
+    std::vector<double> running, complete;
+    while (huge_pages_.try_acquire()) {
+    }
+    Restore(manifest, MemoryComes::kLater, running, complete, [&] {
+      if (!huge_pages_.try_acquire_for(std::chrono::seconds(60)))
+        Die(Error(Code::kTimeout, "no huge pages were made"));
+      ours = ReadHereAndThere();
+    });
+    const std::string reads = "reads of 2 GiB in huge pages, each depending on the one before";
+    return {{.name = "reading here and there, after a restore / before",
+             .ours = ours,
+             .theirs = before,
+             .target = 1.05,
+             .ours_command = "the same once all pages are in",
+             .theirs_command = reads},
+            {.name = "reading here and there, after a restore / after criu restore",
+             .ours = ours,
+             .theirs = theirs,
+             .target = 1.0,
+             .ours_command = "the same once all pages are in",
+             .theirs_command = "the same"}};
+  }
+
+  // A process, saved by CRIU alone and as a checkpoint.
+  storage::Manifest SaveBothWays(
+      uint32_t number, const std::string& option, size_t size_bytes,
+      const std::function<void()>& before = [] {}) {
     MakePod();
     char self[4096] = {};
     if (::readlink("/proc/self/exe", self, sizeof self - 1) < 0) Die(Error::Errno("readlink"));
     Must(pod_->StartRoot(
         {"/bin/sh", "-c",
-         fmt::format("exec {} --reside {} </dev/null >/dev/null 2>&1 3<>{}/ask "
-                     "4<>{}/answer",
-                     self, options_.size_bytes, options_.directory, options_.directory)}));
+         fmt::format("exec {} {} {} </dev/null >/dev/null 2>&1 3<>{}/ask 4<>{}/answer", self, option,
+                     size_bytes, options_.directory, options_.directory)}));
     Await();
+    before();
+    Must(RemoveTree(Images()));
     Must(MakeDirectories(Images(), 0700));
     Must(WarmFeatureCache(*pod_, "criu"));
     Criu({"dump", "--leave-running", "--tree", std::to_string(pod_->root_pid())}, true);
-    const storage::Manifest manifest = Save();
-    std::vector<double> plain, running, complete, eager;
-    for (int run = 0; run < options_.runs; ++run) {
-      plain.push_back(PlainRestore());
-      Restore(manifest, true, running, complete);
-      Restore(manifest, false, eager, eager);
-    }
-    const double theirs = Median(plain);
-    return {{.name = "restore to first instruction / criu restore from tmpfs",
-             .ours = Median(running),
-             .theirs = theirs,
-             .target = 0.15},
-            {.name = "restore to all pages in / criu restore from tmpfs",
-             .ours = Median(complete),
-             .theirs = theirs,
-             .target = 1.2},
-            {.name = "eager restore / criu restore from tmpfs",
-             .ours = Median(eager),
-             .theirs = theirs}};
+    return Save(number);
   }
 
- private:
+  // Seconds.
+  double ReadHereAndThere() {
+    const auto begin = Clock::now();
+    Ask('w');
+    const double seconds = SecondsSince(begin);
+    if (!options_.json) fmt::print(stderr, "reading here and there: {:.2f} s\n", seconds);
+    return seconds;
+  }
+
   std::string Images() const { return options_.directory + "/images"; }
 
   void MakePod() {
@@ -138,27 +214,29 @@ class Bench {
     if (::poll(&polled, 1, 120000) != 1 || ::read(answer_.get(), &byte, 1) != 1)
       Die(Error(Code::kTimeout, "the process does not answer"));
   }
-  void Ask() {
-    if (::write(ask_.get(), "a", 1) != 1) Die(Error::Errno("write"));
+  void Ask(char command = 'a') {
+    if (::write(ask_.get(), &command, 1) != 1) Die(Error::Errno("write"));
     Await();
   }
 
-  static EventSink NoEvents() {
-    return [](const std::string&, std::chrono::nanoseconds, const std::string&) {};
+  EventSink Events() {
+    return [this](const std::string& name, std::chrono::nanoseconds, const std::string&) {
+      if (name == "huge-pages") huge_pages_.release();
+    };
   }
 
-  storage::Manifest Save() {
+  storage::Manifest Save(uint32_t number) {
     const std::string path = options_.directory + "/store";
     Must(MakeDirectories(path, 0700));
     if (::chown(path.c_str(), owner_.uid, owner_.gid) != 0) Die(Error::Errno("chown"));
     store_ = Must(storage::JobStore::Open(path, 1, owner_, storage::SiteKey{}));
     Must(store_->Prepare());
-    const auto writer = Must(store_->Write(1, 0, {.threads = options_.threads}));
+    const auto writer = Must(store_->Write(number, 0, {.threads = options_.threads}));
     const auto frozen = Must(FrozenPod::Save(
         *pod_, *writer,
         {.criu = "criu", .log_directory = options_.directory + "/log", .threads = options_.threads},
-        NoEvents()));
-    storage::Manifest manifest{.job_id = 1, .checkpoint = 1, .uid = owner_.uid, .gid = owner_.gid};
+        Events()));
+    storage::Manifest manifest{.job_id = 1, .checkpoint = number, .uid = owner_.uid, .gid = owner_.gid};
     manifest.hostnames = {"bench"};
     manifest.parts = {Must(writer->Finish())};
     Must(pod_->Kill());
@@ -166,9 +244,11 @@ class Bench {
     return manifest;
   }
 
-  void Restore(const storage::Manifest& manifest, bool lazy, std::vector<double>& running,
-               std::vector<double>& complete) {
+  void Restore(
+      const storage::Manifest& manifest, MemoryComes comes, std::vector<double>& running,
+      std::vector<double>& complete, const std::function<void()>& then = [] {}) {
     MakePod();
+    bench::TouchMemory(options_.size_bytes);
     const auto begin = Clock::now();
     const auto reader = Must(store_->Read(manifest, 0));
     auto held = Must(HeldPod::Restore(*pod_, *reader,
@@ -176,18 +256,19 @@ class Bench {
                                        .log_directory = options_.directory + "/log",
                                        .work_directory = options_.directory + "/work",
                                        .threads = options_.threads,
-                                       .lazy = lazy},
-                                      NoEvents()));
+                                       .memory = comes},
+                                      Events()));
     Must(held->Resume());
     Ask();
     running.push_back(SecondsSince(begin));
-    if (const auto memory = held->TakeMemory()) {
-      Must(memory->Wait(begin + std::chrono::seconds(600)));
-      complete.push_back(SecondsSince(begin));
-    }
+    const auto memory = held->TakeMemory();
+    if (memory) Must(memory->Wait(begin + std::chrono::seconds(600)));
+    if (comes == MemoryComes::kLater) complete.push_back(SecondsSince(begin));
     if (!options_.json)
       fmt::print(stderr, "{}: runs after {:.2f} s, {:.2f} s until all was there\n",
-                 lazy ? "lazy" : "eager", running.back(), SecondsSince(begin));
+                 comes == MemoryComes::kLater ? "lazy" : "eager", running.back(),
+                 SecondsSince(begin));
+    then();
     Must(pod_->Kill());
   }
 
@@ -207,13 +288,15 @@ class Bench {
     if (!output.status.ok()) Die(Error(Code::kInternal, "criu alone failed: " + output.output));
   }
 
-  double PlainRestore() {
+  double PlainRestore(const std::function<void()>& then = [] {}) {
     MakePod();
+    bench::TouchMemory(options_.size_bytes);
     const auto begin = Clock::now();
     Criu({"restore", "--restore-detached"}, false);
     Ask();
     const double seconds = SecondsSince(begin);
     if (!options_.json) fmt::print(stderr, "criu restore: {:.2f} s\n", seconds);
+    then();
     Must(pod_->Kill());
     return seconds;
   }
@@ -223,6 +306,7 @@ class Bench {
   std::unique_ptr<storage::JobStore> store_;
   std::unique_ptr<Pod> pod_;
   UniqueFd ask_, answer_;
+  std::counting_semaphore<> huge_pages_{0};  // how often they were made
 };
 
 Options Parse(int argc, char** argv) {
@@ -233,7 +317,8 @@ Options Parse(int argc, char** argv) {
   parser.add_option("--runs", options.runs)->check(CLI::PositiveNumber);
   parser.add_option("--init", options.init_program, "holdfast-pod-init");
   parser.add_option("DIRECTORY", options.directory, "any, to mount a tmpfs on");
-  parser.RunInstead("--reside", Reside);
+  parser.RunInstead("--reside", [](size_t size_bytes) { return Reside(size_bytes, false); });
+  parser.RunInstead("--reside-huge", [](size_t size_bytes) { return Reside(size_bytes, true); });
   parser.ParseOrExit(argc, argv);
   return options;
 }

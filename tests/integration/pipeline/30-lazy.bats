@@ -136,7 +136,8 @@ ended_well() {
     with_checkpoint_setting 'restore: eager'
     job=$(started 60)
     move "$job"
-    assert_equal "$(at "$job" pages-in)" 0
+    has_event "$job" pages-in
+    [ "$(at "$job" pages-in)" -lt "$(at "$job" running)" ]
     wait_for_state "$job" COMPLETED 180
     without_checkpoint_settings
     assert_equal "$(grep -c digest /shared/alice/result)" 3

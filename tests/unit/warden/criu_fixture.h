@@ -140,7 +140,7 @@ class CriuTest : public ::testing::Test {
                              .log_directory = directory_ + "/log",
                              .work_directory = directory_ + "/work",
                              .timeout = std::chrono::seconds(60),
-                             .lazy = lazy_,
+                             .memory = memory_comes_,
                              .rollback = {.policy = rollback_}},
                             Events());
   }
@@ -165,7 +165,7 @@ class CriuTest : public ::testing::Test {
   std::string events_;
   RollbackPolicy rollback_ = RollbackPolicy::kAuto;
   FakeCheckpoint checkpoint_;
-  bool lazy_ = false;
+  MemoryComes memory_comes_ = MemoryComes::kInFiles;
   FakeReader::Hook on_read_;
   std::optional<FakeReader> reader_;
   std::unique_ptr<Pod> pod_;

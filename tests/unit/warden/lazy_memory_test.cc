@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "criu_fixture.h"
+#include "warden/huge_pages.h"
 #include "warden/userfault.h"
 
 namespace holdfast::warden {
@@ -20,7 +21,7 @@ class LazyMemoryTest : public CriuTest {
     CriuTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
     if (const Status usable = CheckUserfaultfd(); !usable) GTEST_SKIP() << usable.error().message();
-    lazy_ = true;
+    memory_comes_ = MemoryComes::kLater;
   }
 
   // Reads of memory take so long, each.
@@ -32,10 +33,10 @@ class LazyMemoryTest : public CriuTest {
   }
 
   // A Python program with 64 MiB, every page of which holds its number; then `rest`, once /tmp/go
-  // exists.
-  void StartPages(const std::string& rest) {
+  // exists. `first`: before it says that it is ready.
+  void StartPages(const std::string& rest, const std::string& first = "") {
     do {
-      StartPagesOnce(rest);
+      StartPagesOnce(rest, first);
     } while (!HasFatalFailure() && StackAtPageEdge());
   }
 
@@ -64,7 +65,7 @@ class LazyMemoryTest : public CriuTest {
     return pc != std::string::npos && words.substr(0, pc).ends_with("000");
   }
 
-  void StartPagesOnce(const std::string& rest) {
+  void StartPagesOnce(const std::string& rest, const std::string& first) {
     MakePod();
     StartRoot(R"(exec python3 -c '
 import ctypes, mmap, os, signal, struct, sys, time
@@ -84,6 +85,7 @@ def call(function, *arguments):
     result = function(*[ctypes.c_void_p(argument) for argument in arguments])
     assert result not in (None, -1), os.strerror(ctypes.get_errno())
     return result
+)" + first + R"(
 print("ready", flush=True)
 while not os.path.exists("/tmp/go"): time.sleep(0.01)
 print("running", flush=True)
@@ -117,6 +119,44 @@ TEST_F(LazyMemoryTest, AllComesWithoutBeingAskedFor) {
   memory_.reset();
   Go();
   EXPECT_TRUE(Sees("/tmp/out", "all is well")) << ReadInPod("/tmp/out");
+}
+
+TEST_F(LazyMemoryTest, OrAllComesBeforeTheyRun) {
+  memory_comes_ = MemoryComes::kFirst;
+  StartPages("check(0, COUNT, base, 1)");
+  std::atomic<bool> running = false;
+  on_read_ = [&](const std::string& name, uint64_t) -> Status {
+    if (running) return Fail(Code::kInternal, name + " is read too late");
+    return {};
+  };
+  Move();
+  running = true;
+  ASSERT_NE(memory_, nullptr);
+  EXPECT_TRUE(AllIn(milliseconds(0)));
+  EXPECT_THAT(events_, HasSubstr("pages-in"));
+  Go();
+  EXPECT_TRUE(Sees("/tmp/out", "all is well")) << ReadInPod("/tmp/out");
+}
+
+TEST_F(LazyMemoryTest, DamageFoundFirstFailsTheRestore) {
+  memory_comes_ = MemoryComes::kFirst;
+  StartPages("check(0, COUNT, base, 1)");
+  {
+    const auto frozen = Save();
+    ASSERT_TRUE(frozen) << frozen.error().message();
+    ASSERT_TRUE(pod_->Kill());
+  }
+  MakePod();
+  std::atomic<int> reads = 0;
+  on_read_ = [&](const std::string& name, uint64_t) -> Status {
+    if (++reads > 100) return Fail(Code::kCorrupt, name + " is not what was written");
+    return {};
+  };
+  const auto held = Restore();
+  ASSERT_FALSE(held);
+  EXPECT_EQ(held.error().code(), Code::kCorrupt);
+  EXPECT_THAT(held.error().message(), HasSubstr("is not what was written"));
+  EXPECT_FALSE(pod_->OuterPid(static_cast<pid_t>(checkpoint_.info.root_pid)));
 }
 
 TEST_F(LazyMemoryTest, MappingsMayChangeMeanwhile) {
@@ -198,6 +238,26 @@ time.sleep(1000)')");
   EXPECT_GT(kib("Rss"), 64UL << 10);
   // Half of what two processes share is counted to each.
   EXPECT_LT(kib("Pss"), 50UL << 10);
+}
+
+TEST_F(LazyMemoryTest, HugePagesAreMadeAgain) {
+  if (HugePageRules::OfThisNode().where == HugePageRules::Where::kNever)
+    GTEST_SKIP() << "this node makes no transparent huge pages";
+  StartPages(R"(
+def huge():
+    lines = [line.split() for line in open("/proc/self/smaps_rollup")]
+    return [int(line[1]) for line in lines if line[0] == "AnonHugePages:"][0]
+patience = time.time() + 20
+while huge() < 60 << 10 and time.time() < patience: time.sleep(0.01)
+assert huge() >= 60 << 10, huge()
+check(0, COUNT, base, 1)
+)",
+             "call(libc.madvise, base, COUNT * PAGE, 14)  # MADV_HUGEPAGE");
+  Move();
+  ASSERT_NE(memory_, nullptr);
+  Go();
+  EXPECT_TRUE(Sees("/tmp/out", "all is well", 30)) << ReadInPod("/tmp/out");
+  EXPECT_THAT(events_, HasSubstr("huge-pages"));
 }
 
 TEST_F(LazyMemoryTest, DamageFoundLateKillsThePod) {
