@@ -94,7 +94,7 @@ size_t OnRead(char* buffer, size_t size, size_t count, void* user) {
   return length;
 }
 
-// curl rewinds what it sends when a kept connection turns out to be dead.
+// curl sends a request again, and from its beginning, when a kept connection ends under it.
 int OnSeek(void* user, curl_off_t offset, int origin) {
   auto& transfer = *static_cast<Transfer*>(user);
   if (origin != SEEK_SET || static_cast<size_t>(offset) > transfer.request.body->size())
@@ -115,8 +115,11 @@ void SetBody(Transfer& transfer) {
     curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, OnRead);
     curl_easy_setopt(easy, CURLOPT_READDATA, &transfer);
-    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, OnSeek);
-    curl_easy_setopt(easy, CURLOPT_SEEKDATA, &transfer);
+    // Not without asking what has arrived, if it is much.
+    if (!transfer.request.bulk) {
+      curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, OnSeek);
+      curl_easy_setopt(easy, CURLOPT_SEEKDATA, &transfer);
+    }
     curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
                      static_cast<curl_off_t>(transfer.request.body->size()));
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);

@@ -81,6 +81,7 @@ class GcsServer {
     nlohmann::json fields;
     Preconditions conditions;
     std::string data;     // what came; committed is less, see Settle
+    size_t told = 0;      // so much as committed
     uint64_t writer = 0;  // the request that may append; one that was overtaken may not
     bool interrupted = false;
     bool expired = false;

@@ -178,7 +178,7 @@ void GcsServer::StartSession(Exchange& exchange, const std::string& bucket) {
 
 uint64_t GcsServer::Settle(Session& session) {
   uint64_t keep = session.data.size();
-  if (session.interrupted) keep -= std::min<uint64_t>(keep, faults_.lag_bytes);
+  if (session.interrupted) keep -= std::min<uint64_t>(keep - session.told, faults_.lag_bytes);
   session.interrupted = false;
   session.data.resize(keep / kGranularity * kGranularity);
   return session.writer = ++last_writer_;
@@ -268,6 +268,7 @@ void GcsServer::TakeChunk(Exchange& exchange, Session& session) {
     return AnswerError(exchange, 400, "More was uploaded than the total size.");
   }
   Settle(session);
+  session.told = session.data.size();
   lock.unlock();
   AnswerStatus(exchange, session);
 }
