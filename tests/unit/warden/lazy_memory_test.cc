@@ -257,6 +257,7 @@ check(0, COUNT, base, 1)
   ASSERT_NE(memory_, nullptr);
   Go();
   EXPECT_TRUE(Sees("/tmp/out", "all is well", 30)) << ReadInPod("/tmp/out");
+  memory_.reset();  // waits until it has told
   EXPECT_THAT(events_, HasSubstr("huge-pages"));
 }
 
