@@ -237,6 +237,11 @@ Status Criu::Finish() {
   }
 }
 
+bool Criu::Alive() const {
+  pollfd polled{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&polled, 1, 0) == 0;
+}
+
 Error Criu::End(Error error) {
   socket_.Reset();
   // If it is about to end by itself, its last words are worth waiting for.

@@ -61,6 +61,8 @@ class Criu {
   // it stays until the next call. Any error means that CRIU has ended, and quotes its own words;
   // kTimeout if it was killed because the deadline passed.
   Status WaitForStage(std::string_view stage);
+  // Whether it has not ended. While it has not, tasks are as it holds them.
+  bool Alive() const;
   // Lets CRIU go on to its end; success if it reports success.
   Status Finish();
 

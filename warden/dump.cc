@@ -81,6 +81,11 @@ class Dump final : public FrozenPod {
     return std::unexpected(std::move(finished).error().Wrap("letting the processes go on"));
   }
 
+  Status StillFrozen() const override {
+    if (criu_.Alive()) return {};
+    return Fail(Code::kUnavailable, "CRIU was killed while the processes were being saved");
+  }
+
   const UniqueFd& images() const { return images_; }
   const std::vector<storage::FileRecord>& files() const override { return files_; }
   void SetFiles(std::vector<storage::FileRecord> files) { files_ = std::move(files); }
@@ -237,6 +242,8 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     events("frozen", Clock::now() - begin, "");
     Status status = SaveContents(pod, *frozen, writer, options, events);
     if (status) status = SaveInfo(pod, frozen->images(), writer, version);
+    // Last: all that has been read is of one moment.
+    if (status) status = frozen->StillFrozen();
     if (status) return frozen;
     if (const Status resumed = frozen->Resume(); !resumed)
       log::Failure("resume after a failed save", resumed.error());

@@ -36,6 +36,9 @@ class FrozenPod {
                                                  const DumpOptions& options,
                                                  const EventSink& events);
   virtual ~FrozenPod() = default;
+  // kUnavailable if CRIU has been killed: the processes go on since, and what has been read
+  // meanwhile may be of different moments.
+  virtual Status StillFrozen() const = 0;
   // Lets the processes go on and waits until they do. To stop them instead, kill the pod while this
   // lives.
   virtual Status Resume() = 0;

@@ -348,6 +348,7 @@ Status Operations::Commit(const v1::Commit& commit) {
   }
   HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
   HOLDFAST_TRY(manifest.files, SaveFiles(job_, *pod_, *store_, commit, how, events_));
+  if (frozen_) HOLDFAST_CHECK(frozen_->StillFrozen());
   if (Status written = store_->Commit(manifest); !written) {
     // The manifest may be there all the same: a file server can lose an answer.
     const bool conflict = written.error().code() == Code::kConflict;

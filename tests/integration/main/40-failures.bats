@@ -59,9 +59,10 @@ END
     job=$(counter)
     wait_for_text /shared/alice/count.out 5
     node=$(job_field "$job" NodeList)
-    alice holdfast save "$job" >/dev/null 2>&1 &
-    eventually 10 on "$node" pkill -KILL -x criu
-    wait $! || true
+    # It may be there for a tenth of a second only.
+    on "$node" timeout 60 sh -c "until pkill -KILL -f '[c]riu swrk'; do :; done" &
+    assert_run 1 alice holdfast save "$job"
+    wait $!
     eventually 30 details_are "$job" .state running
     wait_for_state "$job" COMPLETED
     assert_counted

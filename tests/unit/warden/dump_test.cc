@@ -31,6 +31,17 @@ class DumpTest : public CriuTest {
     }
     return false;
   }
+  // How many there were.
+  int KillCriu() {
+    int killed = 0;
+    for (const std::string& pid : ListDirectory(pod_->proc_path()).value_or(std::vector<std::string>())) {
+      const auto name = ReadFile(pod_->proc_path() + "/" + pid + "/comm");
+      if (!name || !name->starts_with("criu")) continue;
+      const auto outer = pod_->OuterPid(std::atoi(pid.c_str()));
+      if (outer && ::kill(*outer, SIGKILL) == 0) ++killed;
+    }
+    return killed;
+  }
 };
 
 TEST_F(DumpTest, FreezesUntilResumed) {
@@ -91,20 +102,27 @@ TEST_F(DumpTest, ProcessesGoOnWhenCriuIsKilled) {
   StartCounter();
   const auto frozen = Save();
   ASSERT_TRUE(frozen) << frozen.error().message();
-  const auto pids = ListDirectory(pod_->proc_path());
-  ASSERT_TRUE(pids);
-  int killed = 0;
-  for (const std::string& pid : *pids) {
-    const auto name = ReadFile(pod_->proc_path() + "/" + pid + "/comm");
-    if (!name || !name->starts_with("criu")) continue;
-    const auto outer = pod_->OuterPid(std::atoi(pid.c_str()));
-    ASSERT_TRUE(outer);
-    ASSERT_EQ(::kill(*outer, SIGKILL), 0);
-    ++killed;
-  }
-  EXPECT_EQ(killed, 1);
+  EXPECT_TRUE((*frozen)->StillFrozen());
+  EXPECT_EQ(KillCriu(), 1);
   EXPECT_TRUE(Counts());
+  EXPECT_FALSE((*frozen)->StillFrozen());
   EXPECT_FALSE((*frozen)->Resume());
+}
+
+TEST_F(DumpTest, IsNotSavedWhenCriuIsKilledMeanwhile) {
+  StartCounter();
+  int killed = 0;
+  FakeWriter writer(checkpoint_);
+  const auto frozen = FrozenPod::Save(
+      *pod_, writer, Dumping(),
+      [&](const std::string& name, std::chrono::nanoseconds, const std::string&) {
+        if (name == "frozen") killed = KillCriu();
+      });
+  EXPECT_EQ(killed, 1);
+  ASSERT_FALSE(frozen);
+  EXPECT_EQ(frozen.error().code(), Code::kUnavailable);
+  EXPECT_THAT(frozen.error().message(), HasSubstr("CRIU was killed"));
+  EXPECT_TRUE(Counts());
 }
 
 TEST_F(DumpTest, RefusesIoUringInCriusWordsAndLeavesItRunning) {
