@@ -4,7 +4,7 @@
 //      directory that only lives in memory, then offers to serve the memory. From here on tasks are
 //      frozen until the session ends. --leave-running, always: then every way in which it can end
 //      (an orderly one, a broken connection, the death of CRIU) lets the tasks go on unharmed.
-//   2. Meanwhile Holdfast reads memory itself, in parallel (warden/memory.h), copies CRIU's images
+//   2. Meanwhile Holdfast reads memory itself, in parallel (warden/memory/frozen_memory.h), copies CRIU's images
 //      and the pod's private files (warden/scratch.h), and notes what the open files are like.
 //   3. Resume ends the session. To stop the tasks instead, the pod is killed while it is frozen.
 //
@@ -30,9 +30,9 @@
 #include "warden/affinity.h"
 #include "warden/criu.h"
 #include "warden/dump_refusal.h"
-#include "warden/files_check.h"
+#include "warden/files/check.h"
 #include "warden/images.h"
-#include "warden/memory.h"
+#include "warden/memory/frozen_memory.h"
 #include "warden/preflight.h"
 #include "warden/scratch.h"
 

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/files.h"
-#include "warden/pod_files.h"
+#include "warden/files/pod_files.h"
 
 namespace holdfast::warden {
 namespace {

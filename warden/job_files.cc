@@ -11,7 +11,7 @@
 #include "base/duration.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "warden/pod_files.h"
+#include "warden/files/pod_files.h"
 
 namespace holdfast::warden {
 namespace {

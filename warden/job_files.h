@@ -9,7 +9,7 @@
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
 #include "warden/dump.h"
-#include "warden/files_rollback.h"
+#include "warden/files/rollback.h"
 #include "warden/job.h"
 #include "warden/pod.h"
 

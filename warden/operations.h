@@ -13,7 +13,7 @@
 #include "storage/checkpoint.h"
 #include "warden/dump.h"
 #include "warden/job.h"
-#include "warden/lazy_memory.h"
+#include "warden/memory/lazy_memory.h"
 #include "warden/network.h"
 #include "warden/pod.h"
 #include "warden/precopy.h"

@@ -1,4 +1,4 @@
-// A pre-copy under way (copy_ahead.h): a thread of its own beside the worker's, so that a checkpoint
+// A pre-copy under way (memory/copy_ahead.h): a thread of its own beside the worker's, so that a checkpoint
 // that is wanted now can begin at once. Belongs to operations.cc, on the worker's thread.
 #pragma once
 
@@ -12,7 +12,7 @@
 #include "config/config.h"
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
-#include "warden/copy_ahead.h"
+#include "warden/memory/copy_ahead.h"
 #include "warden/pod.h"
 
 namespace holdfast::warden {

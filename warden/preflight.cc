@@ -17,7 +17,7 @@
 #endif
 
 #include "base/files.h"
-#include "warden/pod_files.h"
+#include "warden/files/pod_files.h"
 
 namespace holdfast::warden {
 namespace {

@@ -3,13 +3,13 @@
 //   1. CompareNodes      may this node run it?
 //   2. LoadImages        CRIU's images, each verified by storage, none asking for rights that the
 //                        job's user does not have, into a directory that only root can reach.
-//                        Which memory is to come later (warden/restore_memory.h)
+//                        Which memory is to come later (warden/memory/restore_memory.h)
 //   3. RestoreScratch    private files, as the user
 //   4. PutBackFiles,     the job's files are as they were, or are put back;
 //      CheckOpenFiles    programs and libraries are the same
 //   5. LoadMemory        pages into the same directory, but for those
 //   6. CRIU              builds the processes and stays at its post-restore stage: all is there
-//                        but lazy memory, which begins to come (warden/lazy_memory.h) and is waited
+//                        but lazy memory, which begins to come (warden/memory/lazy_memory.h) and is waited
 //                        for unless they may run without; every task waits in CRIU's own code. If
 //                        the warden dies now, they never run.
 //   7. Resume            lets CRIU go on
@@ -27,14 +27,14 @@
 #include "base/files.h"
 #include "warden/affinity.h"
 #include "warden/criu.h"
-#include "warden/huge_pages.h"
+#include "warden/files/pod_files.h"
 #include "warden/images.h"
 #include "warden/images_rights.h"
-#include "warden/pod_files.h"
+#include "warden/memory/huge_pages.h"
+#include "warden/memory/restore_memory.h"
+#include "warden/memory/userfault.h"
 #include "warden/preflight.h"
-#include "warden/restore_memory.h"
 #include "warden/scratch.h"
-#include "warden/userfault.h"
 
 namespace holdfast::warden {
 namespace {

@@ -8,8 +8,8 @@
 #include "base/result.h"
 #include "storage/checkpoint.h"
 #include "warden/dump.h"
-#include "warden/files_rollback.h"
-#include "warden/lazy_memory.h"
+#include "warden/files/rollback.h"
+#include "warden/memory/lazy_memory.h"
 #include "warden/pod.h"
 
 namespace holdfast::warden {

@@ -11,7 +11,7 @@
 
 #include "base/files.h"
 #include "base/parallel.h"
-#include "warden/pod_files.h"
+#include "warden/files/pod_files.h"
 #include "warden_images/scratch.pb.h"
 
 namespace holdfast::warden {

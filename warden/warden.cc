@@ -27,7 +27,7 @@
 #include "warden/channel.h"
 #include "warden/cloud.h"
 #include "warden/criu.h"
-#include "warden/files_capture.h"
+#include "warden/files/capture.h"
 #include "warden/lifecycle.h"
 #include "warden/preflight.h"
 #include "warden/spot.h"

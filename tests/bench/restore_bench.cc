@@ -36,7 +36,7 @@
 #include "tests/bench/touch_memory.h"
 #include "warden/criu.h"
 #include "warden/dump.h"
-#include "warden/huge_pages.h"
+#include "warden/memory/huge_pages.h"
 #include "warden/pod.h"
 #include "warden/restore.h"
 

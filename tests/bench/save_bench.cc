@@ -24,9 +24,9 @@
 #include "tests/bench/figures.h"
 #include "tests/bench/options.h"
 #include "tests/bench/touch_memory.h"
-#include "warden/copy_ahead.h"
 #include "warden/criu.h"
 #include "warden/dump.h"
+#include "warden/memory/copy_ahead.h"
 #include "warden/pod.h"
 
 namespace holdfast::warden {

@@ -1,8 +1,8 @@
 // Reads real processes while they run: needs root and CRIU.
-#include "warden/copy_ahead.h"
+#include "warden/memory/copy_ahead.h"
 
 #include "criu_fixture.h"
-#include "warden/live_memory.h"
+#include "warden/memory/live_memory.h"
 
 namespace holdfast::warden {
 namespace {

@@ -19,8 +19,8 @@
 #include "fake_checkpoint.h"
 #include "warden/criu.h"
 #include "warden/dump.h"
+#include "warden/files/pod_files.h"
 #include "warden/pod.h"
-#include "warden/pod_files.h"
 #include "warden/restore.h"
 
 namespace holdfast::warden {

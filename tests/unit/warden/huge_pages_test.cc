@@ -1,4 +1,4 @@
-#include "warden/huge_pages.h"
+#include "warden/memory/huge_pages.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

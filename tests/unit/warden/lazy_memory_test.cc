@@ -1,11 +1,11 @@
 // Real CRIU restores real processes, whose memory comes while they run: needs root and CRIU.
-#include "warden/lazy_memory.h"
+#include "warden/memory/lazy_memory.h"
 
 #include <atomic>
 
 #include "criu_fixture.h"
-#include "warden/huge_pages.h"
-#include "warden/userfault.h"
+#include "warden/memory/huge_pages.h"
+#include "warden/memory/userfault.h"
 
 namespace holdfast::warden {
 namespace {

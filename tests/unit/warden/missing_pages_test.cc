@@ -1,4 +1,4 @@
-#include "warden/missing_pages.h"
+#include "warden/memory/missing_pages.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

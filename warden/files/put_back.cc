@@ -1,4 +1,4 @@
-#include "warden/files_put_back.h"
+#include "warden/files/put_back.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -14,8 +14,8 @@
 
 #include "base/files.h"
 #include "base/parallel.h"
-#include "warden/files_tree.h"
-#include "warden/pod_files.h"
+#include "warden/files/pod_files.h"
+#include "warden/files/tree.h"
 
 namespace holdfast::warden {
 namespace {

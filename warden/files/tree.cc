@@ -1,4 +1,4 @@
-#include "warden/files_tree.h"
+#include "warden/files/tree.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/files.h"
-#include "warden/files_capture.h"
-#include "warden/pod_files.h"
+#include "warden/files/capture.h"
+#include "warden/files/pod_files.h"
 
 namespace holdfast::warden {
 namespace {

@@ -1,4 +1,4 @@
-#include "warden/userfault.h"
+#include "warden/memory/userfault.h"
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>

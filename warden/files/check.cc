@@ -1,4 +1,4 @@
-#include "warden/files_check.h"
+#include "warden/files/check.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,7 +12,7 @@
 #include "base/duration.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "warden/pod_files.h"
+#include "warden/files/pod_files.h"
 #include "warden/scratch.h"
 
 namespace holdfast::warden {

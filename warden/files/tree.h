@@ -1,4 +1,4 @@
-// What storing files (files_capture.h) and putting them back (files_rollback.h) have in common: the
+// What storing files (capture.h) and putting them back (rollback.h) have in common: the
 // table, and the walk through a declared directory. Thread-safe; with the calling thread's identity.
 #pragma once
 

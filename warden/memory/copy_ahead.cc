@@ -1,4 +1,4 @@
-#include "warden/copy_ahead.h"
+#include "warden/memory/copy_ahead.h"
 
 #include <sys/statvfs.h>
 #include <time.h>
@@ -14,8 +14,8 @@
 
 #include "base/files.h"
 #include "base/parallel.h"
-#include "warden/live_memory.h"
-#include "warden/memory.h"
+#include "warden/memory/frozen_memory.h"
+#include "warden/memory/live_memory.h"
 
 namespace holdfast::warden {
 namespace {

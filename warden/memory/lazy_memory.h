@@ -36,7 +36,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "storage/checkpoint.h"
-#include "warden/missing_pages.h"
+#include "warden/memory/missing_pages.h"
 
 namespace holdfast::warden {
 

@@ -1,4 +1,4 @@
-#include "warden/memory.h"
+#include "warden/memory/frozen_memory.h"
 
 #include <gmock/gmock.h>
 #include <sys/mman.h>

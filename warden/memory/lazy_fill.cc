@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "warden/images.h"
-#include "warden/lazy_memory.h"
-#include "warden/userfault.h"
+#include "warden/memory/lazy_memory.h"
+#include "warden/memory/userfault.h"
 
 namespace holdfast::warden {
 namespace {

@@ -1,4 +1,4 @@
-#include "warden/restore_memory.h"
+#include "warden/memory/restore_memory.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-#include "warden/live_memory.h"
+#include "warden/memory/live_memory.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -18,7 +18,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "storage/checkpoint.h"
-#include "warden/files_capture.h"
+#include "warden/files/capture.h"
 
 namespace holdfast::warden {
 

@@ -1,5 +1,5 @@
 // Storing a job's files and putting them back, in a directory that stands for a pod's root.
-#include "warden/files_rollback.h"
+#include "warden/files/rollback.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -12,8 +12,8 @@
 
 #include "base/files.h"
 #include "fake_checkpoint.h"
-#include "warden/files_capture.h"
-#include "warden/files_tree.h"
+#include "warden/files/capture.h"
+#include "warden/files/tree.h"
 
 namespace holdfast::warden {
 namespace {

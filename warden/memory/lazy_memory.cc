@@ -1,4 +1,4 @@
-#include "warden/lazy_memory.h"
+#include "warden/memory/lazy_memory.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -16,7 +16,7 @@
 
 #include "base/descriptor_passing.h"
 #include "warden/images.h"
-#include "warden/userfault.h"
+#include "warden/memory/userfault.h"
 
 namespace holdfast::warden {
 namespace {

@@ -16,9 +16,9 @@
 #include <string_view>
 #include <vector>
 
-#include "warden/lazy_memory.h"
+#include "warden/memory/lazy_memory.h"
+#include "warden/memory/restore_memory.h"
 #include "warden/pod.h"
-#include "warden/restore_memory.h"
 
 namespace holdfast::warden {
 

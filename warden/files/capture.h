@@ -1,4 +1,4 @@
-// Storing the contents of a job's files with a checkpoint, so that files_rollback.h can put them
+// Storing the contents of a job's files with a checkpoint, so that rollback.h can put them
 // back.
 //
 // Called by pod 0 when every pod of the job is frozen and has flushed what it wrote: only then do

@@ -1,4 +1,4 @@
-// One file put back (files_rollback.h), with the calling thread's identity.
+// One file put back (rollback.h), with the calling thread's identity.
 #pragma once
 
 #include <string>

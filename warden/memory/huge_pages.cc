@@ -1,4 +1,4 @@
-#include "warden/huge_pages.h"
+#include "warden/memory/huge_pages.h"
 
 #include <sys/mman.h>
 #include <sys/syscall.h>

@@ -19,7 +19,7 @@
 #include "base/unique_fd.h"
 #include "storage/checkpoint.h"
 #include "warden/images.h"
-#include "warden/lazy_memory.h"
+#include "warden/memory/lazy_memory.h"
 
 namespace holdfast::warden {
 

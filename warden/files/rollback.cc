@@ -1,4 +1,4 @@
-#include "warden/files_rollback.h"
+#include "warden/files/rollback.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -13,10 +13,10 @@
 #include <set>
 
 #include "base/files.h"
-#include "warden/files_check.h"
-#include "warden/files_put_back.h"
-#include "warden/files_tree.h"
-#include "warden/pod_files.h"
+#include "warden/files/check.h"
+#include "warden/files/pod_files.h"
+#include "warden/files/put_back.h"
+#include "warden/files/tree.h"
 
 namespace holdfast::warden {
 namespace {

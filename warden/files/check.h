@@ -1,9 +1,9 @@
 // The job's files that are not saved with the pod: what they were like when it was frozen, and
 // whether they still are so. CRIU opens files by path at restore; processes that go on over a file
 // that is not the one they knew would compute nonsense, so one that has changed and cannot be put
-// back (files_rollback.h) stops the restore.
+// back (rollback.h) stops the restore.
 //
-// All accesses are made with the identity of the pod's owner. Used by dump and files_rollback.cc.
+// All accesses are made with the identity of the pod's owner. Used by dump and rollback.cc.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-#include "warden/pod_files.h"
+#include "warden/files/pod_files.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
