@@ -2,10 +2,20 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 namespace holdfast::pod {
 namespace {
+
+// The kernel asks again after a second, and then ever less often. What it asked may have been dropped
+// because the other pod was not there yet, or cut off for a checkpoint.
+constexpr timeval kAttempt{.tv_sec = 0, .tv_usec = 200'000};
+constexpr timeval kNoLimit{};
+
+void LimitSending(const UniqueFd& socket, const timeval& limit) {
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
 
 Result<sockaddr_in> AddressOf(const Peer& peer) {
   sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(kRshPort), .sin_addr = {}, .sin_zero = {}};
@@ -34,8 +44,11 @@ Result<UniqueFd> ConnectTo(const Peer& peer, std::chrono::milliseconds patience)
   while (true) {
     UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!socket.valid()) return FailErrno("socket");
-    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+    LimitSending(socket, kAttempt);  // connect(2) too: socket(7)
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+      LimitSending(socket, kNoLimit);
       return socket;
+    }
     if (std::chrono::steady_clock::now() > deadline)
       return FailErrno("connecting to " + peer.hostname + " (" + peer.address + ")");
     ::usleep(50'000);
