@@ -3,18 +3,24 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
 
 namespace holdfast::pod {
 namespace {
 
-// The kernel asks again after a second, and then ever less often. What it asked may have been dropped
-// because the other pod was not there yet, or cut off for a checkpoint.
-constexpr timeval kAttempt{.tv_sec = 0, .tv_usec = 200'000};
-constexpr timeval kNoLimit{};
+// How long an attempt may take, the first and the last ones. Left to itself, the kernel asks again
+// after a second, and then ever less often; but what it asked may have been dropped because the other
+// pod was a few milliseconds later, or cut off for a checkpoint.
+constexpr std::chrono::milliseconds kFirstAttempt{20};
+constexpr std::chrono::milliseconds kLongestAttempt{1000};
+constexpr std::chrono::milliseconds kPause{20};
 
-void LimitSending(const UniqueFd& socket, const timeval& limit) {
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+// connect(2) too: socket(7). 0: no limit.
+void LimitSending(const UniqueFd& socket, std::chrono::milliseconds limit) {
+  const timeval value{.tv_sec = limit.count() / 1000, .tv_usec = limit.count() % 1000 * 1000};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value);
 }
 
 Result<sockaddr_in> AddressOf(const Peer& peer) {
@@ -41,17 +47,17 @@ Result<UniqueFd> ListenAt(const Peer& self) {
 Result<UniqueFd> ConnectTo(const Peer& peer, std::chrono::milliseconds patience) {
   HOLDFAST_TRY(const sockaddr_in address, AddressOf(peer));
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  while (true) {
+  for (auto attempt = kFirstAttempt;; attempt = std::min(2 * attempt, kLongestAttempt)) {
     UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!socket.valid()) return FailErrno("socket");
-    LimitSending(socket, kAttempt);  // connect(2) too: socket(7)
+    LimitSending(socket, attempt);
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-      LimitSending(socket, kNoLimit);
+      LimitSending(socket, {});
       return socket;
     }
     if (std::chrono::steady_clock::now() > deadline)
       return FailErrno("connecting to " + peer.hostname + " (" + peer.address + ")");
-    ::usleep(50'000);
+    std::this_thread::sleep_for(kPause);
   }
 }
 
