@@ -42,7 +42,7 @@ cgroups_remove() {
     while [ "$SECONDS" -lt "$end" ]; do
         for mount in $(cgroup_mounts); do
             dir=$mount/holdfast-lab-$1
-            [ -d "$dir" ] && find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null
+            [ ! -d "$dir" ] || find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || true
             [ ! -d "$dir" ] || { sleep 0.1; continue 2; }
         done
         return 0
