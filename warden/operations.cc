@@ -382,8 +382,7 @@ Status Operations::Release() {
   // A process that cannot be killed yet must not get other memory than its own.
   if (killed) memory_.reset();
   writer_.reset();
-  // The network stays while this does: what the processes sent last, the end of a connection say,
-  // may have to be sent again.
+  network_.reset();
   if (killed) Tell("released", steady_clock::now() - begin, "");
   return killed;
 }
