@@ -60,7 +60,7 @@ END
     wait_for_text /shared/alice/count.out 5
     node=$(job_field "$job" NodeList)
     # It may be there for a tenth of a second only.
-    on "$node" timeout 60 sh -c "until pkill -KILL -f '[c]riu swrk'; do :; done" &
+    on "$node" timeout 60 sh -c "until pkill -KILL -f '[c]riu .*swrk'; do :; done" &
     assert_run 1 alice holdfast save "$job"
     wait $!
     eventually 30 details_are "$job" .state running
