@@ -3,7 +3,7 @@
 load ../lib
 
 @test "the example plots a job's memory and deduplication from its manifests and parts" {
-    job=$(alice env STEPS=100 ROW=500000 PAUSE=0.5 sbatch --parsable --checkpoint --checkpoint-keep=10 --checkpoint-dir=/shared/alice/ckpt "$examples/inspect/grow.sbatch")
+    job=$(alice env STEPS=100 ROW=500000 PAUSE=0.5 sbatch --parsable --mem=2G --checkpoint --checkpoint-keep=10 --checkpoint-dir=/shared/alice/ckpt "$examples/inspect/grow.sbatch")
     wait_for_text "/shared/alice/grow-$job.out" 'step 2'
     eventually 30 details_are "$job" .state running
     for _ in 1 2 3 4; do
