@@ -35,11 +35,11 @@ cgroup_make_inner() {
     done
 }
 
-# cgroups_remove NAME SECONDS: removes what a lab left; its processes must be gone or
-# going. Fails if something is still in there after so long.
+# cgroups_remove NAME: removes what a lab left; its processes must be gone or
+# going. Fails if something is still in there after ten seconds.
 cgroups_remove() {
-    local mount dir end=$((SECONDS + $2))
-    while [ "$SECONDS" -lt "$end" ]; do
+    local mount dir
+    for _ in $(seq 100); do
         for mount in $(cgroup_mounts); do
             dir=$mount/holdfast-lab-$1
             [ ! -d "$dir" ] || find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || true

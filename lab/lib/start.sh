@@ -12,7 +12,7 @@
 lab_start() {
     local tie=() line mount
     lab_lock
-    cgroups_remove "$LAB" 10 || die "cgroups of an earlier lab $LAB still have processes in them"
+    cgroups_remove "$LAB" || die "cgroups of an earlier lab $LAB still have processes in them"
     for mount in $(cgroup_mounts); do cgroup_make_inner "$mount/holdfast-lab-$LAB"; done
     setsid --fork "$src/lab/lib/janitor" "$LAB" 7<&- 8<&- 9<&- >/dev/null 2>&1 </dev/null
 

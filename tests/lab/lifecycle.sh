@@ -19,7 +19,7 @@ traces() {
 }
 # gone NAME: nothing is left, within the time that the janitor may take.
 gone() {
-    for _ in $(seq 600); do
+    for _ in $(seq 150); do
         [ -n "$(traces "$1")" ] || return 0
         sleep 0.1
     done
