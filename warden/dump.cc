@@ -4,8 +4,9 @@
 //      directory that only lives in memory, then offers to serve the memory. From here on tasks are
 //      frozen until the session ends. --leave-running, always: then every way in which it can end
 //      (an orderly one, a broken connection, the death of CRIU) lets the tasks go on unharmed.
-//   2. Meanwhile Holdfast reads memory itself, in parallel (warden/memory/frozen_memory.h), copies CRIU's images
-//      and the pod's private files (warden/scratch.h), and notes what the open files are like.
+//   2. Meanwhile Holdfast reads memory itself, in parallel (warden/memory/frozen_memory.h), copies
+//      CRIU's images and the pod's private files (warden/scratch.h), and notes what the open files
+//      are like.
 //   3. Resume ends the session. To stop the tasks instead, the pod is killed while it is frozen.
 //
 // If CRIU cannot do it that way ("plain" dump), it writes memory too, and is held at its post-dump

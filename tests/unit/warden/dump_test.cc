@@ -34,7 +34,9 @@ class DumpTest : public CriuTest {
   // How many there were.
   int KillCriu() {
     int killed = 0;
-    for (const std::string& pid : ListDirectory(pod_->proc_path()).value_or(std::vector<std::string>())) {
+    const auto pids = ListDirectory(pod_->proc_path());
+    if (!pids) return 0;
+    for (const std::string& pid : *pids) {
       const auto name = ReadFile(pod_->proc_path() + "/" + pid + "/comm");
       if (!name || !name->starts_with("criu")) continue;
       const auto outer = pod_->OuterPid(std::atoi(pid.c_str()));
