@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <filesystem>
 #include <memory>
 
@@ -149,6 +150,13 @@ Result<std::vector<std::string>> ListDirectory(const std::string& path) {
   if (errno != 0) return FailErrno("listing " + path);
   std::ranges::sort(names);
   return names;
+}
+
+Result<std::string> ReadLink(const std::string& path) {
+  char target[PATH_MAX];
+  const ssize_t size = ::readlink(path.c_str(), target, sizeof target);
+  if (size < 0) return FailErrno("reading the link " + path);
+  return std::string(target, static_cast<size_t>(size));
 }
 
 bool FileExists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }

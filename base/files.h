@@ -46,6 +46,8 @@ Status SyncDirectory(const std::string& path);
 Status RemoveTree(const std::string& path);
 // Names in the directory but . and .., sorted.
 Result<std::vector<std::string>> ListDirectory(const std::string& path);
+// Where a symbolic link points.
+Result<std::string> ReadLink(const std::string& path);
 bool FileExists(const std::string& path);
 
 inline std::span<const std::byte> AsBytes(std::string_view text) {

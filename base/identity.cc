@@ -1,8 +1,9 @@
 #include "base/identity.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
-#include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,16 +17,35 @@ namespace holdfast {
 namespace {
 
 // glibc's wrappers change every thread of the process; the system calls change the calling one.
+
+bool ReadCapabilities(__user_cap_data_struct (&data)[_LINUX_CAPABILITY_U32S_3]) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  return ::syscall(SYS_capget, &header, data) == 0;
+}
+
+// All that this thread may have, or none.
+bool UseCapabilities(bool use) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (!ReadCapabilities(data)) return false;
+  for (__user_cap_data_struct& word : data) word.effective = use ? word.permitted : 0;
+  return ::syscall(SYS_capset, &header, data) == 0;
+}
+
+bool MayChangeIdentity() {
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  return ReadCapabilities(data) && (data[0].permitted & CAP_TO_MASK(CAP_SETUID)) != 0;
+}
+
 void SetThreadIdentity(const Identity& identity) {
-  const bool groups_set =
-      ::syscall(SYS_setgroups, identity.groups.size(), identity.groups.data()) == 0;
-  ::syscall(SYS_setfsgid, identity.gid);
-  ::syscall(SYS_setfsuid, identity.uid);
-  // setfsuid reports no error; asking for an impossible id returns the present one unchanged.
-  const bool ids_set = static_cast<uid_t>(::syscall(SYS_setfsuid, -1)) == identity.uid &&
-                       static_cast<gid_t>(::syscall(SYS_setfsgid, -1)) == identity.gid;
-  if (groups_set && ids_set) return;
-  std::fprintf(stderr, "holdfast: cannot take the file identity of uid %u: aborting\n",
+  // KEEPCAPS, or there would be no way back.
+  if (UseCapabilities(true) && ::prctl(PR_SET_KEEPCAPS, 1) == 0 &&
+      ::syscall(SYS_setgroups, identity.groups.size(), identity.groups.data()) == 0 &&
+      ::syscall(SYS_setresgid, identity.gid, identity.gid, identity.gid) == 0 &&
+      ::syscall(SYS_setresuid, identity.uid, identity.uid, identity.uid) == 0 &&
+      UseCapabilities(identity.uid == 0))
+    return;
+  std::fprintf(stderr, "holdfast: cannot take the identity of uid %u: aborting\n",
                static_cast<unsigned>(identity.uid));
   std::abort();
 }
@@ -33,7 +53,7 @@ void SetThreadIdentity(const Identity& identity) {
 }  // namespace
 
 Identity CurrentIdentity() {
-  Identity identity{.uid = ::geteuid(), .gid = ::getegid()};
+  Identity identity{.uid = ::geteuid(), .gid = ::getegid()};  // of the thread
   identity.groups.resize(static_cast<size_t>(std::max(0, ::getgroups(0, nullptr))));
   const int count = ::getgroups(static_cast<int>(identity.groups.size()), identity.groups.data());
   identity.groups.resize(static_cast<size_t>(std::max(0, count)));
@@ -41,7 +61,11 @@ Identity CurrentIdentity() {
 }
 
 Result<Identity> IdentityOfProcess(pid_t pid) {
-  HOLDFAST_TRY(const std::string status, ReadFile("/proc/" + std::to_string(pid) + "/status"));
+  return IdentityOfProcessAt("/proc/" + std::to_string(pid));
+}
+
+Result<Identity> IdentityOfProcessAt(const std::string& directory) {
+  HOLDFAST_TRY(const std::string status, ReadFile(directory + "/status"));
   Identity identity;
   bool has_uid = false, has_gid = false;
   std::istringstream lines(status);
@@ -58,7 +82,7 @@ Result<Identity> IdentityOfProcess(pid_t pid) {
     }
   }
   if (!has_uid || !has_gid)
-    return Fail(Code::kInternal, "reading the identity of process " + std::to_string(pid) +
+    return Fail(Code::kInternal, "reading the identity of the process at " + directory +
                                      ": no Uid or Gid in its status");
   return identity;
 }
@@ -80,17 +104,14 @@ Result<Identity> IdentityOfUser(uid_t uid) {
   return identity;
 }
 
-ScopedFsIdentity::ScopedFsIdentity(const Identity& identity) {
-  if (::geteuid() != 0) return;
+ScopedIdentity::ScopedIdentity(const Identity& identity) {
+  if (!MayChangeIdentity()) return;
   previous_ = CurrentIdentity();
-  // What the thread has now, not the process: an outer one of these may have changed it.
-  previous_.uid = static_cast<uid_t>(::syscall(SYS_setfsuid, -1));
-  previous_.gid = static_cast<gid_t>(::syscall(SYS_setfsgid, -1));
   SetThreadIdentity(identity);
   switched_ = true;
 }
 
-ScopedFsIdentity::~ScopedFsIdentity() {
+ScopedIdentity::~ScopedIdentity() {
   if (switched_) SetThreadIdentity(previous_);
 }
 

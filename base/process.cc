@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -103,19 +104,35 @@ int ArrangeFds(const SpawnOptions& options, int report) {
   return moved_report;
 }
 
+// To exactly these of those that it has, in such a way that exec keeps them.
+void LimitCapabilities(const std::vector<int>& wanted, int report) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (::syscall(SYS_capget, &header, data) != 0) FailInChild(report, "capget");
+  __user_cap_data_struct kept[_LINUX_CAPABILITY_U32S_3] = {};
+  for (const int capability : wanted)
+    kept[CAP_TO_INDEX(capability)].permitted |=
+        data[CAP_TO_INDEX(capability)].permitted & CAP_TO_MASK(capability);
+  for (__user_cap_data_struct& word : kept) word.effective = word.inheritable = word.permitted;
+  if (::syscall(SYS_capset, &header, kept) != 0) FailInChild(report, "capset");
+  for (const int capability : wanted)
+    if ((kept[CAP_TO_INDEX(capability)].permitted & CAP_TO_MASK(capability)) != 0 &&
+        ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0)
+      FailInChild(report, "raising a capability");
+}
+
 void TakeIdentity(const SpawnOptions& options, int report) {
-  if (const auto& identity = options.identity) {
-    if (::syscall(SYS_setgroups, identity->groups.size(), identity->groups.data()) != 0)
-      FailInChild(report, "setgroups");
-    if (::syscall(SYS_setresgid, identity->gid, identity->gid, identity->gid) != 0)
-      FailInChild(report, "setresgid");
-    if (::syscall(SYS_setresuid, identity->uid, identity->uid, identity->uid) != 0)
-      FailInChild(report, "setresuid");
-  }
-  if (const auto& real = options.real_identity) {
-    if (::syscall(SYS_setresgid, real->gid, -1, -1) != 0) FailInChild(report, "setresgid");
-    if (::syscall(SYS_setresuid, real->uid, -1, -1) != 0) FailInChild(report, "setresuid");
-  }
+  const auto& identity = options.identity;
+  if (!identity) return;
+  if (::syscall(SYS_setgroups, identity->groups.size(), identity->groups.data()) != 0)
+    FailInChild(report, "setgroups");
+  if (::syscall(SYS_setresgid, identity->gid, identity->gid, identity->gid) != 0)
+    FailInChild(report, "setresgid");
+  if (!options.capabilities.empty() && ::prctl(PR_SET_KEEPCAPS, 1) != 0)
+    FailInChild(report, "keeping capabilities");
+  if (::syscall(SYS_setresuid, identity->uid, identity->uid, identity->uid) != 0)
+    FailInChild(report, "setresuid");
+  if (!options.capabilities.empty()) LimitCapabilities(options.capabilities, report);
 }
 
 void ResetSignals() {

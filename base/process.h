@@ -41,11 +41,11 @@ struct SpawnOptions {
   // CLONE_NEW* that the child gets anew, after entering those; with CLONE_NEWPID it is PID 1.
   int unshare_flags = 0;
   std::optional<int> cgroup_procs;  // fd of a cgroup.procs file that the child writes itself to
-  // Real, effective and saved ids, groups; capabilities go when uid is not 0.
+  // Real, effective and saved ids, groups; capabilities go when uid is not 0, but for these.
   std::optional<Identity> identity;
-  // Only the real ids (CRIU without CAP_SYS_RESOURCE, see warden/criu.h); effective ids stay
-  // root's.
-  std::optional<Identity> real_identity;
+  // CAP_* of linux/capability.h that the program has all the same (ambient, capabilities(7)). Those
+  // that the caller has not itself are left out.
+  std::vector<int> capabilities;
   bool new_session = false;      // setsid
   bool kill_with_parent = true;  // SIGKILL when the spawning thread ends
 };

@@ -102,12 +102,12 @@ class PosixWriter : public ObjectWriter {
 
   ~PosixWriter() override {
     if (unfinished_.empty()) return;
-    const ScopedFsIdentity as_owner(owner_);
+    const ScopedIdentity as_owner(owner_);
     ::unlinkat(directory_.get(), unfinished_.c_str(), 0);
   }
 
   Status Append(std::span<const std::byte> data) override {
-    const ScopedFsIdentity as_owner(owner_);
+    const ScopedIdentity as_owner(owner_);
     if (auto written = WriteFullAt(file_, data, size_); !written)
       return std::unexpected(std::move(written).error().Wrap("writing " + path_));
     size_ += data.size();
@@ -116,7 +116,7 @@ class PosixWriter : public ObjectWriter {
   }
 
   Status Finish() override {
-    const ScopedFsIdentity as_owner(owner_);
+    const ScopedIdentity as_owner(owner_);
     // Without this fsync a crash after the rename may leave an empty file under the final name.
     HOLDFAST_CHECK(Sync(file_, path_));
     if (auto closed = file_.Close(); !closed)
@@ -188,7 +188,7 @@ class PosixBackend : public Backend {
 
   Status Prepare() override {
     {
-      const ScopedFsIdentity as_owner(owner_);
+      const ScopedIdentity as_owner(owner_);
       HOLDFAST_CHECK(MakeDirectories(base_, 0700));
       HOLDFAST_TRY(const UniqueFd base, OpenFile(base_, kDirectoryFlags));
       HOLDFAST_CHECK(MakeDirectory(base, job_, Describe("")));
@@ -204,7 +204,7 @@ class PosixBackend : public Backend {
   }
 
   Result<std::unique_ptr<ObjectWriter>> Create(const std::string& key) override {
-    const ScopedFsIdentity as_owner(owner_);
+    const ScopedIdentity as_owner(owner_);
     HOLDFAST_TRY(Place place, OpenPlace(key, /*create=*/true));
     HOLDFAST_TRY(std::string unfinished, UnfinishedName(place.name));
     auto file = OpenAt(place.directory, unfinished, O_WRONLY | O_CREAT | O_EXCL, 0600);
@@ -215,7 +215,7 @@ class PosixBackend : public Backend {
   }
 
   Result<std::unique_ptr<ObjectReader>> Open(const std::string& key) override {
-    const ScopedFsIdentity as_owner(owner_);
+    const ScopedIdentity as_owner(owner_);
     HOLDFAST_TRY(const Place place, OpenPlace(key, /*create=*/false));
     // O_NONBLOCK: a FIFO put there must not hold us up.
     auto file = OpenAt(place.directory, place.name, O_RDONLY | O_NONBLOCK);
@@ -235,7 +235,7 @@ class PosixBackend : public Backend {
   }
 
   Result<std::vector<ObjectInfo>> List(const std::string& prefix) override {
-    const ScopedFsIdentity as_owner(owner_);
+    const ScopedIdentity as_owner(owner_);
     std::vector<ObjectInfo> objects;
     const auto job = OpenJob();
     if (!job) {
@@ -248,7 +248,7 @@ class PosixBackend : public Backend {
   }
 
   Status Delete(const std::string& key) override {
-    const ScopedFsIdentity as_owner(owner_);
+    const ScopedIdentity as_owner(owner_);
     const auto place = OpenPlace(key, /*create=*/false);
     if (!place) return UnlessMissing(place.error());
     if (::unlinkat(place->directory.get(), place->name.c_str(), 0) != 0)
@@ -258,7 +258,7 @@ class PosixBackend : public Backend {
   }
 
   Status RemoveIfEmpty() override {
-    const ScopedFsIdentity as_owner(owner_);
+    const ScopedIdentity as_owner(owner_);
     const auto job = OpenJob();
     if (!job) return UnlessMissing(job.error());
     HOLDFAST_TRY(const auto names, NamesIn(*job, Describe("")));

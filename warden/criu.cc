@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "base/files.h"
+#include "warden/images.h"
 
 namespace holdfast::warden {
 namespace {
@@ -25,18 +26,34 @@ using std::chrono::milliseconds;
 constexpr int kRpcFd = 3;
 constexpr int kImagesFd = 4;
 constexpr int kPagesFd = 5;
+constexpr const char* kImagesDirectory = "/proc/self/fd/4";
+constexpr const char* kCacheName = "criu.kdat";
 
 constexpr milliseconds kShortRun{20000};
 // For what is left when CRIU was held: the time for that is not limited here.
 constexpr milliseconds kFinishTimeout{60000};
 constexpr size_t kMaxErrorLines = 3;
 
+// What CRIU may do beyond its user. None lets it reach a file by a path that its user could not, or
+// change whose a file is: no CAP_DAC_*, CAP_FOWNER, CAP_CHOWN, CAP_MKNOD, CAP_SETUID.
+constexpr int kCapabilities[] = {
+    CAP_CHECKPOINT_RESTORE,  // choosing pids; map_files; PR_SET_MM; *_next_id
+    CAP_SYS_ADMIN,           // an IPC namespace for the tree; suspending seccomp filters
+    CAP_SYS_PTRACE,          // seizing tasks that set-id programs or filters have made special
+    CAP_NET_ADMIN,           // TCP repair mode, socket options beyond the usual limits
+    CAP_NET_RAW,             // SO_BINDTODEVICE and the like
+    CAP_SETGID,              // groups in the order in which a task had them
+    CAP_SETPCAP,             // securebits, bounding sets
+    CAP_SYS_CHROOT,          // setns(2)
+    CAP_SYS_NICE,            // priorities and schedulers
+    CAP_IPC_OWNER,           // SysV objects that nobody may read
+    CAP_IPC_LOCK,            // locked memory
+    CAP_KILL,                // signals to tasks of set-id programs
+    CAP_AUDIT_CONTROL,       // login ids
+};
+
 // Printed when CRIU cannot raise a limit it rarely needs: never the cause.
 constexpr std::string_view kHarmless[] = {"Can't setup RLIMIT_NOFILE for self"};
-
-std::vector<std::string> CleanEnvironment() {
-  return {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
-}
 
 bool IsHarmless(std::string_view line) {
   for (const std::string_view harmless : kHarmless)
@@ -67,7 +84,7 @@ std::string CriuVersion::ToString() const {
 Result<CriuVersion> FindCriu(const std::string& program) {
   SpawnOptions options;
   options.argv = {program, "--version"};
-  options.env = CleanEnvironment();
+  options.env = CriuEnvironment();
   const auto output = RunCommand(options, kShortRun);
   if (!output) {
     Error error = output.error();
@@ -88,28 +105,41 @@ Result<CriuVersion> FindCriu(const std::string& program) {
   return version;
 }
 
-bool HasSysResource() {
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-  if (::syscall(SYS_capget, &header, data) != 0) return false;
-  return (data[0].effective & (1U << CAP_SYS_RESOURCE)) != 0;
+std::vector<std::string> CriuEnvironment() {
+  // Where CRIU looks for its cache unless it is root.
+  return {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C",
+          "XDG_RUNTIME_DIR=" + std::string(kImagesDirectory)};
 }
 
-Status WarmFeatureCache(const Pod& pod, const std::string& program) {
-  if (FileExists(pod.root_path() + "/run/criu.kdat")) return {};
+void RunAsOwner(SpawnOptions& options, const Identity& owner) {
+  options.identity = owner;
+  options.capabilities.assign(std::begin(kCapabilities), std::end(kCapabilities));
+}
+
+Status ProvideFeatureCache(const Pod& pod, const std::string& program, const UniqueFd& images) {
   SpawnOptions options;
-  options.argv = {program, "--no-default-config", "check"};
-  options.env = CleanEnvironment();
+  // Any feature: to tell of one, CRIU reads its cache, and makes it anew if it is another CRIU's.
+  options.argv = {program, "--no-default-config", "check", "--feature", "uffd"};
+  options.env = CriuEnvironment();
   pod.Enter(options);
-  // Whether all features are there is for CRIU to say when it needs them.
-  HOLDFAST_TRY([[maybe_unused]] const CommandOutput output, RunCommand(options, kShortRun));
-  return {};
+  HOLDFAST_TRY(const CommandOutput output, RunCommand(options, kShortRun));
+  const auto cache = ReadFile(pod.root_path() + "/run/" + kCacheName);
+  if (!cache)
+    return Fail(Code::kUnsupported,
+                "CRIU keeps no cache of what this kernel can do, for which /run must be a tmpfs: " +
+                    cache.error().message() + "\n" + output.output);
+  // For one that is there from before.
+  if (::unlinkat(images.get(), kCacheName, 0) != 0 && errno != ENOENT)
+    return FailErrno("removing an old cache of CRIU's");
+  HOLDFAST_TRY(const UniqueFd copy, CreateImage(images, kCacheName, pod.options().owner));
+  return WriteFull(copy, AsBytes(*cache));
 }
 
 rpc::criu_opts CommonOptions() {
   rpc::criu_opts options;
   options.set_images_dir_fd(-1);
-  options.set_images_dir("/proc/self/fd/" + std::to_string(kImagesFd));
+  options.set_images_dir(kImagesDirectory);
+  options.set_unprivileged(true);
   options.set_log_to_stderr(true);
   options.set_log_level(2);
   options.set_notify_scripts(true);
@@ -124,12 +154,13 @@ rpc::criu_opts CommonOptions() {
 
 Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req request,
                          Clock::time_point deadline) {
+  HOLDFAST_CHECK(ProvideFeatureCache(pod, run.program, *run.images));
   HOLDFAST_TRY(auto sockets, MakeSocketPair(SOCK_SEQPACKET));
   HOLDFAST_TRY(const UniqueFd log, OpenFile(run.log_path, O_WRONLY | O_CREAT | O_TRUNC, 0600));
   HOLDFAST_TRY(const UniqueFd null, OpenFile("/dev/null", O_RDWR));
   SpawnOptions options;
   options.argv = {run.program, "--no-default-config"};
-  options.env = CleanEnvironment();
+  options.env = CriuEnvironment();
   options.fds = {{null.get(), 0},
                  {log.get(), 1},
                  {log.get(), 2},
@@ -144,7 +175,7 @@ Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req reque
   options.new_session = true;  // no signal meant for the warden's group
   // The pod, and CRIU in it, dies with the warden anyway; a thread that starts a save may end.
   options.kill_with_parent = false;
-  if (run.real_ids_of_owner) options.real_identity = pod.options().owner;
+  RunAsOwner(options, pod.options().owner);
   pod.Enter(options);
   HOLDFAST_TRY(Process process, Process::Spawn(options));
   sockets.second.Reset();
@@ -219,8 +250,10 @@ Status Criu::WaitForStage(std::string_view stage) {
   }
 }
 
+void Criu::GrantTime() { deadline_ = std::max(deadline_, Clock::now() + kFinishTimeout); }
+
 Status Criu::Finish() {
-  deadline_ = std::max(deadline_, Clock::now() + kFinishTimeout);
+  GrantTime();
   while (true) {
     if (Status answered = AnswerPending(); !answered) return std::unexpected(End(answered.error()));
     const auto response = Receive();

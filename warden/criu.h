@@ -2,6 +2,9 @@
 // message each way over a socket), because there CRIU stops at stages and asks before going on:
 // that is how tasks are kept frozen, or restored but not yet running, until every pod is ready.
 //
+// It runs as the pod's owner, not as root: what it opens are paths, and their owner can have put
+// anything there.
+//
 // Used by dump and restore, each run by one thread.
 #pragma once
 
@@ -40,9 +43,6 @@ struct CriuRun {
   const UniqueFd* images = nullptr;
   // Dumping with lazy pages: the end of a socket pair where CRIU serves memory.
   const UniqueFd* page_socket = nullptr;
-  // Run with the pod owner's real ids and effective uid 0. prlimit(2) on another user's process
-  // wants CAP_SYS_RESOURCE or that, and containers and some VMs withhold the capability.
-  bool real_ids_of_owner = false;
 };
 
 class Criu {
@@ -61,6 +61,8 @@ class Criu {
   // it stays until the next call. Any error means that CRIU has ended, and quotes its own words;
   // kTimeout if it was killed because the deadline passed.
   Status WaitForStage(std::string_view stage);
+  // After it was held: what is left has a minute, whatever the deadline was.
+  void GrantTime();
   // Whether it has not ended. While it has not, tasks are as it holds them.
   bool Alive() const;
   // Lets CRIU go on to its end; success if it reports success.
@@ -93,10 +95,14 @@ class Criu {
 // What dump and restore have in common.
 rpc::criu_opts CommonOptions();
 
-// True if this process may do what real_ids_of_owner is for without it.
-bool HasSysResource();
-// CRIU's cache of the kernel's features (/run/criu.kdat) cannot be built with mixed ids: makes sure
-// that it is there.
-Status WarmFeatureCache(const Pod& pod, const std::string& program);
+// Makes the program of the options CRIU's usual user: the pod's owner, with the capabilities that CRIU
+// needs, none of which is about files. Whatever path an image or the pod leads it to, it can open,
+// create and bind no more than the owner could (docs/adr/0017-criu-runs-as-the-user.md).
+void RunAsOwner(SpawnOptions& options, const Identity& owner);
+// Nothing of the warden's; CRIU finds its cache of the kernel's features beside the images.
+std::vector<std::string> CriuEnvironment();
+// Puts that cache there. Only root can find out all of them: the program is asked to, as root, and
+// keeps what it found in /run until the node is started again or CRIU is replaced.
+Status ProvideFeatureCache(const Pod& pod, const std::string& program, const UniqueFd& images);
 
 }  // namespace holdfast::warden

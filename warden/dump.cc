@@ -52,11 +52,14 @@ struct PageServerCommand {
 };
 static_assert(sizeof(PageServerCommand) == 32);
 
-// A directory in memory that no path leads to; gone when it is closed.
-Result<UniqueFd> MemoryDirectory() {
+// A directory of the owner's in memory that no path leads to; gone when it is closed.
+Result<UniqueFd> MemoryDirectory(const Identity& owner) {
+  const std::string uid = std::to_string(owner.uid), gid = std::to_string(owner.gid);
   const UniqueFd context(::fsopen("tmpfs", FSOPEN_CLOEXEC));
   if (!context.valid()) return FailErrno("making a directory in memory");
   if (::fsconfig(context.get(), FSCONFIG_SET_STRING, "mode", "0700", 0) != 0 ||
+      ::fsconfig(context.get(), FSCONFIG_SET_STRING, "uid", uid.c_str(), 0) != 0 ||
+      ::fsconfig(context.get(), FSCONFIG_SET_STRING, "gid", gid.c_str(), 0) != 0 ||
       ::fsconfig(context.get(), FSCONFIG_SET_STRING, "size", "100%", 0) != 0 ||
       ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
     return FailErrno("making a directory in memory");
@@ -99,11 +102,10 @@ class Dump final : public FrozenPod {
 };
 
 Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options, bool lazy) {
-  HOLDFAST_TRY(UniqueFd images, MemoryDirectory());
+  HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
   CriuRun run{.program = options.criu,
               .log_path = options.log_directory + "/dump.log",
-              .images = &images,
-              .real_ids_of_owner = !HasSysResource()};
+              .images = &images};
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
     HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));
@@ -192,6 +194,7 @@ Status SaveFileRecords(const Pod& pod, Dump& dump, storage::PodWriter& writer,
                LoadImage<image::file_entry>(images, "files.img", ImageMagic::kFiles));
   HOLDFAST_TRY(const auto deleted, LoadImage<image::remap_file_path_entry>(
                                        images, "remap-fpath.img", ImageMagic::kRemapPath));
+  HOLDFAST_CHECK(CheckReopening(pod, files, deleted));
   HOLDFAST_TRY(auto records, RecordFiles(pod, files, deleted, options.output_paths));
   for (const storage::FileRecord& record : records) writer.AddFile(record);
   dump.SetFiles(std::move(records));
@@ -237,7 +240,6 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
   const auto save = [&]() -> Result<std::unique_ptr<FrozenPod>> {
     HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
-    if (!HasSysResource()) HOLDFAST_CHECK(WarmFeatureCache(pod, options.criu));
     const auto begin = Clock::now();
     HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeEitherWay(pod, options, events));
     events("frozen", Clock::now() - begin, "");

@@ -32,7 +32,7 @@ Status FurnishPod(const Pod& pod, const Furniture& furniture) {
       HOLDFAST_TRY(programs[i], ReadFile(furniture.program_directory + "/" + kNames[i]));
     }
 
-    const ScopedFsIdentity as_owner(pod.options().owner);
+    const ScopedIdentity as_owner(pod.options().owner);
     HOLDFAST_CHECK(WriteBelow(directory, NameOf(pod::kPodRootPath), programs[0], 0500));
     HOLDFAST_CHECK(WriteBelow(directory, NameOf(pod::kRshPath), programs[1], 0500));
     const std::string bin = NameOf(pod::kProgramDirectory);

@@ -1,9 +1,11 @@
 #include "warden/images.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstring>
 
+#include "base/files.h"
 #include "base/numbers.h"
 
 namespace holdfast::warden {
@@ -52,6 +54,14 @@ pid_t PidOfImage(std::string_view name, std::string_view prefix) {
   name.remove_prefix(prefix.size());
   name.remove_suffix(kSuffix.size());
   return ParseNumber<pid_t>(name).value_or(0);
+}
+
+Result<UniqueFd> CreateImage(const UniqueFd& directory, const std::string& name,
+                             const Identity& owner) {
+  HOLDFAST_TRY(UniqueFd file, OpenAt(directory, name, O_RDWR | O_CREAT | O_EXCL));
+  if (::fchown(file.get(), owner.uid, owner.gid) != 0)
+    return FailErrno("giving " + name + " to the job's user");
+  return file;
 }
 
 Result<std::vector<std::string_view>> SplitImage(const std::string& name, std::string_view contents,

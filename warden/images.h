@@ -15,7 +15,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/identity.h"
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "warden_images/criu_images.pb.h"
 
 namespace holdfast::warden {
@@ -29,12 +31,19 @@ enum class ImageMagic : uint32_t {
   kGhostFile = 0x52583605,
   kRemapPath = 0x59133954,
   kMm = 0x57492820,
+  kFdinfo = 0x56213732,
+  kIds = 0x54432030,
+  kFs = 0x51403912,
 };
 
 // Whether it may be a file of CRIU's: names come from a store, and become paths.
 bool IsImageName(const std::string& name);
 // The pid in "pagemap-PID.img" or another such name; 0 if there is none ("pagemap-shmem-7.img").
 pid_t PidOfImage(std::string_view name, std::string_view prefix);
+
+// A new file of the owner's in a directory that CRIU, being the owner, will read it in.
+Result<UniqueFd> CreateImage(const UniqueFd& directory, const std::string& name,
+                             const Identity& owner);
 
 // The records of an image. With `only_first`, what follows the first one is ignored: ghost files
 // have raw data there.
@@ -61,6 +70,14 @@ Result<std::vector<Record>> ParseImage(const std::string& name, std::string_view
     HOLDFAST_TRY(records.emplace_back(), ParseRecord<Record>(name, part));
   }
   return records;
+}
+
+// Of an image that has exactly one record.
+template <class Record>
+Result<Record> ParseOnly(const std::string& name, std::string_view contents, ImageMagic magic) {
+  HOLDFAST_TRY(auto records, ParseImage<Record>(name, contents, magic));
+  if (records.size() != 1) return Fail(Code::kCorrupt, "image " + name + ": not one record");
+  return std::move(records[0]);
 }
 
 // Which pages are in pages-ID.img, in that order.

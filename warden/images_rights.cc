@@ -42,9 +42,7 @@ Status CheckIds(const std::string& name, const image::creds_entry& creds, const 
 
 Status CheckCoreRights(const std::string& name, std::string_view contents, const Identity& owner,
                        const std::string& label) {
-  HOLDFAST_TRY(const auto cores, ParseImage<image::core_entry>(name, contents, ImageMagic::kCore));
-  if (cores.size() != 1) return Fail(Code::kCorrupt, "image " + name + ": not one record");
-  const image::core_entry& core = cores[0];
+  HOLDFAST_TRY(const auto core, ParseOnly<image::core_entry>(name, contents, ImageMagic::kCore));
   if (core.has_tc() &&
       (core.tc().task_state() == kTaskDead || core.tc().task_state() == kTaskZombie))
     return {};

@@ -129,7 +129,7 @@ Status TellJob(const Job& job, const Pod& pod, const std::string& text) {
   if (job.output_paths.empty()) return {};
   const std::string& path = job.output_paths[0];
   HOLDFAST_TRY(const UniqueFd root, OpenPodRoot(pod));
-  const ScopedFsIdentity as_owner(pod.options().owner);
+  const ScopedIdentity as_owner(pod.options().owner);
   HOLDFAST_TRY(const UniqueFd file,
                OpenInPod(root, path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY));
   struct stat info = {};

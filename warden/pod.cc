@@ -80,6 +80,9 @@ class NodePod final : public Pod {
     return root_pid_;
   }
 
+  Status CoverSysctls() override { return Ask(ControlType::kCover); }
+  Status UncoverSysctls() override { return Ask(ControlType::kUncover); }
+
   void AdoptRoot(pid_t pid) override {
     root_pid_ = pid;
     // If init is gone, exit_fd() tells.
@@ -123,6 +126,13 @@ class NodePod final : public Pod {
   }
 
  private:
+  Status Ask(ControlType what) {
+    HOLDFAST_CHECK(SendControl(control_, what));
+    HOLDFAST_TRY(const ControlMessage answer, ReceiveControl(control_, kStartTimeout));
+    if (answer.type != ControlType::kDone) return Fail(Code::kInternal, answer.payload);
+    return {};
+  }
+
   // Before Linux 6.11 only a search tells.
   Result<pid_t> FindOuterPid(pid_t pid) const {
     HOLDFAST_TRY(const std::vector<std::string> names, ProcessesIn(pid_));

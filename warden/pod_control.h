@@ -14,13 +14,16 @@ namespace holdfast::warden {
 
 enum class ControlType : char {
   kReady = 'R',    // init: the pod is made
-  kFailed = 'F',   // init: the pod cannot be made, or pod-root not started; payload says why
+  kFailed = 'F',   // init: what was asked cannot be done; payload says why
   kStart = 'S',    // warden: start pod-root; payload is its argv, each argument NUL-terminated
   kStarted = 'P',  // init: payload is its pid in the pod
   kAdopt = 'A',    // warden: the process whose pid is the payload is pod-root
   kExited = 'X',   // init: pod-root ended; payload is its wait status
   kLetGo = 'L',    // warden: close those descriptors
   kHold = 'H',     // warden: keep this descriptor until every process of the pod is dead
+  kCover = 'C',    // warden: take /proc/sys/kernel and /proc/sys/fs out of the pod's sight
+  kUncover = 'U',  // warden: undo that
+  kDone = 'D',     // init: kCover or kUncover is done
 };
 
 struct ControlMessage {

@@ -112,6 +112,33 @@ Status NameHost(const std::string& hostname) {
   return {};
 }
 
+// What CRIU writes of an IPC namespace's limits (criu/ipc_ns.c of CRIU 4.2). The files themselves
+// cannot be covered: each IPC namespace has its own at these paths. The directories are everybody's.
+// Without fs/mqueue it leaves those of message queues alone.
+constexpr const char* kIpcLimits[] = {"sem",    "msgmax", "msgmnb",      "auto_msgmni",
+                                      "msgmni", "shmmax", "shmall",      "shmmni",
+                                      "shm_rmid_forced",  "msg_next_id", "sem_next_id",
+                                      "shm_next_id"};
+constexpr const char* kCovered[] = {"/proc/sys/kernel", "/proc/sys/fs"};
+
+Status CoverSysctls() {
+  for (const char* directory : kCovered)
+    HOLDFAST_CHECK(Mount("tmpfs", directory, MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755"));
+  for (const char* name : kIpcLimits) {
+    const std::string path = std::string(kCovered[0]) + "/" + name;
+    HOLDFAST_TRY(const UniqueFd file, OpenFile(path, O_WRONLY | O_CREAT | O_EXCL));
+    if (::fchmod(file.get(), 0666) != 0) return FailErrno("making " + path);
+  }
+  return {};
+}
+
+Status UncoverSysctls() {
+  for (const char* directory : kCovered)
+    if (::umount2(directory, MNT_DETACH) != 0)
+      return FailErrno(std::string("uncovering ") + directory);
+  return {};
+}
+
 Result<pid_t> StartPodRoot(const std::vector<std::string>& argv, const Identity& owner) {
   // The next process gets the number after this one.
   HOLDFAST_CHECK(WriteFile("/proc/sys/kernel/ns_last_pid", std::to_string(kFirstPid - 1)));
@@ -176,6 +203,10 @@ class Server {
         HOLDFAST_TRY(root_, ParseNumber(message.payload));
         return DropCapabilities();
       }
+      case ControlType::kCover:
+        return Answer(CoverSysctls());
+      case ControlType::kUncover:
+        return Answer(UncoverSysctls());
       case ControlType::kHold:
         held_.push_back(std::move(message.descriptor));
         return {};
@@ -185,6 +216,11 @@ class Server {
       default:
         return Fail(Code::kInternal, "the pod's init got a message it does not know");
     }
+  }
+
+  Status Answer(const Status& done) {
+    if (!done) return SendControl(control_, ControlType::kFailed, done.error().message());
+    return SendControl(control_, ControlType::kDone);
   }
 
   Status Reap() {

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -144,6 +145,33 @@ Status CheckOpenFile(const UniqueFd& pod_root, const image::reg_file_entry& reg)
   return Fail(Code::kChanged, reg.name() + ", which the job has open, has " + sizes);
 }
 
+// Regular files, directories and FIFOs that CRIU will open by their names.
+std::vector<const image::reg_file_entry*> FilesWithNames(
+    const std::vector<image::file_entry>& files,
+    const std::vector<image::remap_file_path_entry>& deleted) {
+  std::set<uint32_t> without_name;
+  for (const auto& remap : deleted) without_name.insert(remap.orig_id());
+  std::vector<const image::reg_file_entry*> named;
+  for (const image::file_entry& file : files) {
+    const image::reg_file_entry& reg = file.reg();
+    const bool of_use = S_ISREG(reg.mode()) || S_ISDIR(reg.mode()) || S_ISFIFO(reg.mode());
+    if (file.has_reg() && of_use && !without_name.contains(reg.id()) &&
+        !reg.name().starts_with("/proc/") && !reg.name().starts_with("/sys/"))
+      named.push_back(&reg);
+  }
+  return named;
+}
+
+// What open(2) with these flags asks for, as access(2) says it.
+int AccessOf(uint32_t flags) {
+  if ((flags & O_PATH) != 0) return F_OK;
+  switch (flags & O_ACCMODE) {
+    case O_RDONLY: return R_OK;
+    case O_WRONLY: return W_OK;
+    default: return R_OK | W_OK;
+  }
+}
+
 }  // namespace
 
 Attributes DescribeNode(const CriuVersion& criu) {
@@ -181,18 +209,29 @@ Status CompareNodes(const Attributes& saved, const Attributes& here) {
 
 Status CheckOpenFiles(const Pod& pod, const std::vector<image::file_entry>& files,
                       const std::vector<image::remap_file_path_entry>& deleted) {
-  std::set<uint32_t> without_name;
-  for (const auto& remap : deleted) without_name.insert(remap.orig_id());
   HOLDFAST_TRY(const UniqueFd pod_root, OpenPodRoot(pod));
-  const ScopedFsIdentity as_owner(pod.options().owner);
+  const ScopedIdentity as_owner(pod.options().owner);
   std::set<std::string> seen;
-  for (const image::file_entry& file : files) {
-    const image::reg_file_entry& reg = file.reg();
-    if (!file.has_reg() || !S_ISREG(reg.mode()) || without_name.contains(reg.id()) ||
-        reg.name().starts_with("/proc/") || reg.name().starts_with("/sys/") ||
-        !seen.insert(reg.name()).second)
+  for (const image::reg_file_entry* reg : FilesWithNames(files, deleted))
+    if (S_ISREG(reg->mode()) && seen.insert(reg->name()).second)
+      HOLDFAST_CHECK(CheckOpenFile(pod_root, *reg));
+  return {};
+}
+
+Status CheckReopening(const Pod& pod, const std::vector<image::file_entry>& files,
+                      const std::vector<image::remap_file_path_entry>& deleted) {
+  HOLDFAST_TRY(const UniqueFd pod_root, OpenPodRoot(pod));
+  const ScopedIdentity as_owner(pod.options().owner);
+  for (const image::reg_file_entry* reg : FilesWithNames(files, deleted)) {
+    const auto file = OpenInPod(pod_root, reg->name(), O_PATH);
+    if (file && ::syscall(SYS_faccessat2, file->get(), "", AccessOf(reg->flags()),
+                          AT_EMPTY_PATH | AT_EACCESS) == 0)
       continue;
-    HOLDFAST_CHECK(CheckOpenFile(pod_root, reg));
+    const std::string why = file ? Error::Errno("opening it").message() : file.error().message();
+    return Fail(Code::kUnsupported,
+                "the job has " + reg->name() +
+                    " open, and its user could not open it so again on another node (" + why +
+                    "): give the user that right, or save when it is closed");
   }
   return {};
 }

@@ -33,6 +33,12 @@ Status CompareNodes(const Attributes& saved, const Attributes& here);
 Status CheckOpenFiles(const Pod& pod, const std::vector<image::file_entry>& files,
                       const std::vector<image::remap_file_path_entry>& deleted);
 
+// At the save: kUnsupported, naming the file, if the owner could not open again, by its name and in
+// the same way, what a process has open. It may have been opened before rights changed, by a set-id
+// program, or have been passed on by another user.
+Status CheckReopening(const Pod& pod, const std::vector<image::file_entry>& files,
+                      const std::vector<image::remap_file_path_entry>& deleted);
+
 // The build-id of an ELF file as hex digits; nothing if it has none or is no ELF file.
 std::optional<std::string> ReadBuildId(const UniqueFd& file);
 

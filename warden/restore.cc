@@ -12,7 +12,8 @@
 //                        but lazy memory, which begins to come (warden/memory/lazy_memory.h) and is waited
 //                        for unless they may run without; every task waits in CRIU's own code. If
 //                        the warden dies now, they never run.
-//   7. Resume            lets CRIU go on
+//   7. CompareFiles      all that they have open is what they had (warden/comparison.h)
+//   8. Resume            lets CRIU go on; CompareRights, the last moment before anything runs
 #include "warden/restore.h"
 
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 #include "base/duration.h"
 #include "base/files.h"
 #include "warden/affinity.h"
+#include "warden/comparison.h"
 #include "warden/criu.h"
 #include "warden/files/pod_files.h"
 #include "warden/images.h"
@@ -44,15 +46,19 @@ using Clock = Criu::Clock;
 // CRIU's helpers take pids too, from after the last one given; far below this there is none left.
 constexpr uint32_t kRoomForHelpers = 1000;
 
-// Removes the images when it goes.
+// The owner's, for CRIU, below one that only root can enter. Removes the images when it goes.
 class WorkDirectory {
  public:
-  static Result<WorkDirectory> Create(const std::string& path) {
+  static Result<WorkDirectory> Create(const std::string& path, const Identity& owner) {
     HOLDFAST_CHECK(RemoveTree(path));
     HOLDFAST_CHECK(MakeDirectories(path, 0700));
     WorkDirectory directory;
     directory.path_ = path;
-    HOLDFAST_TRY(directory.fd_, OpenFile(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    const std::string images = path + "/images";
+    HOLDFAST_CHECK(MakeDirectories(images, 0700));
+    HOLDFAST_TRY(directory.fd_, OpenFile(images, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    if (::fchown(directory.fd_.get(), owner.uid, owner.gid) != 0)
+      return FailErrno("giving " + images + " to the job's user");
     return directory;
   }
   WorkDirectory(WorkDirectory&& other) noexcept
@@ -75,6 +81,7 @@ struct Images {
   std::vector<image::file_entry> files;
   std::vector<image::remap_file_path_entry> deleted;
   MemoryImages memory;
+  SavedProcesses processes;
   uint32_t highest_pid = 0;
 };
 
@@ -116,8 +123,9 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
     if (!IsImageName(name)) return Fail(Code::kCorrupt, "an image is called " + name);
     HOLDFAST_TRY(const std::string contents, reader.ReadImage(name));
     HOLDFAST_CHECK(InspectImage(pod, label, name, contents, images));
+    HOLDFAST_CHECK(images.processes.Note(name, contents));
     if (lazy) HOLDFAST_CHECK(NoteMemoryImage(name, contents, images.memory));
-    HOLDFAST_TRY(const UniqueFd file, OpenAt(directory, name, O_WRONLY | O_CREAT | O_EXCL));
+    HOLDFAST_TRY(const UniqueFd file, CreateImage(directory, name, pod.options().owner));
     HOLDFAST_CHECK(WriteFull(file, AsBytes(contents)));
   }
   KeepEager(images.memory);
@@ -146,19 +154,23 @@ Status SkipPids(const Pod& pod, uint32_t highest_pid) {
 class Restored final : public HeldPod {
  public:
   Restored(Pod& pod, Criu criu, WorkDirectory directory, RollbackReport rolled_back,
-           std::unique_ptr<LazyMemory> memory)
+           std::unique_ptr<LazyMemory> memory, std::map<pid_t, SavedProcess> saved)
       : pod_(pod),
         memory_(std::move(memory)),
         criu_(std::move(criu)),
         directory_(std::move(directory)),
-        rolled_back_(std::move(rolled_back)) {}
+        rolled_back_(std::move(rolled_back)),
+        saved_(std::move(saved)) {}
   ~Restored() override {
     if (!resumed_ || memory_) [[maybe_unused]]
       const Status killed = pod_.Kill();
   }
 
   Status Resume() override {
-    Status status = criu_.Finish();
+    criu_.GrantTime();
+    Status status = criu_.WaitForStage("pre-resume");
+    if (status) status = CompareRights(pod_, saved_);
+    if (status) status = criu_.Finish();
     if (!status)
       return std::unexpected(std::move(status).error().Wrap("letting the processes go on"));
     resumed_ = true;
@@ -174,6 +186,7 @@ class Restored final : public HeldPod {
   Criu criu_;
   WorkDirectory directory_;
   RollbackReport rolled_back_;
+  std::map<pid_t, SavedProcess> saved_;
   bool resumed_ = false;
 };
 
@@ -188,6 +201,10 @@ Result<Criu> RunCriu(Pod& pod, const RestoreOptions& options, const UniqueFd& di
                     .log_path = options.log_directory + "/restore.log",
                     .images = &directory};
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
+  HOLDFAST_CHECK(criu.WaitForStage("setup-namespaces"));
+  HOLDFAST_CHECK(pod.CoverSysctls());
+  HOLDFAST_CHECK(criu.WaitForStage("post-setup-namespaces"));
+  HOLDFAST_CHECK(pod.UncoverSysctls());
   HOLDFAST_CHECK(criu.WaitForStage("post-restore"));
   return criu;
 }
@@ -244,17 +261,19 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     begin = Clock::now();
   };
   const auto restore = [&]() -> Result<std::unique_ptr<HeldPod>> {
-    if (reader.info().owner != pod.options().owner)
+    // Groups may have come since, or in another order; each one that a process has is looked at.
+    if (reader.info().owner.uid != pod.options().owner.uid)
       return Fail(Code::kDenied, "the checkpoint belongs to uid " +
                                      std::to_string(reader.info().owner.uid) + ", the pod to uid " +
                                      std::to_string(pod.options().owner.uid));
     HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
     HOLDFAST_CHECK(CompareNodes(reader.info().attributes, DescribeNode(version)));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
-    HOLDFAST_TRY(WorkDirectory directory, WorkDirectory::Create(options.work_directory));
+    HOLDFAST_TRY(WorkDirectory directory, WorkDirectory::Create(options.work_directory, pod.options().owner));
     const MemoryComes comes = HowMemoryComes(options, events);
     HOLDFAST_TRY(const Images images,
                  LoadImages(pod, reader, directory.fd(), comes != MemoryComes::kInFiles));
+    HOLDFAST_TRY(auto saved, images.processes.Processes());
     HOLDFAST_TRY(auto lazy, PlanLazy(images.memory, reader));
     HOLDFAST_CHECK(RestoreScratch(pod, reader, options.threads));
     lap("scratch", "");
@@ -274,6 +293,8 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
                                               std::move(filling)));
     }
     auto criu = RunCriu(pod, options, directory.fd(), images.highest_pid, memory != nullptr);
+    if (criu)
+      if (Status same = CompareFiles(pod, saved); !same) criu = std::unexpected(same.error());
     if (criu && memory) {
       Status status = memory->Prefetch();
       if (status && comes == MemoryComes::kFirst) status = memory->Wait(begin + options.timeout);
@@ -289,7 +310,7 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     lap("criu", "");
     pod.AdoptRoot(static_cast<pid_t>(reader.info().root_pid));
     return std::make_unique<Restored>(pod, *std::move(criu), std::move(directory),
-                                      std::move(rolled_back), std::move(memory));
+                                      std::move(rolled_back), std::move(memory), std::move(saved));
   };
   return restore().transform_error([&](Error error) {
     return std::move(error).Wrap("restoring pod " + std::to_string(pod.options().index));

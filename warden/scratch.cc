@@ -56,6 +56,16 @@ std::string InRoot(const scratch::Table& table, const scratch::Entry& entry) {
   return table.roots(static_cast<int>(entry.root())) + "/" + entry.path();
 }
 
+// Nothing can be restored that the owner could not make.
+Status CheckOwner(const scratch::Table& table, const scratch::Entry& entry, const Identity& owner) {
+  const bool own_group = entry.gid() == owner.gid ||
+                         std::ranges::find(owner.groups, entry.gid()) != owner.groups.end();
+  if (entry.uid() == owner.uid && own_group) return {};
+  return Fail(Code::kDenied, InRoot(table, entry) + " belongs to " + std::to_string(entry.uid()) +
+                                 ":" + std::to_string(entry.gid()) +
+                                 ", which is not the job's user");
+}
+
 // ---- saving ----
 
 // Walks one root after the other and fills the table.
@@ -166,12 +176,7 @@ Status CheckEntry(const scratch::Table& table, const scratch::Entry& entry, cons
     return Fail(Code::kCorrupt, "the table of private files names a path outside");
   if (S_ISREG(entry.mode()) && !entry.target().empty() && !IsSafePath(entry.target()))
     return Fail(Code::kCorrupt, InRoot(table, entry) + " is a link to a path outside");
-  const bool own_group = entry.gid() == owner.gid ||
-                         std::ranges::find(owner.groups, entry.gid()) != owner.groups.end();
-  if (entry.uid() != owner.uid || !own_group)
-    return Fail(Code::kDenied, InRoot(table, entry) + " belongs to " + std::to_string(entry.uid()) +
-                                   ":" + std::to_string(entry.gid()) +
-                                   ", which is not the job's user");
+  HOLDFAST_CHECK(CheckOwner(table, entry, owner));
   uint64_t end = 0;
   for (const scratch::Run& run : entry.runs()) {
     if (run.offset() < end || run.size() > entry.size() || run.offset() > entry.size() - run.size())
@@ -263,6 +268,8 @@ Result<uint64_t> SaveScratch(const Pod& pod, storage::PodWriter& writer, unsigne
   HOLDFAST_TRY(const std::vector<UniqueFd> roots, OpenRoots(pod, table));
   Walker walker(table);
   for (uint32_t i = 0; i < roots.size(); ++i) HOLDFAST_CHECK(walker.Walk(i, roots[i]));
+  for (const scratch::Entry& entry : table.entries())
+    HOLDFAST_CHECK(CheckOwner(table, entry, pod.options().owner));
 
   HOLDFAST_TRY(const uint32_t stream, writer.AddStream(kScratchStream));
   HOLDFAST_CHECK(writer.SetSize(stream, walker.stream_bytes()));
@@ -297,7 +304,7 @@ Status RestoreScratch(const Pod& pod, storage::PodReader& reader, unsigned threa
     HOLDFAST_CHECK(CheckEntry(table, entry, owner, reader.streams()[stream].size_bytes));
 
   HOLDFAST_TRY(const std::vector<UniqueFd> roots, OpenRoots(pod, table));
-  const ScopedFsIdentity as_owner(owner);
+  const ScopedIdentity as_owner(owner);
   const auto wrap = [&](Status status, const scratch::Entry& entry) -> Status {
     if (status) return {};
     return std::unexpected(std::move(status).error().Wrap("restoring " + InRoot(table, entry)));

@@ -22,7 +22,7 @@ inline constexpr const char* kScratchStream = "scratch";
 // True for an absolute path that is saved with the pod.
 bool IsScratch(const std::string& path);
 
-// The pod is frozen. Returns the bytes of contents.
+// The pod is frozen. Returns the bytes of contents. kDenied if a file is not the owner's.
 Result<uint64_t> SaveScratch(const Pod& pod, storage::PodWriter& writer, unsigned threads);
 
 // The pod is new, its private directories empty. Everything is made with the identity of the pod's

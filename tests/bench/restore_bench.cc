@@ -184,8 +184,9 @@ class Bench {
     before();
     Must(RemoveTree(Images()));
     Must(MakeDirectories(Images(), 0700));
-    Must(WarmFeatureCache(*pod_, "criu"));
-    Criu({"dump", "--leave-running", "--tree", std::to_string(pod_->root_pid())}, true);
+    Criu({"dump", "--unprivileged", "--leave-running", "--tree",
+          std::to_string(pod_->root_pid())},
+         true);
     return Save(number);
   }
 
@@ -274,7 +275,7 @@ class Bench {
   }
 
   // CRIU alone, as one would run it by hand.
-  void Criu(std::vector<std::string> arguments, bool real_ids) {
+  void Criu(std::vector<std::string> arguments, bool as_owner) {
     const UniqueFd images = Must(OpenFile(Images(), O_RDONLY | O_DIRECTORY));
     SpawnOptions options;
     options.argv = {"criu"};
@@ -283,7 +284,12 @@ class Bench {
                         {"--images-dir", "/proc/self/fd/4", "--tcp-established", "--network-lock",
                          "skip", "--file-locks", "--manage-cgroups=ignore", "--shell-job"});
     options.fds = {{images.get(), 4}};
-    if (real_ids && !HasSysResource()) options.real_identity = owner_;
+    if (as_owner) {
+      if (::fchown(images.get(), owner_.uid, owner_.gid) != 0) Die(Error::Errno("chown"));
+      Must(ProvideFeatureCache(*pod_, "criu", images));
+      options.env = CriuEnvironment();
+      RunAsOwner(options, owner_);
+    }
     pod_->Enter(options);
     const auto output = Must(RunCommand(options, std::chrono::seconds(600)));
     if (!output.status.ok()) Die(Error(Code::kInternal, "criu alone failed: " + output.output));

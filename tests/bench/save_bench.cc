@@ -288,8 +288,9 @@ class Bench {
   // CRIU alone, as one would run it by hand.
   double CriuDump(const std::string& directory) {
     Must(MakeDirectories(directory, 0700));
-    Must(WarmFeatureCache(*pod_, "criu"));
     const UniqueFd images = Must(OpenFile(directory, O_RDONLY | O_DIRECTORY));
+    Must(ProvideFeatureCache(*pod_, "criu", images));
+    if (::fchown(images.get(), owner_.uid, owner_.gid) != 0) Die(Error::Errno("chown"));
     SpawnOptions options;
     options.argv = {"criu",
                     "dump",
@@ -303,9 +304,11 @@ class Bench {
                     "skip",
                     "--file-locks",
                     "--manage-cgroups=ignore",
-                    "--shell-job"};
+                    "--shell-job",
+                    "--unprivileged"};
     options.fds = {{images.get(), 4}};
-    if (!HasSysResource()) options.real_identity = owner_;
+    options.env = CriuEnvironment();
+    RunAsOwner(options, owner_);
     pod_->Enter(options);
     const auto begin = Clock::now();
     const auto output = Must(RunCommand(options, std::chrono::seconds(600)));

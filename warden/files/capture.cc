@@ -198,7 +198,7 @@ Result<RollbackPolicy> ParseRollbackPolicy(std::string_view text) {
 Result<CaptureSummary> CaptureFiles(const UniqueFd& root, const Identity& owner,
                                     const std::vector<storage::FileRecord>& open_files,
                                     const CaptureOptions& options, storage::PodWriter& writer) {
-  const ScopedFsIdentity as_owner(owner);
+  const ScopedIdentity as_owner(owner);
   Capture capture(root, options, writer);
   for (const storage::FileRecord& record : open_files)
     HOLDFAST_CHECK(capture.AddOpenFile(record));

@@ -67,7 +67,7 @@ Result<std::vector<storage::FileRecord>> RecordFiles(
   }
 
   HOLDFAST_TRY(const UniqueFd pod_root, OpenPodRoot(pod));
-  const ScopedFsIdentity as_owner(pod.options().owner);
+  const ScopedIdentity as_owner(pod.options().owner);
   std::set<std::pair<dev_t, ino_t>> outputs;
   for (const std::string& path : output_paths)
     if (const auto info = StatInPod(pod_root, path)) outputs.emplace(info->st_dev, info->st_ino);

@@ -182,7 +182,7 @@ std::string RollbackReport::Summary(uint32_t checkpoint) const {
 Result<RollbackReport> RollBackFiles(const UniqueFd& root, const Identity& owner,
                                      const std::vector<storage::FileRecord>& open_files,
                                      storage::PodReader* files, const RollbackOptions& options) {
-  const ScopedFsIdentity as_owner(owner);
+  const ScopedIdentity as_owner(owner);
   Rollback rollback(root, files, options);
   HOLDFAST_CHECK(rollback.LoadTable());
   for (const storage::FileRecord& record : open_files)

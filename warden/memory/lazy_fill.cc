@@ -19,7 +19,6 @@ uint64_t WindowOf(uint64_t address) { return address - address % storage::kExten
 }  // namespace
 
 void LazyMemory::Work() {
-  const ScopedFsIdentity as_owner(options_.owner);
   std::vector<std::byte> buffer(storage::kExtentBytes);
   while (auto piece = Take()) {
     if (Status filled = FillPiece(*piece, buffer); !filled) Lose(std::move(filled).error());

@@ -29,7 +29,7 @@ constexpr int kRestoreFinished = 0x52535446;
 // It is in the socket when CRIU says that it has restored.
 constexpr std::chrono::seconds kHandOverTimeout{10};
 
-Result<UniqueFd> ListenIn(const UniqueFd& directory) {
+Result<UniqueFd> ListenIn(const UniqueFd& directory, const Identity& owner) {
   UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener.valid()) return FailErrno("making a socket for CRIU");
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
@@ -38,6 +38,8 @@ Result<UniqueFd> ListenIn(const UniqueFd& directory) {
   if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
       ::listen(listener.get(), 1) != 0)
     return FailErrno("listening for CRIU");
+  if (::fchownat(directory.get(), kSocketName, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return FailErrno("giving CRIU its socket");
   return listener;
 }
 
@@ -58,7 +60,7 @@ Result<std::unique_ptr<LazyMemory>> LazyMemory::Listen(const UniqueFd& directory
                                                        std::map<pid_t, LazyProcess> processes,
                                                        storage::PodReader& reader,
                                                        LazyOptions options) {
-  HOLDFAST_TRY(UniqueFd listener, ListenIn(directory));
+  HOLDFAST_TRY(UniqueFd listener, ListenIn(directory, options.owner));
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return FailErrno("eventfd");
   return std::unique_ptr<LazyMemory>(new LazyMemory(

@@ -48,7 +48,7 @@ struct LazyProcess {
 
 struct LazyOptions {
   unsigned threads = 2;
-  Identity owner;  // whose rights are used to read the store
+  Identity owner;  // the user that CRIU runs as
   // Kills the pod at once, without waiting. Called from threads of this, at most twice.
   std::function<void()> kill;
   // Keeps a duplicate open until the pod's processes are dead, should this process die before them.

@@ -103,9 +103,8 @@ Status NoteMemoryImage(const std::string& name, const std::string& contents, Mem
   if (const pid_t pid = PidOfImage(name, "pagemap-"); pid != 0) {
     HOLDFAST_TRY(images.pagemaps[pid], ParsePagemap(name, contents));
   } else if (const pid_t owner = PidOfImage(name, "mm-"); owner != 0) {
-    HOLDFAST_TRY(auto records, ParseImage<image::mm_entry>(name, contents, ImageMagic::kMm));
-    if (records.size() != 1) return Fail(Code::kCorrupt, "image " + name + ": not one record");
-    images.mappings[owner] = std::move(records[0]);
+    HOLDFAST_TRY(images.mappings[owner],
+                 ParseOnly<image::mm_entry>(name, contents, ImageMagic::kMm));
   } else if (name == "pstree.img") {
     HOLDFAST_TRY(const auto processes,
                  ParseImage<image::pstree_entry>(name, contents, ImageMagic::kPstree));
@@ -161,7 +160,7 @@ Result<uint64_t> LoadMemory(const UniqueFd& directory, storage::PodReader& reade
     const std::string& name = streams[i].name;
     if (name == kScratchStream) continue;
     if (!IsImageName(name)) return Fail(Code::kCorrupt, "a stream is called " + name);
-    HOLDFAST_TRY(const UniqueFd file, OpenAt(directory, name, O_RDWR | O_CREAT | O_EXCL));
+    HOLDFAST_TRY(const UniqueFd file, CreateImage(directory, name, owner));
     if (const auto found = with_holes.find(i); found != with_holes.end()) {
       HOLDFAST_TRY(const uint64_t bytes, CopyEager(file, reader, i, *found->second, threads));
       total += bytes;

@@ -31,7 +31,7 @@ TEST(Identity, OfAUserIsWhatTheUserDatabaseSays) {
   EXPECT_EQ(nobody.error().code(), Code::kNotFound);
 }
 
-TEST(ScopedFsIdentity, FilesAreTheUsersAndOnlyInThisThread) {
+TEST(ScopedIdentity, FilesAreTheUsersAndOnlyInThisThread) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
   char name[] = "/tmp/holdfast-identity-XXXXXX";
   ASSERT_NE(::mkdtemp(name), nullptr);
@@ -44,7 +44,7 @@ TEST(ScopedFsIdentity, FilesAreTheUsersAndOnlyInThisThread) {
     EXPECT_TRUE(ReadFile(directory + "/roots"));
   });
   {
-    const ScopedFsIdentity user({.uid = 1234, .gid = 2345, .groups = {}});
+    const ScopedIdentity user({.uid = 1234, .gid = 2345, .groups = {}});
     EXPECT_FALSE(ReadFile(directory + "/roots"));
     ASSERT_TRUE(WriteFile(directory + "/users", "x"));
     switched.count_down();
@@ -58,7 +58,7 @@ TEST(ScopedFsIdentity, FilesAreTheUsersAndOnlyInThisThread) {
   EXPECT_TRUE(RemoveTree(directory));
 }
 
-TEST(ScopedFsIdentity, NestedPutsBackTheOuterOne) {
+TEST(ScopedIdentity, NestedPutsBackTheOuterOne) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
   char name[] = "/tmp/holdfast-identity-XXXXXX";
   ASSERT_NE(::mkdtemp(name), nullptr);
@@ -66,8 +66,8 @@ TEST(ScopedFsIdentity, NestedPutsBackTheOuterOne) {
   ASSERT_EQ(::chmod(name, 0777), 0);
   ASSERT_TRUE(WriteFile(directory + "/roots", "secret", 0600));
   {
-    const ScopedFsIdentity user({.uid = 1234, .gid = 2345, .groups = {}});
-    { const ScopedFsIdentity other({.uid = 1235, .gid = 2345, .groups = {}}); }
+    const ScopedIdentity user({.uid = 1234, .gid = 2345, .groups = {}});
+    { const ScopedIdentity other({.uid = 1235, .gid = 2345, .groups = {}}); }
     EXPECT_FALSE(ReadFile(directory + "/roots"));
     ASSERT_TRUE(WriteFile(directory + "/users", "x"));
   }

@@ -71,7 +71,7 @@ class CriuTest : public ::testing::Test {
     EndPod();
     auto pod = Pod::Create({.index = 3,
                             .hostname = "pod3",
-                            .owner = {.uid = kUser, .gid = kUser, .groups = {kUser}},
+                            .owner = owner_,
                             .hosts = "127.0.0.1 localhost\n",
                             .state_directory = directory_ + "/pod",
                             .init_program = HOLDFAST_TEST_POD_INIT});
@@ -160,6 +160,7 @@ class CriuTest : public ::testing::Test {
     memory_ = (*held)->TakeMemory();
   }
 
+  Identity owner_{.uid = kUser, .gid = kUser, .groups = {kUser}};
   std::string directory_;
   std::mutex events_mutex_;
   std::string events_;

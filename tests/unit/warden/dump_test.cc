@@ -2,6 +2,7 @@
 #include "warden/dump.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include "criu_fixture.h"
 #include "warden/images.h"
@@ -31,7 +32,7 @@ class DumpTest : public CriuTest {
     }
     return false;
   }
-  // How many there were.
+  // How many there were. They are gone when it returns.
   int KillCriu() {
     int killed = 0;
     const auto pids = ListDirectory(pod_->proc_path());
@@ -40,7 +41,11 @@ class DumpTest : public CriuTest {
       const auto name = ReadFile(pod_->proc_path() + "/" + pid + "/comm");
       if (!name || !name->starts_with("criu")) continue;
       const auto outer = pod_->OuterPid(std::atoi(pid.c_str()));
-      if (outer && ::kill(*outer, SIGKILL) == 0) ++killed;
+      if (!outer) continue;
+      const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, *outer, 0)));
+      if (::kill(*outer, SIGKILL) != 0) continue;
+      pollfd polled{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+      if (::poll(&polled, 1, 10000) == 1) ++killed;
     }
     return killed;
   }

@@ -46,7 +46,7 @@ class FilesRollbackTest : public ::testing::Test {
     return ReadFile(Outer(path)).value_or("(none)");
   }
   void Write(const std::string& path, const std::string& contents) {
-    const ScopedFsIdentity user(owner_);
+    const ScopedIdentity user(owner_);
     ASSERT_TRUE(WriteFile(Outer(path), contents, 0640));
   }
   // As a process writes into a file that it has open.
