@@ -36,6 +36,7 @@
 #include "warden/memory/frozen_memory.h"
 #include "warden/preflight.h"
 #include "warden/scratch.h"
+#include "warden/watches.h"
 
 namespace holdfast::warden {
 namespace {
@@ -117,6 +118,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options,
   request.mutable_opts()->set_pid(pod.root_pid());
   request.mutable_opts()->set_leave_running(true);
   request.mutable_opts()->set_lazy_pages(lazy);
+  HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
+  for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
   request.mutable_opts()->set_timeout(static_cast<uint32_t>(options.timeout.count()));
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
   HOLDFAST_CHECK(criu.WaitForStage(lazy ? "status-ready" : "post-dump"));

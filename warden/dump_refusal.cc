@@ -39,6 +39,7 @@ std::string NameOf(const std::string& process) {
 // What CRIU, being the pod's owner, cannot look at: /proc shows such a process as root's (proc(5)).
 std::string ExplainRights(const std::string& process, const Identity& owner) {
   struct stat info = {};
+  if (!ReadLink(process + "/exe")) return "";  // about to end
   const auto ids = IdentityOfProcessAt(process);
   if (::stat((process + "/fd").c_str(), &info) != 0 || !ids || info.st_uid == owner.uid) return "";
   if (ids->uid != owner.uid)

@@ -11,6 +11,8 @@ setup_file() {
     done
 }
 
+setup() { on ctl rm -rf /shared/alice/go /shared/alice/data; }
+
 # saved_with SCRIPT: a job of alice's that has run SCRIPT, said "ready", been saved and held; prints its id.
 saved_with() {
     local job
@@ -32,7 +34,7 @@ echo done")
     alice sh -c 'rm -f data; ln -s /etc/holdfast/site.key data; touch go'
     alice holdfast resume "$job"
     eventually 120 details_are "$job" .state held
-    assert_contains "$(details "$job" .last_error)" /shared/alice/data
+    assert_contains "$(details "$job" .last_error)" shared/alice/data
     assert_run ! alice test -e read.out
     alice scancel "$job"
 }

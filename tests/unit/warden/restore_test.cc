@@ -138,6 +138,38 @@ time.sleep(1000)')");
       << ReadInPod("/tmp/out");
 }
 
+TEST_F(RestoreTest, WatchesAreKept) {
+  MakePod();
+  StartRoot(R"(
+    mkdir watched; cp /bin/sh a-file; cd )" + user_directory() + R"(
+    exec python3 -c '
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init1(0)
+for path in (b"/tmp/watched", b"/tmp/a-file", b")" + user_directory() + R"("):
+    assert libc.inotify_add_watch(fd, path, 0x100 | 0x2) > 0, path   # IN_CREATE | IN_MODIFY
+print("ready", flush=True)
+while not os.path.exists("/tmp/check"): time.sleep(0.01)
+open("/tmp/watched/one", "w"); open("/tmp/a-file", "a").write("x"); open(")" +
+            user_directory() + R"(/two", "w")
+import struct
+seen = set()
+while len(seen) < 3:
+    events = os.read(fd, 4096)
+    while events:
+        watch, _, _, length = struct.unpack_from("iIII", events)
+        seen.add(watch)
+        events = events[16 + length:]
+print("seen", sorted(seen), flush=True)
+time.sleep(1000)')");
+  ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
+  Move();
+  const auto root = OpenPodRoot(*pod_);
+  const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
+  ASSERT_TRUE(OpenAt(*tmp, "check", O_WRONLY | O_CREAT));
+  EXPECT_TRUE(Sees("/tmp/out", "seen [1, 2, 3]")) << ReadInPod("/tmp/out");
+}
+
 TEST_F(RestoreTest, HeldProcessesHaveNotRun) {
   MakePod();
   StartRoot("i=0; while sleep 0.01; do i=$((i+1)); echo $i > /tmp/count; done");
