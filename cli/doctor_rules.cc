@@ -18,7 +18,7 @@ constexpr Version kMinKernel{5, 11, 0};
 constexpr Version kMinCriu{4, 2, 0};
 // From here on, getsockopt(SO_PASSCRED) fails on inet sockets, and older CRIU relies on it.
 constexpr Version kPassCredKernel{6, 16, 0};
-// Job networks accept packets only from ports below (warden/firewall.cc).
+// Job networks accept packets only from ports below (warden/isolation/firewall.cc).
 constexpr unsigned kFirstUnprivileged = 1024;
 
 std::string_view Trim(std::string_view text) {

@@ -34,11 +34,11 @@
 #include "tests/bench/figures.h"
 #include "tests/bench/options.h"
 #include "tests/bench/touch_memory.h"
-#include "warden/criu.h"
-#include "warden/dump.h"
+#include "warden/criu/criu.h"
+#include "warden/checkpoint/dump.h"
 #include "warden/memory/huge_pages.h"
-#include "warden/pod.h"
-#include "warden/restore.h"
+#include "warden/isolation/pod.h"
+#include "warden/checkpoint/restore.h"
 
 namespace holdfast::warden {
 namespace {

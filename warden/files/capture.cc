@@ -14,9 +14,9 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "warden/files/pod_files.h"
+#include "warden/isolation/pod_files.h"
 #include "warden/files/tree.h"
-#include "warden/scratch.h"
+#include "warden/files/scratch.h"
 
 namespace holdfast::warden {
 namespace {

@@ -11,8 +11,8 @@
 
 #include "base/result.h"
 #include "storage/checkpoint.h"
-#include "warden/images.h"
-#include "warden/pod.h"
+#include "warden/criu/images.h"
+#include "warden/isolation/pod.h"
 
 namespace holdfast::warden {
 

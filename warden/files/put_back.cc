@@ -14,7 +14,7 @@
 
 #include "base/files.h"
 #include "base/parallel.h"
-#include "warden/files/pod_files.h"
+#include "warden/isolation/pod_files.h"
 #include "warden/files/tree.h"
 
 namespace holdfast::warden {

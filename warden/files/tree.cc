@@ -8,7 +8,7 @@
 
 #include "base/files.h"
 #include "warden/files/capture.h"
-#include "warden/files/pod_files.h"
+#include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 #include "storage/checkpoint.h"
-#include "warden/pod.h"
+#include "warden/isolation/pod.h"
 
 namespace holdfast::warden {
 

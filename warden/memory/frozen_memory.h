@@ -22,8 +22,8 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "storage/checkpoint.h"
-#include "warden/images.h"
-#include "warden/pod.h"
+#include "warden/criu/images.h"
+#include "warden/isolation/pod.h"
 
 namespace holdfast::warden {
 

@@ -18,7 +18,7 @@
 
 #include "warden/memory/lazy_memory.h"
 #include "warden/memory/restore_memory.h"
-#include "warden/pod.h"
+#include "warden/isolation/pod.h"
 
 namespace holdfast::warden {
 

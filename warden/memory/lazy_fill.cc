@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <thread>
 
-#include "warden/images.h"
+#include "warden/criu/images.h"
 #include "warden/memory/lazy_memory.h"
 #include "warden/memory/userfault.h"
 

@@ -15,7 +15,7 @@
 #include <iterator>
 
 #include "base/descriptor_passing.h"
-#include "warden/images.h"
+#include "warden/criu/images.h"
 #include "warden/memory/userfault.h"
 
 namespace holdfast::warden {

@@ -15,7 +15,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "warden/images.h"
+#include "warden/criu/images.h"
 
 namespace holdfast::warden {
 

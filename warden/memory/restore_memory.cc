@@ -9,8 +9,8 @@
 
 #include "base/files.h"
 #include "base/parallel.h"
-#include "warden/images_rights.h"
-#include "warden/scratch.h"
+#include "warden/criu/images_rights.h"
+#include "warden/files/scratch.h"
 
 namespace holdfast::warden {
 namespace {

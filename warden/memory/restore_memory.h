@@ -18,7 +18,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "storage/checkpoint.h"
-#include "warden/images.h"
+#include "warden/criu/images.h"
 #include "warden/memory/lazy_memory.h"
 
 namespace holdfast::warden {

@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "warden/images.h"
+#include "warden/criu/images.h"
 
 namespace holdfast::warden {
 namespace {

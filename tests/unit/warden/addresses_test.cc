@@ -1,6 +1,6 @@
 #include <gmock/gmock.h>
 
-#include "warden/network.h"
+#include "warden/isolation/network.h"
 
 namespace holdfast::warden {
 namespace {

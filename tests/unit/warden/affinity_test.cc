@@ -1,5 +1,5 @@
 // Binds real processes in a real pod: needs root.
-#include "warden/affinity.h"
+#include "warden/isolation/affinity.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "warden/cgroup.h"
+#include "warden/isolation/cgroup.h"
 
 #include <gmock/gmock.h>
 #include <unistd.h>

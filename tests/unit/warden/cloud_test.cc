@@ -1,4 +1,4 @@
-#include "warden/cloud.h"
+#include "warden/loop/cloud.h"
 
 #include <gtest/gtest.h>
 

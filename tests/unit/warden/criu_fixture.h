@@ -17,11 +17,11 @@
 
 #include "base/files.h"
 #include "fake_checkpoint.h"
-#include "warden/criu.h"
-#include "warden/dump.h"
-#include "warden/files/pod_files.h"
-#include "warden/pod.h"
-#include "warden/restore.h"
+#include "warden/criu/criu.h"
+#include "warden/checkpoint/dump.h"
+#include "warden/isolation/pod_files.h"
+#include "warden/isolation/pod.h"
+#include "warden/checkpoint/restore.h"
 
 namespace holdfast::warden {
 

@@ -1,11 +1,11 @@
 // Freezes real processes: needs root and CRIU.
-#include "warden/dump.h"
+#include "warden/checkpoint/dump.h"
 
 #include <signal.h>
 #include <sys/syscall.h>
 
 #include "criu_fixture.h"
-#include "warden/images.h"
+#include "warden/criu/images.h"
 
 namespace holdfast::warden {
 namespace {

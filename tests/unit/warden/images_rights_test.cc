@@ -1,10 +1,10 @@
-#include "warden/images_rights.h"
+#include "warden/criu/images_rights.h"
 
 #include <gmock/gmock.h>
 
 #include <functional>
 
-#include "warden/images.h"
+#include "warden/criu/images.h"
 
 namespace holdfast::warden {
 namespace {

@@ -1,4 +1,4 @@
-#include "warden/images.h"
+#include "warden/criu/images.h"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "warden/job_files.h"
+#include "warden/loop/job_files.h"
 
 #include <gtest/gtest.h>
 

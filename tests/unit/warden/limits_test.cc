@@ -1,4 +1,4 @@
-#include "warden/limits.h"
+#include "warden/isolation/limits.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "warden/memory_room.h"
+#include "warden/isolation/memory_room.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

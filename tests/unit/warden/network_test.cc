@@ -1,5 +1,5 @@
 // Two nodes, as network namespaces joined by a veth pair, with a real pod on each: needs root.
-#include "warden/network.h"
+#include "warden/isolation/network.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "base/files.h"
-#include "warden/network_namespace.h"
+#include "warden/isolation/network_namespace.h"
 
 namespace holdfast::warden {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "warden/images.h"
+#include "warden/criu/images.h"
 
 namespace holdfast::warden {
 

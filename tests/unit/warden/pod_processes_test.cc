@@ -1,4 +1,4 @@
-#include "warden/pod_processes.h"
+#include "warden/isolation/pod_processes.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

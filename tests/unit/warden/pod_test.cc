@@ -1,5 +1,5 @@
 // Makes real pods: needs root.
-#include "warden/pod.h"
+#include "warden/isolation/pod.h"
 
 #include <gmock/gmock.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-#include "warden/precopy.h"
+#include "warden/loop/precopy.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "warden/preflight.h"
+#include "warden/checkpoint/preflight.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

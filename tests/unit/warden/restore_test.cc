@@ -1,8 +1,8 @@
 // Moves real processes from pod to pod: needs root and CRIU.
-#include "warden/restore.h"
+#include "warden/checkpoint/restore.h"
 
 #include "criu_fixture.h"
-#include "warden/images.h"
+#include "warden/criu/images.h"
 
 namespace holdfast::warden {
 namespace {

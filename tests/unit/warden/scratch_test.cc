@@ -1,5 +1,5 @@
 // Moves private files from pod to pod: needs root.
-#include "warden/scratch.h"
+#include "warden/files/scratch.h"
 
 #include "criu_fixture.h"
 #include "warden_images/scratch.pb.h"

@@ -1,4 +1,4 @@
-#include "warden/spot.h"
+#include "warden/loop/spot.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "warden/state.h"
+#include "warden/loop/state.h"
 
 #include <gtest/gtest.h>
 

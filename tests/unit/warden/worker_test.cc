@@ -1,4 +1,4 @@
-#include "warden/worker.h"
+#include "warden/loop/worker.h"
 
 #include <gmock/gmock.h>
 #include <poll.h>

@@ -1,0 +1,263 @@
+// How a pod is saved:
+//
+//   1. CRIU freezes all tasks and writes everything but their memory ("lazy pages") into a
+//      directory that only lives in memory, then offers to serve the memory. From here on tasks are
+//      frozen until the session ends. --leave-running, always: then every way in which it can end
+//      (an orderly one, a broken connection, the death of CRIU) lets the tasks go on unharmed.
+//   2. Meanwhile Holdfast reads memory itself, in parallel (warden/memory/frozen_memory.h), copies
+//      CRIU's images and the pod's private files (warden/files/scratch.h), and notes what the open files
+//      are like.
+//   3. Resume ends the session. To stop the tasks instead, the pod is killed while it is frozen.
+//
+// If CRIU cannot do it that way ("plain" dump), it writes memory too, and is held at its post-dump
+// stage instead.
+#include "warden/checkpoint/dump.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "base/duration.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/parallel.h"
+#include "warden/isolation/affinity.h"
+#include "warden/criu/criu.h"
+#include "warden/criu/dump_refusal.h"
+#include "warden/files/check.h"
+#include "warden/criu/images.h"
+#include "warden/memory/frozen_memory.h"
+#include "warden/checkpoint/preflight.h"
+#include "warden/files/scratch.h"
+#include "warden/criu/watches.h"
+
+namespace holdfast::warden {
+namespace {
+
+using Clock = Criu::Clock;
+
+// Larger images (deleted files that are still open) are stored as streams.
+constexpr off_t kLargestSmallImage = 1 << 20;
+
+// The page server's protocol (criu/page-xfer.c of CRIU 4.2), of which only the farewell is used.
+struct PageServerCommand {
+  uint32_t command = 0x1023;  // PS_IOV_CLOSE
+  uint64_t pages = 0, address = 0, id = 0;
+};
+static_assert(sizeof(PageServerCommand) == 32);
+
+// A directory of the owner's in memory that no path leads to; gone when it is closed.
+Result<UniqueFd> MemoryDirectory(const Identity& owner) {
+  const std::string uid = std::to_string(owner.uid), gid = std::to_string(owner.gid);
+  const UniqueFd context(::fsopen("tmpfs", FSOPEN_CLOEXEC));
+  if (!context.valid()) return FailErrno("making a directory in memory");
+  if (::fsconfig(context.get(), FSCONFIG_SET_STRING, "mode", "0700", 0) != 0 ||
+      ::fsconfig(context.get(), FSCONFIG_SET_STRING, "uid", uid.c_str(), 0) != 0 ||
+      ::fsconfig(context.get(), FSCONFIG_SET_STRING, "gid", gid.c_str(), 0) != 0 ||
+      ::fsconfig(context.get(), FSCONFIG_SET_STRING, "size", "100%", 0) != 0 ||
+      ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
+    return FailErrno("making a directory in memory");
+  const UniqueFd mounted(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
+  if (!mounted.valid()) return FailErrno("making a directory in memory");
+  // What fsmount returns is a path descriptor; listing needs an open one.
+  return OpenFile("/proc/self/fd/" + std::to_string(mounted.get()), O_RDONLY | O_DIRECTORY);
+}
+
+class Dump final : public FrozenPod {
+ public:
+  Dump(Criu criu, UniqueFd images, std::optional<UniqueFd> page_socket)
+      : criu_(std::move(criu)), images_(std::move(images)), page_socket_(std::move(page_socket)) {}
+
+  Status Resume() override {
+    if (page_socket_) {
+      // If CRIU is gone, Finish says so.
+      const PageServerCommand close;
+      ::send(page_socket_->get(), &close, sizeof close, MSG_NOSIGNAL);
+    }
+    Status finished = criu_.Finish();
+    if (finished) return {};
+    return std::unexpected(std::move(finished).error().Wrap("letting the processes go on"));
+  }
+
+  Status StillFrozen() const override {
+    if (criu_.Alive()) return {};
+    return Fail(Code::kUnavailable, "CRIU was killed while the processes were being saved");
+  }
+
+  const UniqueFd& images() const { return images_; }
+  const std::vector<storage::FileRecord>& files() const override { return files_; }
+  void SetFiles(std::vector<storage::FileRecord> files) { files_ = std::move(files); }
+
+ private:
+  Criu criu_;
+  UniqueFd images_;
+  std::optional<UniqueFd> page_socket_;
+  std::vector<storage::FileRecord> files_;
+};
+
+Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options, bool lazy) {
+  HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
+  CriuRun run{.program = options.criu,
+              .log_path = options.log_directory + "/dump.log",
+              .images = &images};
+  std::optional<std::pair<UniqueFd, UniqueFd>> pages;
+  if (lazy) {
+    HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));
+    run.page_socket = &pages->second;
+  }
+  rpc::criu_req request;
+  request.set_type(rpc::DUMP);
+  *request.mutable_opts() = CommonOptions();
+  request.mutable_opts()->set_pid(pod.root_pid());
+  request.mutable_opts()->set_leave_running(true);
+  request.mutable_opts()->set_lazy_pages(lazy);
+  HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
+  for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
+  request.mutable_opts()->set_timeout(static_cast<uint32_t>(options.timeout.count()));
+  HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
+  HOLDFAST_CHECK(criu.WaitForStage(lazy ? "status-ready" : "post-dump"));
+  std::optional<UniqueFd> page_socket;
+  if (pages) page_socket = std::move(pages->first);
+  return std::make_unique<Dump>(std::move(criu), std::move(images), std::move(page_socket));
+}
+
+// Whether CRIU refused because of how it was asked to treat memory, not because of the processes.
+bool IsAboutLazyPages(const Error& error) {
+  return error.message().find("uffd") != std::string::npos ||
+         error.message().find("userfaultfd") != std::string::npos ||
+         error.message().find("azy pages") != std::string::npos;
+}
+
+Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const DumpOptions& options,
+                                              const EventSink& events) {
+  const auto begin = Clock::now();
+  auto frozen = Freeze(pod, options, true);
+  if (frozen) return frozen;
+  if (!IsAboutLazyPages(frozen.error())) {
+    const Error& error = frozen.error();
+    return std::unexpected(Error(error.code(), error.message() + ExplainRefusal(pod)));
+  }
+  const std::string why = frozen.error().message();
+  frozen = Freeze(pod, options, false);
+  if (frozen) events("plain-dump", Clock::now() - begin, why);
+  return frozen;
+}
+
+Status SaveImage(const UniqueFd& images, const std::string& name, storage::PodWriter& writer,
+                 unsigned threads) {
+  HOLDFAST_TRY(const UniqueFd file, OpenAt(images, name, O_RDONLY));
+  struct stat info = {};
+  if (::fstat(file.get(), &info) != 0) return FailErrno("looking at " + name);
+  if (info.st_size <= kLargestSmallImage) {
+    HOLDFAST_TRY(const std::string contents, ReadAll(file));
+    return writer.AddImage(name, contents);
+  }
+  const auto size = static_cast<uint64_t>(info.st_size);
+  HOLDFAST_TRY(const uint32_t stream, writer.AddStream(name));
+  HOLDFAST_CHECK(writer.SetSize(stream, size));
+  const size_t pieces = (size + storage::kExtentBytes - 1) / storage::kExtentBytes;
+  return ForEachParallel(threads, pieces, [&](size_t i) -> Status {
+    static thread_local std::vector<std::byte> buffer(storage::kExtentBytes);
+    const uint64_t offset = i * storage::kExtentBytes;
+    const auto data = std::span(buffer).first(std::min(storage::kExtentBytes, size - offset));
+    HOLDFAST_CHECK(ReadFullAt(file, data, offset));
+    return writer.Put(stream, offset, data);
+  });
+}
+
+Status SaveImages(const UniqueFd& images, storage::PodWriter& writer, unsigned threads) {
+  HOLDFAST_TRY(const auto names, ListDirectory("/proc/self/fd/" + std::to_string(images.get())));
+  for (const std::string& name : names)
+    if (name.ends_with(".img") && !name.starts_with("pages-") && !name.starts_with("pagemap-"))
+      HOLDFAST_CHECK(SaveImage(images, name, writer, threads));
+  return {};
+}
+
+template <class Record>
+Result<std::vector<Record>> LoadImage(const UniqueFd& images, const std::string& name,
+                                      ImageMagic magic) {
+  const auto file = OpenAt(images, name, O_RDONLY);
+  if (!file && file.error().errno_value() == ENOENT) return std::vector<Record>{};
+  if (!file) return std::unexpected(file.error());
+  HOLDFAST_TRY(const std::string contents, ReadAll(*file));
+  return ParseImage<Record>(name, contents, magic);
+}
+
+Status SaveFileRecords(const Pod& pod, Dump& dump, storage::PodWriter& writer,
+                       const DumpOptions& options) {
+  const UniqueFd& images = dump.images();
+  HOLDFAST_TRY(const auto files,
+               LoadImage<image::file_entry>(images, "files.img", ImageMagic::kFiles));
+  HOLDFAST_TRY(const auto deleted, LoadImage<image::remap_file_path_entry>(
+                                       images, "remap-fpath.img", ImageMagic::kRemapPath));
+  HOLDFAST_CHECK(CheckReopening(pod, files, deleted));
+  HOLDFAST_TRY(auto records, RecordFiles(pod, files, deleted, options.output_paths));
+  for (const storage::FileRecord& record : records) writer.AddFile(record);
+  dump.SetFiles(std::move(records));
+  return {};
+}
+
+Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
+                const CriuVersion& version) {
+  HOLDFAST_TRY(const auto processes,
+               LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
+  char node[256] = {};
+  ::gethostname(node, sizeof node - 1);
+  writer.SetInfo({.pod = pod.options().index,
+                  .node = node,
+                  .hostname = pod.options().hostname,
+                  .owner = pod.options().owner,
+                  .processes = static_cast<uint32_t>(processes.size()),
+                  .root_pid = static_cast<uint32_t>(pod.root_pid()),
+                  .attributes = DescribeNode(version)});
+  return {};
+}
+
+Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
+                    const DumpOptions& options, const EventSink& events) {
+  const UniqueFd& images = dump.images();
+  auto begin = Clock::now();
+  HOLDFAST_TRY(const uint64_t memory_bytes, SaveMemory(pod, images, writer, options.threads));
+  events("memory", Clock::now() - begin, FormatBytes(memory_bytes));
+  begin = Clock::now();
+  HOLDFAST_TRY(const uint64_t scratch_bytes, SaveScratch(pod, writer, options.threads));
+  events("scratch", Clock::now() - begin, FormatBytes(scratch_bytes));
+  HOLDFAST_CHECK(SaveImages(images, writer, options.threads));
+  HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
+  HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
+  return SaveFileRecords(pod, dump, writer, options);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodWriter& writer,
+                                                   const DumpOptions& options,
+                                                   const EventSink& events) {
+  const auto save = [&]() -> Result<std::unique_ptr<FrozenPod>> {
+    HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
+    HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
+    const auto begin = Clock::now();
+    HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeEitherWay(pod, options, events));
+    events("frozen", Clock::now() - begin, "");
+    Status status = SaveContents(pod, *frozen, writer, options, events);
+    if (status) status = SaveInfo(pod, frozen->images(), writer, version);
+    // Last: all that has been read is of one moment.
+    if (status) status = frozen->StillFrozen();
+    if (status) return frozen;
+    if (const Status resumed = frozen->Resume(); !resumed)
+      log::Failure("resume after a failed save", resumed.error());
+    return std::unexpected(std::move(status).error());
+  };
+  return save().transform_error([&](Error error) {
+    return std::move(error).Wrap("saving pod " + std::to_string(pod.options().index));
+  });
+}
+
+}  // namespace holdfast::warden

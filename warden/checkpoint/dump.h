@@ -1,0 +1,49 @@
+// Saving a pod: freeze it with CRIU, copy what it holds into storage, and leave it frozen until
+// told.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "storage/checkpoint.h"
+#include "warden/isolation/pod.h"
+
+namespace holdfast::warden {
+
+// Tells the timeline what happened: name, how long it took, detail.
+using EventSink = std::function<void(const std::string& name, std::chrono::nanoseconds duration,
+                                     const std::string& detail)>;
+
+struct DumpOptions {
+  std::string criu;           // program
+  std::string log_directory;  // root only; dump.log ends there
+  unsigned threads = 2;
+  std::chrono::seconds timeout{600};
+  std::vector<std::string> output_paths;  // the job's stdout and stderr files, as the pod sees them
+};
+
+// A pod whose every process is frozen and whose state is in the writer (not yet finished).
+// Destroying it lets the processes go on, unharmed.
+class FrozenPod {
+ public:
+  // The network must have been cut. On any error the processes go on as if nothing had happened,
+  // and the error quotes CRIU's own line.
+  static Result<std::unique_ptr<FrozenPod>> Save(const Pod& pod, storage::PodWriter& writer,
+                                                 const DumpOptions& options,
+                                                 const EventSink& events);
+  virtual ~FrozenPod() = default;
+  // kUnavailable if CRIU has been killed: the processes go on since, and what has been read
+  // meanwhile may be of different moments.
+  virtual Status StillFrozen() const = 0;
+  // Lets the processes go on and waits until they do. To stop them instead, kill the pod while this
+  // lives.
+  virtual Status Resume() = 0;
+  // The files outside the pod's private directories that it has open for writing.
+  virtual const std::vector<storage::FileRecord>& files() const = 0;
+};
+
+}  // namespace holdfast::warden

@@ -1,0 +1,80 @@
+#include "warden/criu/dump_refusal.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "base/files.h"
+#include "base/identity.h"
+
+namespace holdfast::warden {
+namespace {
+
+struct Known {
+  std::string_view link_prefix;  // of /proc/PID/fd/N
+  std::string_view what;
+  std::string_view remedy;
+};
+
+constexpr Known kKnown[] = {
+    // The kernel does not even let such a descriptor be passed on (CRIU issue 2131).
+    {"anon_inode:[io_uring]", "io_uring",
+     "turn it off in the program (libuv and Node.js: UV_USE_IO_URING=0)"},
+    {"/dev/infiniband/", "InfiniBand verbs",
+     "use TCP between the job's nodes (Open MPI: --mca pml ob1 --mca btl tcp,sm,self)"},
+    {"/dev/nvidia", "an NVIDIA GPU", "jobs that use GPUs cannot be saved"},
+    {"/dev/kfd", "an AMD GPU", "jobs that use GPUs cannot be saved"},
+    {"anon_inode:[perf_event]", "performance counters", "run it without its profiler"},
+};
+
+// Its name, for people.
+std::string NameOf(const std::string& process) {
+  std::string name = ReadFile(process + "/comm").value_or("?");
+  name.resize(name.find_last_not_of('\n') + 1);
+  return name;
+}
+
+// What CRIU, being the pod's owner, cannot look at: /proc shows such a process as root's (proc(5)).
+std::string ExplainRights(const std::string& process, const Identity& owner) {
+  struct stat info = {};
+  if (!ReadLink(process + "/exe")) return "";  // about to end
+  const auto ids = IdentityOfProcessAt(process);
+  if (::stat((process + "/fd").c_str(), &info) != 0 || !ids || info.st_uid == owner.uid) return "";
+  if (ids->uid != owner.uid)
+    return "runs as user " + std::to_string(ids->uid) +
+           " (a set-user-id program), and only what runs as the job's user can be saved\n"
+           "  next: save again when it has ended";
+  return "does not let itself be looked at: its user may execute its program but not read it, or it "
+         "asked for that (PR_SET_DUMPABLE)\n  next: make the program readable";
+}
+
+}  // namespace
+
+std::string ExplainRefusal(const Pod& pod) {
+  std::string explanation;
+  for (const std::string& pid :
+       ListDirectory(pod.proc_path()).value_or(std::vector<std::string>())) {
+    if (!std::ranges::all_of(pid, [](char c) { return c >= '0' && c <= '9'; })) continue;
+    if (pid == "1") continue;  // the pod's own
+    const std::string process = pod.proc_path() + "/" + pid;
+    const auto add = [&](const std::string& what) {
+      explanation += "\n  why:  process " + pid + " (" + NameOf(process) + ") " + what;
+    };
+    if (const std::string why = ExplainRights(process, pod.options().owner); !why.empty()) add(why);
+    std::set<std::string_view> said;
+    for (const std::string& fd :
+         ListDirectory(process + "/fd").value_or(std::vector<std::string>())) {
+      const std::string link = ReadLink(process + "/fd/" + fd).value_or("");
+      for (const Known& known : kKnown) {
+        if (!link.starts_with(known.link_prefix) || !said.insert(known.what).second) continue;
+        add("uses " + std::string(known.what) + ", which CRIU cannot save\n  next: " +
+            std::string(known.remedy));
+      }
+    }
+  }
+  return explanation;
+}
+
+}  // namespace holdfast::warden

@@ -1,0 +1,33 @@
+// A pod's private files, saved with its processes: /tmp, /dev/shm and the pod's own directory.
+//
+// A table (scratch.proto, image "scratch.table") names every file, directory, symbolic link and
+// FIFO; the contents of regular files are in one stream ("scratch"), cut at multiples of
+// storage::kExtentBytes of each *file*, so that a file that did not change costs nothing in the
+// next checkpoint. Holes stay holes. Sockets are left out: CRIU makes those that are in use. So are
+// extended attributes.
+//
+// Used by dump and restore, as root; see pod_files.h for why the user cannot lead it out of the
+// pod.
+#pragma once
+
+#include "base/result.h"
+#include "storage/checkpoint.h"
+#include "warden/isolation/pod.h"
+
+namespace holdfast::warden {
+
+inline constexpr const char* kScratchTable = "scratch.table";
+inline constexpr const char* kScratchStream = "scratch";
+
+// True for an absolute path that is saved with the pod.
+bool IsScratch(const std::string& path);
+
+// The pod is frozen. Returns the bytes of contents. kDenied if a file is not the owner's.
+Result<uint64_t> SaveScratch(const Pod& pod, storage::PodWriter& writer, unsigned threads);
+
+// The pod is new, its private directories empty. Everything is made with the identity of the pod's
+// owner, so that nothing can come out that the owner could not have made. kDenied if an entry says
+// otherwise.
+Status RestoreScratch(const Pod& pod, storage::PodReader& reader, unsigned threads);
+
+}  // namespace holdfast::warden

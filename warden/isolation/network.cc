@@ -1,0 +1,275 @@
+#include "warden/isolation/network.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <ifaddrs.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netlink/netlink.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/vxlan.h>
+#include <netlink/route/neighbour.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <chrono>
+#include <thread>
+
+#include "base/files.h"
+#include "warden/isolation/firewall.h"
+#include "warden/isolation/network_namespace.h"
+
+namespace holdfast::warden {
+namespace {
+
+using std::chrono::seconds;
+
+// A pod that was killed while cut keeps its namespace, and with it the VNI, until its orphaned
+// sockets have given up.
+constexpr seconds kVniTimeout{10};
+
+template <auto Free>
+struct Deleter {
+  template <typename T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+using NlSocket = std::unique_ptr<nl_sock, Deleter<nl_socket_free>>;
+using NlLink = std::unique_ptr<rtnl_link, Deleter<rtnl_link_put>>;
+using NlAddr = std::unique_ptr<nl_addr, Deleter<nl_addr_put>>;
+using NlIfAddr = std::unique_ptr<rtnl_addr, Deleter<rtnl_addr_put>>;
+using NlNeigh = std::unique_ptr<rtnl_neigh, Deleter<rtnl_neigh_put>>;
+
+Status Check(int nl_error, const std::string& operation) {
+  if (nl_error >= 0) return {};
+  return Fail(nl_error == -NLE_EXIST ? Code::kConflict : Code::kInternal,
+              operation + ": " + nl_geterror(nl_error));
+}
+
+Result<NlSocket> Connect() {
+  NlSocket socket(nl_socket_alloc());
+  if (!socket) return Fail(Code::kInternal, "allocating a netlink socket");
+  HOLDFAST_CHECK(Check(nl_connect(socket.get(), NETLINK_ROUTE), "connecting to rtnetlink"));
+  return socket;
+}
+
+Result<NlAddr> ParseAddress(const std::string& text, int family) {
+  nl_addr* address = nullptr;
+  HOLDFAST_CHECK(Check(nl_addr_parse(text.c_str(), family, &address), "address " + text));
+  return NlAddr(address);
+}
+
+// Locally administered, and the same wherever the pod is: a peer's neighbour table is part of what
+// never changes.
+NlAddr MacAddress(uint32_t pod) {
+  const std::array<unsigned char, 6> mac{0x02,
+                                         0x48,
+                                         0x46,
+                                         static_cast<unsigned char>(pod >> 16),
+                                         static_cast<unsigned char>(pod >> 8),
+                                         static_cast<unsigned char>(pod)};
+  return NlAddr(nl_addr_build(AF_LLC, mac.data(), mac.size()));
+}
+
+Status CreateLink(nl_sock* node_socket, const Pod& pod, const NetworkOptions& options) {
+  NlLink link(rtnl_link_vxlan_alloc());
+  if (!link) return Fail(Code::kInternal, "allocating a link");
+  HOLDFAST_TRY(const NlAddr local, ParseAddress(options.local_address, AF_INET));
+  const NlAddr mac = MacAddress(pod.options().index);
+  ifla_vxlan_port_range source_ports{.low = htons(kFirstSourcePort),
+                                     .high = htons(kLastSourcePort)};
+  rtnl_link_set_name(link.get(), kJobInterface);
+  rtnl_link_set_mtu(link.get(), options.mtu);
+  rtnl_link_set_addr(link.get(), mac.get());
+  rtnl_link_set_ns_fd(link.get(), pod.network_namespace().get());
+  rtnl_link_vxlan_set_id(link.get(), options.vni);
+  rtnl_link_vxlan_set_port(link.get(), options.port);
+  rtnl_link_vxlan_set_local(link.get(), local.get());
+  rtnl_link_vxlan_set_port_range(link.get(), &source_ports);
+  rtnl_link_vxlan_set_udp_csum(link.get(), 1);
+  rtnl_link_vxlan_disable_learning(link.get());
+
+  const std::string operation =
+      fmt::format("creating VXLAN {} on port {}", options.vni, options.port);
+  const auto deadline = std::chrono::steady_clock::now() + kVniTimeout;
+  while (true) {
+    // The socket's namespace is where the packets leave, wherever the device itself appears.
+    Status added =
+        Check(rtnl_link_add(node_socket, link.get(), NLM_F_CREATE | NLM_F_EXCL), operation);
+    if (added || added.error().code() != Code::kConflict ||
+        std::chrono::steady_clock::now() > deadline)
+      return added;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+// Every address is fixed and IPv4; an IPv6 address would be one more thing that peers may learn.
+Status DisableIpv6() {
+  const std::string path = fmt::format("/proc/sys/net/ipv6/conf/{}/disable_ipv6", kJobInterface);
+  return FileExists(path) ? WriteFile(path, "1") : Status();
+}
+
+Status AddAddress(nl_sock* socket, int index, const Pod& pod, const NetworkOptions& options) {
+  HOLDFAST_TRY(std::string text, PodAddress(options.subnet, pod.options().index));
+  text += options.subnet.substr(options.subnet.find('/'));
+  HOLDFAST_TRY(const NlAddr local, ParseAddress(text, AF_INET));
+  NlIfAddr address(rtnl_addr_alloc());
+  rtnl_addr_set_ifindex(address.get(), index);
+  rtnl_addr_set_local(address.get(), local.get());
+  return Check(rtnl_addr_add(socket, address.get(), 0), "giving the pod address " + text);
+}
+
+Status AddNeighbour(nl_sock* socket, int index, int family, const std::string& destination,
+                    uint32_t pod) {
+  HOLDFAST_TRY(const NlAddr address, ParseAddress(destination, AF_INET));
+  const NlAddr mac = MacAddress(pod);
+  NlNeigh neighbour(rtnl_neigh_alloc());
+  rtnl_neigh_set_ifindex(neighbour.get(), index);
+  rtnl_neigh_set_dst(neighbour.get(), address.get());
+  rtnl_neigh_set_lladdr(neighbour.get(), mac.get());
+  rtnl_neigh_set_state(neighbour.get(), NUD_PERMANENT);
+  rtnl_neigh_set_family(neighbour.get(), family);
+  if (family == AF_BRIDGE) rtnl_neigh_set_flags(neighbour.get(), NTF_SELF);
+  return Check(rtnl_neigh_add(socket, neighbour.get(), NLM_F_CREATE | NLM_F_REPLACE),
+               fmt::format("adding peer {} at {}", pod, destination));
+}
+
+// Nothing is asked or learned on the network: who has which address, and on which node that is, is
+// all known beforehand.
+Status AddPeer(nl_sock* socket, int index, const NetworkOptions& options, const NetworkPeer& peer) {
+  HOLDFAST_TRY(const std::string address, PodAddress(options.subnet, peer.pod));
+  HOLDFAST_CHECK(AddNeighbour(socket, index, AF_INET, address, peer.pod));
+  return AddNeighbour(socket, index, AF_BRIDGE, peer.node_address, peer.pod);
+}
+
+Status BringUp(nl_sock* socket, int index) {
+  NlLink change(rtnl_link_alloc());
+  rtnl_link_set_ifindex(change.get(), index);
+  rtnl_link_set_flags(change.get(), IFF_UP);
+  return Check(rtnl_link_change(socket, change.get(), change.get(), 0),
+               fmt::format("bringing up {}", kJobInterface));
+}
+
+class VxlanNetwork final : public JobNetwork {
+ public:
+  VxlanNetwork(UniqueFd pod_namespace, NlSocket socket, Firewall firewall)
+      : namespace_(std::move(pod_namespace)),
+        socket_(std::move(socket)),
+        firewall_(std::move(firewall)) {}
+
+  ~VxlanNetwork() override {
+    NlLink link(rtnl_link_alloc());
+    rtnl_link_set_name(link.get(), kJobInterface);
+    rtnl_link_delete(socket_.get(), link.get());  // it may never have been created
+  }
+
+  Status SetUp(nl_sock* node_socket, const Pod& pod, const NetworkOptions& options) {
+    HOLDFAST_CHECK(Cut());
+    HOLDFAST_CHECK(CreateLink(node_socket, pod, options));
+    const ScopedNetworkNamespace inside(namespace_);
+    HOLDFAST_CHECK(inside.status());
+    HOLDFAST_CHECK(DisableIpv6());
+    const int index = static_cast<int>(::if_nametoindex(kJobInterface));
+    if (index == 0) return FailErrno(fmt::format("finding {}", kJobInterface));
+    HOLDFAST_CHECK(AddAddress(socket_.get(), index, pod, options));
+    HOLDFAST_CHECK(BringUp(socket_.get(), index));
+    for (const NetworkPeer& peer : options.peers)
+      if (peer.pod != pod.options().index)
+        HOLDFAST_CHECK(AddPeer(socket_.get(), index, options, peer));
+    return {};
+  }
+
+  // One transaction of the kernel: when it returns, every packet after it is dropped.
+  Status Cut() override {
+    return Filter(
+        fmt::format("add table inet holdfast\n"
+                    "add chain inet holdfast in {{ type filter hook input priority raw; }}\n"
+                    "add chain inet holdfast out {{ type filter hook output priority raw; }}\n"
+                    "flush table inet holdfast\n"
+                    "add rule inet holdfast in iifname {0} drop\n"
+                    "add rule inet holdfast out oifname {0} drop\n",
+                    kJobInterface));
+  }
+
+  Status Uncut() override {
+    return Filter("add table inet holdfast\ndelete table inet holdfast\n");
+  }
+
+ private:
+  Status Filter(const std::string& commands) {
+    const ScopedNetworkNamespace inside(namespace_);
+    HOLDFAST_CHECK(inside.status());
+    return firewall_.Run(commands);
+  }
+
+  UniqueFd namespace_;
+  NlSocket socket_;    // in the pod's namespace
+  Firewall firewall_;  // likewise
+};
+
+}  // namespace
+
+Result<std::unique_ptr<JobNetwork>> JobNetwork::Create(const Pod& pod,
+                                                       const NetworkOptions& options) {
+  const auto create = [&]() -> Result<std::unique_ptr<JobNetwork>> {
+    HOLDFAST_CHECK(GuardVxlanPort(options.port));
+    HOLDFAST_TRY(const NlSocket node_socket, Connect());
+    HOLDFAST_TRY(UniqueFd pod_namespace, pod.network_namespace().Duplicate());
+    std::unique_ptr<VxlanNetwork> network;
+    {
+      const ScopedNetworkNamespace inside(pod_namespace);
+      HOLDFAST_CHECK(inside.status());
+      HOLDFAST_TRY(NlSocket pod_socket, Connect());
+      HOLDFAST_TRY(Firewall firewall, Firewall::Open());
+      HOLDFAST_TRY(UniqueFd own, pod_namespace.Duplicate());
+      network = std::make_unique<VxlanNetwork>(std::move(own), std::move(pod_socket),
+                                               std::move(firewall));
+    }
+    HOLDFAST_CHECK(network->SetUp(node_socket.get(), pod, options));
+    return network;
+  };
+  return create().transform_error(
+      [](Error error) { return std::move(error).Wrap("creating the job's network"); });
+}
+
+Result<Underlay> FindUnderlay(const std::string& host, uint16_t port) {
+  const addrinfo hints{.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};
+  addrinfo* found = nullptr;
+  if (const int error = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found))
+    return Fail(Code::kUnavailable,
+                fmt::format("looking up coordinator {}: {}", host, ::gai_strerror(error)));
+  const std::unique_ptr<addrinfo, Deleter<::freeaddrinfo>> coordinator(found);
+  // Connecting a datagram socket sends nothing; it picks the route.
+  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in local = {};
+  socklen_t length = sizeof local;
+  if (!socket.valid() ||
+      ::connect(socket.get(), coordinator->ai_addr, coordinator->ai_addrlen) != 0 ||
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&local), &length) != 0)
+    return FailErrno("finding the way to coordinator " + host);
+
+  ifaddrs* interfaces = nullptr;
+  if (::getifaddrs(&interfaces) != 0) return FailErrno("listing network interfaces");
+  const std::unique_ptr<ifaddrs, Deleter<::freeifaddrs>> list(interfaces);
+  for (const ifaddrs* entry = interfaces; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_INET) continue;
+    const auto* address = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
+    if (address->sin_addr.s_addr != local.sin_addr.s_addr) continue;
+    ifreq request = {};
+    std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", entry->ifa_name);
+    if (::ioctl(socket.get(), SIOCGIFMTU, &request) != 0)
+      return FailErrno(fmt::format("reading the MTU of {}", entry->ifa_name));
+    char text[INET_ADDRSTRLEN];
+    ::inet_ntop(AF_INET, &local.sin_addr, text, sizeof text);
+    return Underlay{.address = text, .mtu = static_cast<unsigned>(request.ifr_mtu)};
+  }
+  return Fail(Code::kNotFound, "finding the interface towards coordinator " + host);
+}
+
+}  // namespace holdfast::warden

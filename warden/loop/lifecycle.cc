@@ -1,0 +1,397 @@
+#include "warden/loop/lifecycle.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "protocol/munge.h"
+
+namespace holdfast::warden {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// How long the end of the job waits for the coordinator to hear of it.
+constexpr seconds kEndedPatience{5};
+constexpr milliseconds kTick{200};
+
+// States in which the pod exists and no operation may be using it.
+bool WatchesPod(State state) {
+  return state == State::kReady || state == State::kRunning || AwaitsVerdict(state);
+}
+
+v1::Phase PhaseOfFailure(State state) {
+  switch (state) {
+    case State::kSaving:
+    case State::kAborting:
+      return v1::PHASE_PREPARING;
+    case State::kCommitting:
+      return v1::PHASE_PREPARED;
+    default:
+      return v1::PHASE_FRESH;
+  }
+}
+
+}  // namespace
+
+Lifecycle::Lifecycle(const Job& job, const UniqueFd& link, Channel& channel, Worker& worker,
+                     Operations& operations, Spot& spot)
+    : job_(job),
+      link_(link),
+      channel_(channel),
+      worker_(worker),
+      operations_(operations),
+      spot_(spot),
+      signals_(channel, operations) {}
+
+void Lifecycle::Run() {
+  SayHello();
+  while (!left_) Poll();
+}
+
+void Lifecycle::Poll() {
+  const bool watches_pod = WatchesPod(state_) && !worker_.busy() && operations_.pod() != nullptr;
+  pollfd polled[] = {
+      {.fd = worker_.fd().get(), .events = POLLIN, .revents = 0},
+      {.fd = channel_.fd().get(), .events = POLLIN, .revents = 0},
+      {.fd = farewell_ ? -1 : link_.get(), .events = POLLIN, .revents = 0},
+      {.fd = watches_pod ? operations_.pod()->exit_fd().get() : -1, .events = POLLIN, .revents = 0},
+  };
+  const bool timers = signals_.any_waiting() || verdict_awaited_ || leave_at_;
+  if (::poll(polled, std::size(polled), timers ? static_cast<int>(kTick.count()) : -1) < 0) return;
+  if (polled[0].revents != 0) worker_.Collect();
+  if (polled[1].revents != 0) OnChannel();
+  if (polled[2].revents != 0) OnLink();
+  // Something of the above may have begun an operation.
+  if (polled[3].revents != 0 && WatchesPod(state_) && !worker_.busy())
+    Apply(operations_.memory_failure() ? Input::kMemoryLost : Input::kExited);
+  OnTimers();
+  if (farewell_ && !worker_.busy()) Leave(*farewell_);
+}
+
+void Lifecycle::OnChannel() {
+  for (const Incoming& incoming : channel_.Take()) {
+    if (incoming.lost) {
+      channel_.Reopen();
+      SayHello();
+    } else {
+      OnMessage(incoming.message);
+    }
+  }
+}
+
+void Lifecycle::OnMessage(const v1::ToWarden& message) {
+  switch (message.body_case()) {
+    case v1::ToWarden::kWelcome:
+      if (state_ == State::kAttaching) request_ = message;
+      Apply(Input::kWelcome);
+      signals_.Repeat();
+      spot_.Repeat();
+      break;
+    case v1::ToWarden::kStart:
+      Apply(Input::kStart);
+      break;
+    case v1::ToWarden::kPrepare:
+      signals_.Forget();
+      if (state_ == State::kRunning) {
+        request_ = message;
+        checkpoint_ = message.prepare().checkpoint();
+      }
+      Apply(Input::kPrepare);
+      break;
+    case v1::ToWarden::kPrecopy:
+      if (state_ == State::kRunning)
+        Background("precopy", [this, precopy = message.precopy()] {
+          return operations_.CopyAhead(precopy);
+        });
+      break;
+    case v1::ToWarden::kCommit:
+      if (message.commit().checkpoint() != checkpoint_) break;
+      if (state_ == State::kPrepared) request_ = message;
+      Apply(Input::kCommit);
+      break;
+    case v1::ToWarden::kSettle:
+      OnSettle(message.settle());
+      break;
+    case v1::ToWarden::kDeliver:
+      signals_.Obey(message.deliver(), state_);
+      break;
+    case v1::ToWarden::kDrain:
+      spot_.Drain(message.drain().reason());
+      break;
+    case v1::ToWarden::kFinish:
+      remove_checkpoints_ = message.finish().remove_checkpoints() && job_.pod() == 0;
+      Leave(Farewell());
+      break;
+    case v1::ToWarden::kRefuse:
+      log::Warn("refused", {{"why", message.refuse().message()}});
+      Leave({.type = pod::FrameType::kFailed, .message = message.refuse().message()});
+      break;
+    default:
+      log::Warn("unknown-message", {{"body", static_cast<int>(message.body_case())}});
+  }
+}
+
+void Lifecycle::OnSettle(const v1::Settle& settle) {
+  // A verdict on another checkpoint than the one that is frozen comes from a coordinator that has
+  // lost track; the right one follows.
+  if (AwaitsVerdict(state_) && settle.checkpoint() != checkpoint_) {
+    log::Warn("stale-verdict", {{"checkpoint", settle.checkpoint()}, {"frozen", checkpoint_}});
+    return;
+  }
+  const Input input = settle.how() == v1::Settle::RELEASE ? Input::kSettleRelease
+                      : settle.how() == v1::Settle::ABORT ? Input::kSettleAbort
+                                                          : Input::kSettleResume;
+  if (Next(state_, input)) verdict_ = settle;
+  // Of a checkpoint that was given up before this pod was to freeze.
+  if (state_ == State::kRunning && input == Input::kSettleAbort)
+    Background("precopy", [this] { return operations_.DropAhead(); });
+  Apply(input);
+}
+
+void Lifecycle::OnLink() {
+  const auto frame = pod::ReceiveFrame(link_);
+  if (!frame) {
+    // Slurm has ended the task, so it is ending the step.
+    log::Info("task-gone", {{"why", frame.error().message()}});
+    farewell_ = pod::Frame{};
+    return;
+  }
+  if (frame->type == pod::FrameType::kSignal) signals_.Take(frame->signal, frame->from_batch);
+}
+
+void Lifecycle::OnTimers() {
+  const auto now = Clock::now();
+  signals_.Tire(state_);
+
+  // A frozen pod without a coordinator goes on after a while. That is safe: what it saved stays, so
+  // a commit that has been decided holds; and none can be decided from now on, because the
+  // coordinator commits only with every pod connected and PREPARED. It has noticed long ago that
+  // this one is not (its keepalive is a fraction of the patience), and before it can hear PREPARED
+  // from here again, WithdrawHello has made sure that it cannot.
+  const auto away = channel_.away_since();
+  if (verdict_awaited_ && away &&
+      now - std::max(*away, *verdict_awaited_) > job_.config.node.coordinator_patience &&
+      channel_.WithdrawHello()) {
+    log::Warn("patience-over", {{"checkpoint", checkpoint_}});
+    verdict_.Clear();
+    Apply(Input::kPatienceOver);
+  }
+
+  if (leave_at_ && now >= *leave_at_) Leave(Farewell());
+}
+
+void Lifecycle::Apply(Input input) {
+  const auto step = Next(state_, input);
+  if (!step) {
+    log::Warn("unexpected", {{"state", Name(state_)}, {"input", Name(input)}});
+    return;
+  }
+  if (step->next != state_)
+    log::Info("state", {{"from", Name(state_)}, {"to", Name(step->next)}, {"by", Name(input)}});
+  state_ = step->next;
+  if (!AwaitsVerdict(state_))
+    verdict_awaited_.reset();
+  else if (!verdict_awaited_)
+    verdict_awaited_ = Clock::now();
+  SayHello();
+  Do(step->action);
+}
+
+void Lifecycle::Do(Action action) {
+  v1::FromWarden message;
+  switch (action) {
+    case Action::kNothing:
+      return;
+    case Action::kCreate:
+      return Perform([this] { return operations_.Create(request_.welcome()); });
+    case Action::kStart:
+      return Perform([this] { return operations_.Start(); });
+    case Action::kSave:
+      return Perform([this] { return operations_.Save(request_.prepare()); });
+    case Action::kCommit:
+      return Perform([this] { return operations_.Commit(request_.commit()); });
+    case Action::kResume:
+      return Perform([this] { return operations_.Resume(/*drop=*/false); });
+    case Action::kResumeAbort:
+      return Perform([this] { return operations_.Resume(/*drop=*/true); });
+    case Action::kRelease:
+      return Perform([this] { return operations_.Release(); });
+    case Action::kSayReady:
+      message.mutable_ready();
+      break;
+    case Action::kSayRunning:
+      message.mutable_running();
+      signals_.DeliverKept(state_);
+      break;
+    case Action::kSayPrepared:
+      *message.mutable_prepared() = operations_.prepared();
+      break;
+    case Action::kSayCommitted:
+      tidy_ = true;
+      message.mutable_committed()->set_checkpoint(checkpoint_);
+      for (const v1::Saved& saved : operations_.saved())
+        *message.mutable_committed()->add_saved() = saved;
+      break;
+    case Action::kSayFailed:
+      return SayFailed();
+    case Action::kSaySettled:
+      return SaySettled();
+    case Action::kSayEnded:
+      return SayEnded();
+    case Action::kSayMemoryLost:
+      return LoseMemory();
+    case Action::kEnd:
+      return End();
+  }
+  channel_.Send(std::move(message));
+}
+
+void Lifecycle::Perform(Worker::Task task) {
+  worker_.Run(std::move(task), [this](const Status& status) {
+    if (status) return Apply(Input::kDone);
+    const auto memory = operations_.memory_failure();
+    if (state_ == State::kStarting && memory)
+      NoteFailure(v1::PHASE_RUNNING, *memory);
+    else
+      NoteFailure(PhaseOfFailure(state_), status.error());
+    Apply(Input::kFailed);
+  });
+}
+
+void Lifecycle::Background(const char* what, Worker::Task task) {
+  worker_.Run(std::move(task), [what](const Status& status) {
+    if (!status) log::Failure(what, status.error());
+  });
+}
+
+void Lifecycle::NoteFailure(v1::Phase phase, const Error& error) {
+  log::Failure("failed", error, {{"state", Name(state_)}});
+  failed_.emplace();
+  failed_->set_phase(phase);
+  if (phase == v1::PHASE_PREPARING || phase == v1::PHASE_PREPARED)
+    failed_->set_checkpoint(checkpoint_);
+  failed_->set_code(std::string(CodeName(error.code())));
+  failed_->set_message(error.message());
+  failed_->set_log(operations_.log_path());
+}
+
+void Lifecycle::LoseMemory() {
+  NoteFailure(v1::PHASE_RUNNING, *operations_.memory_failure());
+  SayFailed();
+  Background("kill", [this] { return operations_.Release(); });
+}
+
+void Lifecycle::End() {
+  const auto status = operations_.pod()->TakeExit();
+  ended_.emplace();
+  if (!status) {
+    ended_->set_signal(SIGKILL);
+    ended_->set_message(status.error().message());
+  } else {
+    ended_->set_exit_code(status->code);
+    ended_->set_signal(status->signal);
+    if (job_.pod() != 0) ended_->set_message("pod-root ended: " + status->ToString());
+  }
+  log::Info("ended", {{"code", ended_->exit_code()},
+                      {"signal", ended_->signal()},
+                      {"message", ended_->message()}});
+  // What the script has left running goes first, as at the end of any batch job: when the other
+  // pods hear of the end and go, nothing here may be left to see its connections break and say so.
+  worker_.Run([this] { return operations_.Release(); },
+              [this](const Status& killed) {
+                if (!killed) log::Failure("kill", killed.error());
+                leave_at_ = Clock::now() + kEndedPatience;
+                SayEnded();
+              });
+}
+
+void Lifecycle::SayHello() {
+  const auto phase = PhaseOf(state_);
+  if (!phase) {
+    channel_.WithdrawHello();
+    return;
+  }
+  v1::Hello hello;
+  const pod::WardenEnvironment& environment = job_.environment;
+  hello.set_protocol(protocol::kProtocolVersion);
+  hello.set_job_id(environment.job_id);
+  hello.set_restart_count(environment.restart_count);
+  hello.set_pod(environment.pod);
+  hello.set_pods(environment.pods);
+  hello.set_node(environment.node);
+  hello.set_address(job_.underlay.address);
+  hello.set_mtu(job_.underlay.mtu);
+  hello.set_uid(environment.owner.uid);
+  hello.set_gid(environment.owner.gid);
+  *hello.mutable_options() = job_.options;
+  *hello.mutable_platform() = job_.platform;
+  hello.set_phase(*phase);
+  hello.set_checkpoint(checkpoint_);
+  hello.set_notice_seconds(static_cast<uint32_t>(job_.notice_time.count()));
+  if (AwaitsVerdict(state_)) *hello.mutable_prepared() = operations_.prepared();
+  if (job_.pod() == 0) {
+    for (const v1::Saved& saved : operations_.saved()) *hello.add_saved() = saved;
+    for (const v1::Damaged& damaged : operations_.damaged()) *hello.add_damaged() = damaged;
+    hello.set_committed(operations_.committed());
+  }
+  channel_.SetHello(std::move(hello));
+}
+
+void Lifecycle::SayFailed() {
+  v1::FromWarden message;
+  *message.mutable_failed() = *failed_;
+  channel_.Send(std::move(message));
+}
+
+void Lifecycle::SaySettled() {
+  if (verdict_.checkpoint() != 0) {
+    v1::FromWarden message;
+    message.mutable_settled()->set_checkpoint(verdict_.checkpoint());
+    message.mutable_settled()->set_how(verdict_.how());
+    channel_.Send(std::move(message));
+  }
+  if (state_ == State::kReleased) {
+    if (const Status told = pod::SendFrame(link_, {.type = pod::FrameType::kReleased}); !told)
+      log::Failure("released", told.error());
+  }
+  if (!std::exchange(tidy_, false)) return;
+  Background("tidy", [this] { return operations_.Tidy(); });
+}
+
+void Lifecycle::SayEnded() {
+  v1::FromWarden message;
+  *message.mutable_ended() = *ended_;
+  channel_.Send(std::move(message));
+}
+
+pod::Frame Lifecycle::Farewell() const {
+  if (!ended_) return {.type = pod::FrameType::kEnded};
+  if (!ended_->message().empty())
+    return {.type = pod::FrameType::kFailed,
+            .message = fmt::format("node {}: {}", job_.environment.node, ended_->message())};
+  return {.type = pod::FrameType::kEnded,
+          .status = {.code = ended_->exit_code(), .signal = ended_->signal()}};
+}
+
+void Lifecycle::Leave(const pod::Frame& farewell) {
+  leave_at_.reset();
+  farewell_ = farewell;
+  if (worker_.busy()) return;  // called again when it is idle
+  if (std::exchange(remove_checkpoints_, false)) {
+    Background("remove-checkpoints", [this] { return operations_.RemoveCheckpoints(); });
+    return;
+  }
+  // The task ends on this, and Slurm ends the step after it: nothing may be left to do.
+  if (farewell.type != pod::FrameType{})
+    if (const Status told = pod::SendFrame(link_, farewell); !told)
+      log::Failure("farewell", told.error());
+  left_ = true;
+}
+
+}  // namespace holdfast::warden

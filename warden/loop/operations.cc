@@ -1,0 +1,398 @@
+#include "warden/loop/operations.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/duration.h"
+#include "base/log.h"
+#include "pod/pod_directory.h"
+#include "storage/site.h"
+#include "warden/isolation/affinity.h"
+#include "warden/loop/furnish.h"
+#include "warden/loop/job_files.h"
+#include "warden/isolation/limits.h"
+#include "warden/isolation/memory_room.h"
+#include "warden/loop/summaries.h"
+
+namespace holdfast::warden {
+namespace {
+
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+int64_t UnixMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             system_clock::now().time_since_epoch())
+      .count();
+}
+
+// Readers and writers of storage, and copying memory: as many as help, with a few left for what
+// else the node does.
+constexpr unsigned kThreads = 4;
+
+// What saving takes besides the buffers: CRIU, and what the back end has under way.
+constexpr uint64_t kBesideBuffers = 64 << 20;
+constexpr uint64_t kLeastRoom = kBesideBuffers + (16 << 20);
+
+}  // namespace
+
+struct Operations::Origin {
+  storage::Manifest manifest;
+  std::unique_ptr<storage::JobStore> other;  // if it is another job's checkpoint
+  std::unique_ptr<storage::PodReader> reader;
+  std::unique_ptr<storage::PodReader> files;  // if the checkpoint has any
+};
+
+Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store,
+                       Inventory found, std::function<void(v1::FromWarden)> tell)
+    : job_(job),
+      store_(std::move(store)),
+      tell_(std::move(tell)),
+      events_([this](const std::string& name, std::chrono::nanoseconds duration,
+                     const std::string& detail) { Tell(name, duration, detail); }),
+      inventory_(std::move(found)),
+      keep_(job.options.keep()) {}
+
+Operations::~Operations() { Destroy(); }
+
+void Operations::Tell(const std::string& name, std::chrono::nanoseconds duration,
+                      const std::string& detail) {
+  TellOf(checkpoint_, name, duration, detail);
+}
+
+void Operations::TellOf(uint32_t checkpoint, const std::string& name,
+                        std::chrono::nanoseconds duration, const std::string& detail) {
+  log::Info(name,
+            {{"checkpoint", checkpoint}, {"took", FormatDuration(duration)}, {"detail", detail}});
+  tell_(MakeEvent(name, checkpoint, duration, detail));
+}
+
+void Operations::Destroy() {
+  if (pod_) {
+    // Killed first: destroying a frozen pod would let it go on.
+    if (const Status killed = pod_->Kill(); !killed) log::Failure("kill", killed.error());
+  }
+  precopy_.reset();
+  frozen_.reset();
+  held_.reset();
+  memory_.reset();
+  source_.reset();
+  writer_.reset();
+  network_.reset();
+  pod_.reset();
+}
+
+Status Operations::Create(const v1::Welcome& welcome) {
+  const auto begin = steady_clock::now();
+  const auto create = [&]() -> Status {
+    std::vector<std::string> hostnames;
+    for (const v1::Peer& peer : welcome.network().peers()) hostnames.push_back(peer.hostname());
+    if (welcome.restore_job() == 0) {
+      HOLDFAST_CHECK(MakePod(welcome.network(), hostnames));
+      return Furnish(welcome.network());
+    }
+    HOLDFAST_TRY(Origin origin, FindOrigin(welcome));
+    HOLDFAST_CHECK(MakePod(welcome.network(), origin.manifest.hostnames));
+    HOLDFAST_CHECK(Restore(origin));
+    Tell(
+        "restored", steady_clock::now() - begin,
+        fmt::format("checkpoint {} of job {}", origin.manifest.checkpoint, origin.manifest.job_id));
+    return {};
+  };
+  log_path_ = job_.log_directory;
+  Status created = create();
+  if (!created) Destroy();
+  return created;
+}
+
+Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
+  Origin origin;
+  storage::JobStore* store = store_.get();
+  if (welcome.restore_job() != job_.id()) {
+    HOLDFAST_TRY(origin.other, storage::JobStore::Open(
+                                   job_.options.directory(), welcome.restore_job(), job_.owner(),
+                                   job_.keys, storage::CloudSettings(job_.config)));
+    store = origin.other.get();
+  }
+  uint32_t checkpoint = welcome.restore_checkpoint();
+  if (checkpoint == 0) {
+    HOLDFAST_TRY(const auto listing, store->List());
+    if (listing.good.empty())
+      return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint in {}",
+                                               welcome.restore_job(), job_.options.directory()));
+    checkpoint = listing.good.back().checkpoint;
+  }
+  checkpoint_ = checkpoint;
+  log_path_ = job_.CheckpointLogs(checkpoint) + "/restore.log";
+  HOLDFAST_TRY(origin.manifest, store->ReadManifest(checkpoint));
+  const storage::Manifest& manifest = origin.manifest;
+  if (manifest.uid != job_.owner().uid)
+    return Fail(Code::kDenied, fmt::format("checkpoint {} belongs to uid {}, the job to uid {}",
+                                           checkpoint, manifest.uid, job_.owner().uid));
+  if (manifest.parts.size() != job_.environment.pods ||
+      manifest.hostnames.size() != manifest.parts.size())
+    return Fail(Code::kInvalid,
+                fmt::format("checkpoint {} is of a job on {} nodes, this one is on {}: give it "
+                            "as many",
+                            checkpoint, manifest.parts.size(), job_.environment.pods));
+  HOLDFAST_TRY(origin.reader, store->Read(manifest, job_.pod()));
+  if (manifest.files) {
+    HOLDFAST_TRY(origin.files, store->Read(manifest, manifest.files->pod));
+  }
+  return origin;
+}
+
+Status Operations::MakePod(const v1::Network& network, const std::vector<std::string>& hostnames) {
+  if (hostnames.size() != job_.environment.pods ||
+      static_cast<size_t>(network.peers_size()) != hostnames.size())
+    return Fail(Code::kInternal, "the coordinator's network does not have one peer for each pod");
+  network_options_ = {.vni = network.vni(),
+                      .port = job_.config.node.vxlan_port,
+                      .mtu = network.mtu(),
+                      .subnet = job_.config.node.subnet,
+                      .local_address = job_.underlay.address,
+                      .peers = {}};
+  for (int i = 0; i < network.peers_size(); ++i)
+    network_options_.peers.push_back({.pod = network.peers(i).pod(),
+                                      .node_address = network.peers(i).address(),
+                                      .hostname = hostnames[static_cast<size_t>(i)]});
+  HOLDFAST_TRY(const std::string hosts, MakeHosts(network_options_));
+  HOLDFAST_TRY(pod_, Pod::Create({.index = job_.pod(),
+                                  .hostname = hostnames[job_.pod()],
+                                  .owner = job_.owner(),
+                                  .hosts = hosts,
+                                  .state_directory =
+                                      fmt::format("{}/pod{}", job_.log_directory, job_.pod())}));
+  HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
+  return {};
+}
+
+Status Operations::Furnish(const v1::Network& network) {
+  Furniture furniture{.launch = job_.launch};
+  for (const v1::Peer& peer : network.peers()) {
+    HOLDFAST_TRY(const std::string address, PodAddress(job_.config.node.subnet, peer.pod()));
+    furniture.peers.push_back({.address = address, .hostname = peer.hostname()});
+  }
+  HOLDFAST_TRY(const pid_t init, pod_->OuterPid(1));
+  HOLDFAST_CHECK(CopyLimits(job_.environment.task_pid, init));
+  return FurnishPod(*pod_, furniture);
+}
+
+Status Operations::Restore(Origin& origin) {
+  // The other job may remove its checkpoint at any time.
+  const bool later = job_.config.checkpoint.restore == "lazy" && !origin.other;
+  source_ = std::move(origin.reader);
+  const EventSink events = [this, checkpoint = origin.manifest.checkpoint](
+                               const std::string& name, std::chrono::nanoseconds duration,
+                               const std::string& detail) {
+    TellOf(checkpoint, name, duration, detail);
+  };
+  const RestoreOptions options{
+      .criu = job_.config.node.criu,
+      .log_directory = job_.CheckpointLogs(origin.manifest.checkpoint),
+      .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
+      .threads = kThreads,
+      .timeout = job_.config.checkpoint.timeout,
+      .memory = later ? MemoryComes::kLater : MemoryComes::kFirst,
+      .files = origin.files.get(),
+      .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
+  HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *source_, options, events));
+  std::string bindings;
+  if (std::ranges::contains(source_->images(), kBindingsImage)) {
+    HOLDFAST_TRY(bindings, source_->ReadImage(kBindingsImage));
+  }
+  memory_ = held_->TakeMemory();
+  if (!memory_ || !later) source_.reset();
+  return BindPod(*pod_, bindings);
+}
+
+Status Operations::Start() {
+  if (held_) {
+    // Not before: CRIU insists on the length that the output had.
+    if (const std::string what = held_->rolled_back().Summary(checkpoint_); !what.empty())
+      if (const Status told = TellJob(job_, *pod_, what); !told)
+        log::Failure("tell-job", told.error());
+    HOLDFAST_CHECK(network_->Uncut());
+    const Status resumed = held_->Resume();
+    held_.reset();
+    return resumed;
+  }
+  HOLDFAST_CHECK(network_->Uncut());
+  return pod_->StartRoot(pod::PodRootArguments(job_.pod())).transform([](pid_t) {});
+}
+
+Status Operations::Save(const v1::Prepare& prepare) {
+  checkpoint_ = prepare.checkpoint();
+  log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
+  HOLDFAST_CHECK(AwaitMemory(prepare));
+  const Status saved = Freeze(prepare);
+  if (saved) return {};
+  // As it was before: first the processes, then their network, then the debris.
+  frozen_.reset();
+  if (const Status uncut = network_->Uncut(); !uncut) log::Failure("uncut", uncut.error());
+  writer_.reset();
+  return saved;
+}
+
+Result<storage::WriteOptions> Operations::HowToWrite() const {
+  storage::WriteOptions options{
+      .threads = kThreads,
+      .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
+      .compression_level = job_.config.checkpoint.compression_level};
+  HOLDFAST_TRY(const auto room, MemoryRoom());
+  if (!room) return options;
+  // Rather no checkpoint than a process of the job killed for it.
+  if (*room < kLeastRoom)
+    return Fail(Code::kNoSpace,
+                fmt::format("the job has {} left of its memory limit on this node, and saving it "
+                            "takes {}; ask for more with --mem",
+                            FormatBytes(*room), FormatBytes(kLeastRoom)));
+  options.memory_budget_bytes = std::min(options.memory_budget_bytes, *room - kBesideBuffers);
+  return options;
+}
+
+Status Operations::CopyAhead(const v1::Precopy& precopy) {
+  if (precopy_ && precopy_->checkpoint() == precopy.checkpoint()) {
+    precopy_->Repeat();
+    return {};
+  }
+  precopy_.reset();
+  Precopy::Options options = PrecopyOptionsOf(job_.config, precopy, kThreads);
+  // Memory that a restore still owes is not there to be read.
+  const bool complete = !memory_ || memory_->Wait(steady_clock::now());
+  if (!complete || !thrift_.MayTry()) options.limits.threads = 0;
+  precopy_ = std::make_unique<Precopy>(
+      *pod_, options,
+      [this, options] {
+        return HowToWrite().and_then([&](const storage::WriteOptions& how) {
+          return store_->Write(options.checkpoint, job_.pod(), how);
+        });
+      },
+      tell_);
+  return {};
+}
+
+Status Operations::DropAhead() {
+  precopy_.reset();
+  return {};
+}
+
+// Until then the checkpoint that it was restored from is the newest, and the network stays joined.
+Status Operations::AwaitMemory(const v1::Prepare& prepare) {
+  if (!memory_) return {};
+  std::chrono::milliseconds time = job_.config.checkpoint.timeout;
+  if (prepare.deadline_unix_ms() != 0)
+    time = std::min(time, std::chrono::milliseconds(prepare.deadline_unix_ms() - UnixMs()));
+  HOLDFAST_CHECK(memory_->Wait(steady_clock::now() + time));
+  memory_.reset();
+  source_.reset();
+  return {};
+}
+
+Status Operations::Freeze(const v1::Prepare& prepare) {
+  store_->SetDeadline(prepare.deadline_unix_ms() == 0
+                          ? steady_clock::time_point::max()
+                          : steady_clock::now() +
+                                std::chrono::milliseconds(prepare.deadline_unix_ms() - UnixMs()));
+  writer_.reset();
+  if (precopy_ && precopy_->checkpoint() == prepare.checkpoint()) writer_ = precopy_->Take();
+  precopy_.reset();
+  if (!writer_) {
+    HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
+    HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), how));
+  }
+  const DumpOptions options{.criu = job_.config.node.criu,
+                            .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
+                            .threads = kThreads,
+                            .timeout = job_.config.checkpoint.timeout,
+                            .output_paths = job_.output_paths};
+  const auto begin = steady_clock::now();
+  HOLDFAST_CHECK(network_->Cut());
+  Tell("cut", steady_clock::now() - begin, "");
+  HOLDFAST_TRY(frozen_, FrozenPod::Save(*pod_, *writer_, options, events_));
+  HOLDFAST_TRY(const storage::PartSummary summary, writer_->Finish());
+  const std::chrono::nanoseconds frozen = steady_clock::now() - begin;
+  const storage::PodWriter::Ahead ahead = writer_->ahead();
+  thrift_.Note(ahead);
+  Tell("saved", frozen,
+       fmt::format("{} stored{}", FormatBytes(summary.stored_bytes),
+                   ahead.stored_bytes == 0
+                       ? ""
+                       : fmt::format(", {} of it ahead, {} in vain",
+                                     FormatBytes(ahead.stored_bytes),
+                                     FormatBytes(ahead.wasted_bytes))));
+  prepared_.set_checkpoint(prepare.checkpoint());
+  *prepared_.mutable_part() = ToPart(summary);
+  prepared_.mutable_part()->set_frozen_ns(frozen.count());
+  if (const size_t left_out =
+          DescribeFiles(frozen_->files(), job_.environment.pods, *prepared_.mutable_part());
+      left_out > 0)
+    Tell("files-skipped", {}, fmt::format("{}: more open files than can be listed", left_out));
+  return {};
+}
+
+Status Operations::Commit(const v1::Commit& commit) {
+  const auto begin = steady_clock::now();
+  storage::Manifest manifest{.job_id = job_.id(),
+                             .checkpoint = commit.checkpoint(),
+                             .unix_ms = UnixMs(),
+                             .uid = job_.owner().uid,
+                             .gid = job_.owner().gid};
+  for (const NetworkPeer& peer : network_options_.peers)
+    manifest.hostnames.push_back(peer.hostname);
+  for (const v1::Part& part : commit.parts()) {
+    HOLDFAST_TRY(storage::PartSummary summary, FromPart(part));
+    manifest.parts.push_back(std::move(summary));
+  }
+  HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
+  HOLDFAST_TRY(manifest.files, SaveFiles(job_, *pod_, *store_, commit, how, events_));
+  if (frozen_) HOLDFAST_CHECK(frozen_->StillFrozen());
+  if (Status written = store_->Commit(manifest); !written) {
+    // The manifest may be there all the same: a file server can lose an answer.
+    const bool conflict = written.error().code() == Code::kConflict;
+    if (conflict || !store_->ReadManifest(manifest.checkpoint)) return written;
+  }
+  Tell("committed", steady_clock::now() - begin, "");
+  committed_ = commit.checkpoint();
+  keep_ = std::max(1U, commit.keep());
+  std::vector<v1::Saved>& saved = inventory_.saved;
+  saved.push_back(ToSaved(manifest));
+  if (saved.size() > keep_) saved.erase(saved.begin(), saved.end() - keep_);
+  return {};
+}
+
+Status Operations::Resume(bool drop) {
+  Status resumed;
+  if (frozen_) resumed = frozen_->Resume();
+  frozen_.reset();
+  writer_.reset();
+  if (const Status uncut = network_->Uncut(); !uncut && resumed) resumed = uncut;
+  if (!drop) return resumed;
+  const Status discarded = store_->Discard(prepared_.checkpoint());
+  return resumed ? discarded : resumed;
+}
+
+Status Operations::Release() {
+  const auto begin = steady_clock::now();
+  const Status killed = pod_->Kill();
+  precopy_.reset();
+  frozen_.reset();
+  // A process that cannot be killed yet must not get other memory than its own.
+  if (killed) memory_.reset();
+  writer_.reset();
+  network_.reset();
+  if (killed) Tell("released", steady_clock::now() - begin, "");
+  return killed;
+}
+
+Status Operations::Tidy() {
+  return store_->Prune(keep_).transform([](const auto&) {});
+}
+
+Status Operations::RemoveCheckpoints() {
+  return store_->Prune(0).transform([](const auto&) {});
+}
+
+}  // namespace holdfast::warden

@@ -1,0 +1,207 @@
+// Phases, all as root; what touches a path of the user's does so with the user's identity:
+//   1. ReadEnvironment  who, which job, which node
+//   2. WaitForExec      the task beside us is the user's program, and where Slurm wants it
+//   3. Join             its cgroups and CPUs: from here on Slurm accounts for everything we do
+//   4. Configure        the site's settings, the log, the key, what this node is
+//   5. OpenStore        as the user
+//   6. ReceiveLaunch    pod 0: what Slurm gave the batch script
+//   7. Lifecycle        the coordinator decides from here on; the pod is made, saved, restored,
+//   ended
+#include "warden/loop/warden.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <memory>
+#include <thread>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "pod/launch.h"
+#include "pod/task_link.h"
+#include "storage/site.h"
+#include "warden/isolation/affinity.h"
+#include "warden/isolation/cgroup.h"
+#include "warden/loop/channel.h"
+#include "warden/loop/cloud.h"
+#include "warden/criu/criu.h"
+#include "warden/files/capture.h"
+#include "warden/loop/lifecycle.h"
+#include "warden/checkpoint/preflight.h"
+#include "warden/loop/spot.h"
+#include "warden/loop/summaries.h"
+#include "warden/loop/worker.h"
+
+namespace holdfast::warden {
+namespace {
+
+constexpr std::chrono::seconds kStorePause{5};
+
+// Slurm signals whole steps; what is meant for the job comes over the task's link.
+void IgnoreSignals() {
+  for (int signal = 1; signal < NSIG; ++signal)
+    if (signal != SIGCHLD && signal != SIGSEGV && signal != SIGBUS && signal != SIGFPE &&
+        signal != SIGILL && signal != SIGABRT)
+      ::signal(signal, SIG_IGN);
+}
+
+Result<UniqueFd> TakeDescriptor(int number) {
+  if (::fcntl(number, F_SETFD, FD_CLOEXEC) != 0)
+    return FailErrno(fmt::format("descriptor {}", number));
+  return UniqueFd(number);
+}
+
+Status WaitForExec(int exec_fd) {
+  HOLDFAST_TRY(const UniqueFd pipe, TakeDescriptor(exec_fd));
+  return ReadAll(pipe).transform([](const std::string&) {});
+}
+
+v1::Platform DescribePlatform(const config::Config& config) {
+  v1::Platform platform;
+  const auto criu = FindCriu(config.node.criu);
+  if (!criu) log::Failure("criu", criu.error());  // the job runs; saving it will say why it cannot
+  const Attributes node = DescribeNode(criu.value_or(CriuVersion{}));
+  const auto find = [&](const char* key) {
+    const auto found = node.find(key);
+    return found == node.end() ? std::string() : found->second;
+  };
+  platform.set_kernel(find("kernel"));
+  platform.set_cpu_model(find("cpu"));
+  platform.set_criu(criu ? criu->ToString() : "");
+  platform.set_holdfast(HOLDFAST_VERSION);
+  return platform;
+}
+
+Status Configure(Job& job) {
+  const pod::WardenEnvironment& environment = job.environment;
+  HOLDFAST_TRY(job.config, config::Load(environment.config_path));
+  const config::Config& config = job.config;
+  job.log_directory = fmt::format("{}/{}", config.node.log_directory, job.id());
+  HOLDFAST_CHECK(MakeDirectories(job.log_directory, 0700));
+  HOLDFAST_CHECK(log::Open("warden", fmt::format("{}/warden{}.log", job.log_directory, job.pod())));
+  log::Info("start", {{"version", HOLDFAST_VERSION},
+                      {"job", job.id()},
+                      {"start", environment.restart_count},
+                      {"pod", job.pod()},
+                      {"pods", environment.pods},
+                      {"node", environment.node}});
+
+  HOLDFAST_TRY(job.keys, storage::LoadKeys(config));
+  HOLDFAST_TRY(const std::string directory,
+               config::ExpandDirectory(environment.directory.empty() ? config.checkpoint.directory
+                                                                     : environment.directory,
+                                       job.owner().uid));
+  job.options.set_directory(directory);
+  const Interval interval = environment.interval.value_or(config.checkpoint.interval);
+  job.options.set_interval_seconds(static_cast<uint32_t>(interval.every.count()));
+  job.options.set_auto_interval(interval.automatic);
+  job.options.set_keep(environment.keep.value_or(config.checkpoint.keep));
+  job.options.set_restore_from(environment.restore_from);
+  HOLDFAST_CHECK(ParseRollbackPolicy(environment.rollback));
+  job.options.set_rollback(environment.rollback.empty() ? "auto" : environment.rollback);
+  job.options.set_files(environment.files);
+  HOLDFAST_TRY(job.underlay, FindUnderlay(config.coordinator.host, config.coordinator.warden_port));
+  job.platform = DescribePlatform(config);
+  job.notice_time = notices::NoticeTime(NoticeSettings(config));
+  return {};
+}
+
+struct Store {
+  std::unique_ptr<storage::JobStore> jobs;
+  Inventory found;
+};
+
+// Pod 0 proves that the job can be saved before it runs, and knows what has been saved.
+Result<Store> TryStore(const Job& job) {
+  Store store;
+  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory(), job.id(), job.owner(),
+                                                   job.keys, storage::CloudSettings(job.config)));
+  if (job.pod() != 0) return store;
+  HOLDFAST_CHECK(store.jobs->Prepare());
+  HOLDFAST_TRY(const auto listing, store.jobs->List());
+  for (const auto& [number, error] : listing.bad) {
+    log::Failure("bad-checkpoint", error, {{"checkpoint", number}});
+    v1::Damaged& damaged = store.found.damaged.emplace_back();
+    damaged.set_number(number);
+    damaged.set_message(error.message());
+  }
+  for (const storage::Manifest& manifest : listing.good)
+    store.found.saved.push_back(ToSaved(manifest));
+  return store;
+}
+
+Result<Store> OpenStore(const Job& job) {
+  while (true) {
+    auto store = TryStore(job);
+    if (store) return store;
+    log::Failure("store", store.error());
+    // On its first start the job has nothing to lose: better no run than one that cannot be saved.
+    // Later a file server may just be away, and the checkpoints in it are what the job goes on
+    // from.
+    const bool may_return =
+        store.error().code() == Code::kUnavailable || store.error().code() == Code::kTimeout;
+    if (job.environment.restart_count == 0 && !may_return)
+      return std::unexpected(std::move(store).error().Wrap("--checkpoint-dir"));
+    std::this_thread::sleep_for(kStorePause);
+  }
+}
+
+Status ReceiveLaunch(const UniqueFd& link, Job& job) {
+  if (job.pod() != 0) return {};
+  while (job.launch.empty()) {
+    HOLDFAST_TRY(pod::Frame frame, pod::ReceiveFrame(link));
+    if (frame.type == pod::FrameType::kLaunch) job.launch = std::move(frame.launch);
+  }
+  HOLDFAST_TRY(const pod::Launch launch, pod::ParseLaunch(job.launch));
+  job.output_paths = {launch.output.path, launch.error.path};
+  return {};
+}
+
+Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
+  IgnoreSignals();
+  HOLDFAST_CHECK(WaitForExec(environment.exec_fd));
+  HOLDFAST_CHECK(JoinCgroupsOf(environment.task_pid));
+  HOLDFAST_CHECK(BindLike(environment.task_pid));
+  Job job{.environment = environment};
+  HOLDFAST_CHECK(Configure(job));
+  HOLDFAST_TRY(Store store, OpenStore(job));
+  HOLDFAST_CHECK(ReceiveLaunch(link, job));
+
+  const auto& coordinator = job.config.coordinator;
+  HOLDFAST_TRY(auto authenticator, MakeMungeAuthenticator(coordinator.user));
+  HOLDFAST_TRY(
+      const auto channel,
+      Channel::Open({.target = fmt::format("{}:{}", coordinator.host, coordinator.warden_port)},
+                    std::move(authenticator)));
+  const auto tell = [&](v1::FromWarden message) { channel->Send(std::move(message)); };
+  Operations operations(job, std::move(store.jobs), std::move(store.found), tell);
+  Spot spot(environment.node, tell);
+  if (const Status watching = spot.Watch(NoticeSettings(job.config)); !watching)
+    log::Failure("notices", watching.error());
+  // Ends before `operations`, whose functions it runs.
+  HOLDFAST_TRY(const auto worker, Worker::Start());
+  Lifecycle(job, link, *channel, *worker, operations, spot).Run();
+  log::Info("end");
+  return {};
+}
+
+}  // namespace
+
+int RunWarden(const char* const* environment) {
+  const auto parsed = pod::ParseWardenEnvironment(environment);
+  if (!parsed) return 1;  // nobody to tell: the link's number is in there
+  const auto link = TakeDescriptor(parsed->link_fd);
+  if (!link) return 1;
+  const Status ran = Run(*parsed, *link);
+  if (ran) return 0;
+  log::Failure("warden", ran.error());
+  [[maybe_unused]] const Status told = pod::SendFrame(
+      *link,
+      {.type = pod::FrameType::kFailed,
+       .message = fmt::format("holdfast: node {}: {}", parsed->node, ran.error().message())});
+  return 1;
+}
+
+}  // namespace holdfast::warden

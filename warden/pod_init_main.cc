@@ -1,3 +1,0 @@
-#include "warden/pod_init.h"
-
-int main(int argc, char** argv) { return holdfast::warden::RunPodInit(argc, argv); }
