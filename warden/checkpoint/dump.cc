@@ -33,6 +33,7 @@
 #include "warden/criu/dump_refusal.h"
 #include "warden/files/check.h"
 #include "warden/criu/images.h"
+#include "warden/criu/interrupted_waits.h"
 #include "warden/memory/frozen_memory.h"
 #include "warden/checkpoint/preflight.h"
 #include "warden/files/scratch.h"
@@ -43,8 +44,10 @@ namespace {
 
 using Clock = Criu::Clock;
 
-// Larger images (deleted files that are still open) are stored as streams.
+// Larger images of what only CRIU reads (deleted files, what pipes hold) are stored as streams.
 constexpr off_t kLargestSmallImage = 1 << 20;
+// None that Holdfast reads comes near it: a million open files make 100 MiB.
+constexpr off_t kLargestImage = 256 << 20;
 
 // The page server's protocol (criu/page-xfer.c of CRIU 4.2), of which only the farewell is used.
 struct PageServerCommand {
@@ -150,13 +153,27 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const DumpOptions&
   return frozen;
 }
 
-Status SaveImage(const UniqueFd& images, const std::string& name, storage::PodWriter& writer,
-                 unsigned threads) {
+Status SaveThread(const Pod& pod, const std::string& name, const std::string& contents,
+                  storage::PodWriter& writer) {
+  const ReadCode read = [&](uint64_t address, std::span<std::byte> out) {
+    const auto node_pid = pod.OuterPid(PidOfImage(name, "core-"));
+    return node_pid && ReadMemory(*node_pid, address, out);
+  };
+  HOLDFAST_TRY(const std::string waiting, BeginWaitAgain(name, contents, read));
+  return writer.AddImage(name, waiting);
+}
+
+Status SaveImage(const Pod& pod, const UniqueFd& images, const std::string& name,
+                 storage::PodWriter& writer, unsigned threads) {
   HOLDFAST_TRY(const UniqueFd file, OpenAt(images, name, O_RDONLY));
   struct stat info = {};
   if (::fstat(file.get(), &info) != 0) return FailErrno("looking at " + name);
-  if (info.st_size <= kLargestSmallImage) {
+  if (IsInspected(name) && info.st_size > kLargestImage)
+    return Fail(Code::kUnsupported, name + " has " + std::to_string(info.st_size) +
+                                        " bytes: the job has too many processes or open files");
+  if (IsInspected(name) || info.st_size <= kLargestSmallImage) {
     HOLDFAST_TRY(const std::string contents, ReadAll(file));
+    if (name.starts_with("core-")) return SaveThread(pod, name, contents, writer);
     return writer.AddImage(name, contents);
   }
   const auto size = static_cast<uint64_t>(info.st_size);
@@ -172,11 +189,11 @@ Status SaveImage(const UniqueFd& images, const std::string& name, storage::PodWr
   });
 }
 
-Status SaveImages(const UniqueFd& images, storage::PodWriter& writer, unsigned threads) {
+Status SaveImages(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer, unsigned threads) {
   HOLDFAST_TRY(const auto names, ListDirectory("/proc/self/fd/" + std::to_string(images.get())));
   for (const std::string& name : names)
     if (name.ends_with(".img") && !name.starts_with("pages-") && !name.starts_with("pagemap-"))
-      HOLDFAST_CHECK(SaveImage(images, name, writer, threads));
+      HOLDFAST_CHECK(SaveImage(pod, images, name, writer, threads));
   return {};
 }
 
@@ -229,7 +246,7 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   begin = Clock::now();
   HOLDFAST_TRY(const uint64_t scratch_bytes, SaveScratch(pod, writer, options.threads));
   events("scratch", Clock::now() - begin, FormatBytes(scratch_bytes));
-  HOLDFAST_CHECK(SaveImages(images, writer, options.threads));
+  HOLDFAST_CHECK(SaveImages(pod, images, writer, options.threads));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
   return SaveFileRecords(pod, dump, writer, options);

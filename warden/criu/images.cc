@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/files.h"
@@ -31,12 +32,6 @@ void AppendWord(std::string& out, uint32_t word) {
   out.append(reinterpret_cast<const char*>(&word), sizeof word);
 }
 
-void AppendRecord(std::string& out, const google::protobuf::MessageLite& record) {
-  const std::string bytes = record.SerializeAsString();
-  AppendWord(out, static_cast<uint32_t>(bytes.size()));
-  out += bytes;
-}
-
 }  // namespace
 
 uint64_t PageBytes() {
@@ -46,6 +41,13 @@ uint64_t PageBytes() {
 
 bool IsImageName(const std::string& name) {
   return name.ends_with(".img") && name.find('/') == std::string::npos && name.front() != '.';
+}
+
+bool IsInspected(const std::string& name) {
+  constexpr std::string_view kPrefixes[] = {"core-", "fdinfo-",  "files.img",       "fs-",       "ids-",
+                                            "mm-",   "pagemap-", "remap-fpath.img", "pstree.img"};
+  return std::ranges::any_of(kPrefixes,
+                             [&](std::string_view prefix) { return name.starts_with(prefix); });
 }
 
 pid_t PidOfImage(std::string_view name, std::string_view prefix) {
@@ -109,15 +111,25 @@ Result<Pagemap> ParsePagemap(const std::string& name, std::string_view contents)
   return pagemap;
 }
 
-std::string SerializePagemap(const Pagemap& pagemap) {
+std::string SerializeImage(ImageMagic magic,
+                           const std::vector<const google::protobuf::MessageLite*>& records) {
   std::string out;
   AppendWord(out, kCommonMagic);
-  AppendWord(out, static_cast<uint32_t>(ImageMagic::kPagemap));
+  AppendWord(out, static_cast<uint32_t>(magic));
+  for (const google::protobuf::MessageLite* record : records) {
+    const std::string bytes = record->SerializeAsString();
+    AppendWord(out, static_cast<uint32_t>(bytes.size()));
+    out += bytes;
+  }
+  return out;
+}
+
+std::string SerializePagemap(const Pagemap& pagemap) {
   image::pagemap_head head;
   head.set_pages_id(pagemap.pages_id);
-  AppendRecord(out, head);
-  for (const image::pagemap_entry& entry : pagemap.entries) AppendRecord(out, entry);
-  return out;
+  std::vector<const google::protobuf::MessageLite*> records = {&head};
+  for (const image::pagemap_entry& entry : pagemap.entries) records.push_back(&entry);
+  return SerializeImage(ImageMagic::kPagemap, records);
 }
 
 }  // namespace holdfast::warden

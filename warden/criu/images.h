@@ -38,6 +38,8 @@ enum class ImageMagic : uint32_t {
 
 // Whether it may be a file of CRIU's: names come from a store, and become paths.
 bool IsImageName(const std::string& name);
+// Whether Holdfast looks into it at a restore: it must come as an image, whatever its size.
+bool IsInspected(const std::string& name);
 // The pid in "pagemap-PID.img" or another such name; 0 if there is none ("pagemap-shmem-7.img").
 pid_t PidOfImage(std::string_view name, std::string_view prefix);
 
@@ -71,6 +73,9 @@ Result<std::vector<Record>> ParseImage(const std::string& name, std::string_view
   }
   return records;
 }
+
+std::string SerializeImage(ImageMagic magic,
+                           const std::vector<const google::protobuf::MessageLite*>& records);
 
 // Of an image that has exactly one record.
 template <class Record>

@@ -159,7 +159,8 @@ Result<uint64_t> LoadMemory(const UniqueFd& directory, storage::PodReader& reade
   for (uint32_t i = 0; i < streams.size(); ++i) {
     const std::string& name = streams[i].name;
     if (name == kScratchStream) continue;
-    if (!IsImageName(name)) return Fail(Code::kCorrupt, "a stream is called " + name);
+    if (!IsImageName(name) || IsInspected(name))
+      return Fail(Code::kCorrupt, "a stream is called " + name);
     HOLDFAST_TRY(const UniqueFd file, CreateImage(directory, name, owner));
     if (const auto found = with_holes.find(i); found != with_holes.end()) {
       HOLDFAST_TRY(const uint64_t bytes, CopyEager(file, reader, i, *found->second, threads));

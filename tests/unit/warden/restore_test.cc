@@ -138,6 +138,46 @@ time.sleep(1000)')");
       << ReadInPod("/tmp/out");
 }
 
+TEST_F(RestoreTest, WaitsLastAsLongAsTheyWereAskedTo) {
+  MakePod();
+  StartRoot(R"(exec python3 -c '
+import ctypes, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+class Timespec(ctypes.Structure): _fields_ = [("sec", ctypes.c_long), ("nsec", ctypes.c_long)]
+class Pollfd(ctypes.Structure): _fields_ = [("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short)]
+two = Timespec(2, 0)
+waits = {
+    "sleep": lambda: libc.sleep(2),
+    "usleep": lambda: libc.usleep(2000000),
+    "nanosleep": lambda: libc.nanosleep(ctypes.byref(two), None),
+    "clock_nanosleep": lambda: libc.clock_nanosleep(0, 0, ctypes.byref(two), None),
+    "poll": lambda: libc.poll(ctypes.byref(Pollfd(-1, 0, 0)), 1, 2000),
+    "futex": lambda: libc.syscall(202, ctypes.byref(ctypes.c_int(5)), 0, 5, ctypes.byref(two), None, 0),
+}
+results = {}
+def run(name):
+    begin = time.monotonic()
+    returned = waits[name]()
+    error = ctypes.get_errno() if returned == -1 else 0
+    results[name] = (returned, error, time.monotonic() - begin)
+threads = [threading.Thread(target=run, args=(name,)) for name in waits]
+for thread in threads: thread.start()
+time.sleep(0.3)
+print("ready", flush=True)
+for thread in threads: thread.join()
+for name, (returned, error, took) in sorted(results.items()):
+    # What a futex says when its time is up is -1 and ETIMEDOUT.
+    ended = (returned, error) == ((-1, 110) if name == "futex" else (0, 0))
+    print(name, "right" if ended and took >= 2 else (returned, error, took))
+print("done", flush=True)
+time.sleep(1000)')");
+  ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
+  Move();
+  ASSERT_TRUE(Sees("/tmp/out", "done")) << ReadInPod("/tmp/out");
+  for (const char* wait : {"sleep", "usleep", "nanosleep", "clock_nanosleep", "poll", "futex"})
+    EXPECT_THAT(ReadInPod("/tmp/out"), HasSubstr("\n" + std::string(wait) + " right"));
+}
+
 TEST_F(RestoreTest, WatchesAreKept) {
   MakePod();
   StartRoot(R"(
