@@ -4,27 +4,21 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "base/printable.h"
+
 namespace holdfast::log {
 namespace {
 
 // Quotes what would make a line ambiguous; control characters never reach the log raw.
 void AppendValue(std::string& line, std::string_view value) {
-  if (!value.empty() && value.find_first_of(" \"=\n\r\t\\") == std::string_view::npos) {
-    line += value;
-    return;
-  }
-  line += '"';
+  std::string quoted;
   for (const char c : value) {
-    if (c == '"' || c == '\\') {
-      line += '\\';
-      line += c;
-    } else if (static_cast<unsigned char>(c) < ' ') {
-      line += c == '\n' ? "\\n" : "?";
-    } else {
-      line += c;
-    }
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
   }
-  line += '"';
+  quoted = Printable(quoted, Newlines::kEscape);
+  const bool plain = quoted == value && !value.empty() && value.find_first_of(" =") == value.npos;
+  line += plain ? quoted : '"' + quoted + '"';
 }
 
 void Write(spdlog::level::level_enum level, std::string_view event, Fields fields) {

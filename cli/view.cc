@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "base/printable.h"
 #include "cli/table.h"
 
 namespace holdfast::cli {
@@ -20,14 +21,6 @@ using nlohmann::json;
 // The rest is in --json.
 constexpr size_t kShownEvents = 40;
 
-std::string Printable(std::string text) {
-  for (char& c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n') || byte == 0x7f) c = '?';
-  }
-  return text;
-}
-
 const json& Member(const json& object, const char* key) {
   static const json kNull;
   const auto found = object.find(key);
@@ -36,7 +29,7 @@ const json& Member(const json& object, const char* key) {
 
 std::string Text(const json& object, const char* key) {
   const json& value = Member(object, key);
-  return value.is_string() ? Printable(value.get<std::string>()) : "";
+  return value.is_string() ? Printable(value.get<std::string>(), Newlines::kKeep) : "";
 }
 
 int64_t Number(const json& object, const char* key) {
@@ -72,7 +65,7 @@ std::string List(const json& object, const char* key) {
   std::vector<std::string> items;
   if (value.is_array())
     for (const json& item : value)
-      items.push_back(item.is_string() ? Printable(item.get<std::string>()) : item.dump());
+      items.push_back(item.is_string() ? Printable(item.get<std::string>(), Newlines::kKeep) : item.dump());
   return items.empty() ? "-" : fmt::format("{}", fmt::join(items, ","));
 }
 

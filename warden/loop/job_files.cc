@@ -10,6 +10,7 @@
 
 #include "base/duration.h"
 #include "base/files.h"
+#include "base/printable.h"
 #include "base/log.h"
 #include "warden/isolation/pod_files.h"
 
@@ -135,7 +136,7 @@ Status TellJob(const Job& job, const Pod& pod, const std::string& text) {
   struct stat info = {};
   if (::fstat(file.get(), &info) != 0) return FailErrno("looking at " + path);
   if (!S_ISREG(info.st_mode)) return {};
-  return WriteFull(file, AsBytes("holdfast: " + text + "\n"));
+  return WriteFull(file, AsBytes("holdfast: " + Printable(text, Newlines::kKeep) + "\n"));
 }
 
 }  // namespace holdfast::warden

@@ -131,7 +131,7 @@ TEST_F(ViewTest, KeepsControlCharactersFromTheTerminal) {
   json job = Job();
   job["last_error"] = "file \x1b[2Jx\x07 changed";
   const std::string text = JobText(job);
-  EXPECT_THAT(text, HasSubstr("file ?[2Jx? changed"));
+  EXPECT_THAT(text, HasSubstr("file \\x1b[2Jx\\x07 changed"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
 }
 
