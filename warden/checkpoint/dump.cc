@@ -32,6 +32,7 @@
 #include "warden/criu/criu.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/files/check.h"
+#include "warden/files/lent_names.h"
 #include "warden/criu/images.h"
 #include "warden/criu/interrupted_waits.h"
 #include "warden/memory/frozen_memory.h"
@@ -75,10 +76,14 @@ Result<UniqueFd> MemoryDirectory(const Identity& owner) {
 
 class Dump final : public FrozenPod {
  public:
-  Dump(Criu criu, UniqueFd images, std::optional<UniqueFd> page_socket)
-      : criu_(std::move(criu)), images_(std::move(images)), page_socket_(std::move(page_socket)) {}
+  Dump(LentNames names, Criu criu, UniqueFd images, std::optional<UniqueFd> page_socket)
+      : names_(std::in_place, std::move(names)),
+        criu_(std::move(criu)),
+        images_(std::move(images)),
+        page_socket_(std::move(page_socket)) {}
 
   Status Resume() override {
+    names_.reset();
     if (page_socket_) {
       // If CRIU is gone, Finish says so.
       const PageServerCommand close;
@@ -98,7 +103,10 @@ class Dump final : public FrozenPod {
   const std::vector<storage::FileRecord>& files() const override { return files_; }
   void SetFiles(std::vector<storage::FileRecord> files) { files_ = std::move(files); }
 
+  const std::map<std::string, std::string>& names() const { return names_->saved_as(); }
+
  private:
+  std::optional<LentNames> names_;
   Criu criu_;
   UniqueFd images_;
   std::optional<UniqueFd> page_socket_;
@@ -121,6 +129,7 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options,
   request.mutable_opts()->set_pid(pod.root_pid());
   request.mutable_opts()->set_leave_running(true);
   request.mutable_opts()->set_lazy_pages(lazy);
+  HOLDFAST_TRY(LentNames names, LentNames::Lend(pod));
   HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
   for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
   request.mutable_opts()->set_timeout(static_cast<uint32_t>(options.timeout.count()));
@@ -128,7 +137,7 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options,
   HOLDFAST_CHECK(criu.WaitForStage(lazy ? "status-ready" : "post-dump"));
   std::optional<UniqueFd> page_socket;
   if (pages) page_socket = std::move(pages->first);
-  return std::make_unique<Dump>(std::move(criu), std::move(images), std::move(page_socket));
+  return std::make_unique<Dump>(std::move(names), std::move(criu), std::move(images), std::move(page_socket));
 }
 
 // Whether CRIU refused because of how it was asked to treat memory, not because of the processes.
@@ -189,14 +198,6 @@ Status SaveImage(const Pod& pod, const UniqueFd& images, const std::string& name
   });
 }
 
-Status SaveImages(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer, unsigned threads) {
-  HOLDFAST_TRY(const auto names, ListDirectory("/proc/self/fd/" + std::to_string(images.get())));
-  for (const std::string& name : names)
-    if (name.ends_with(".img") && !name.starts_with("pages-") && !name.starts_with("pagemap-"))
-      HOLDFAST_CHECK(SaveImage(pod, images, name, writer, threads));
-  return {};
-}
-
 template <class Record>
 Result<std::vector<Record>> LoadImage(const UniqueFd& images, const std::string& name,
                                       ImageMagic magic) {
@@ -205,6 +206,29 @@ Result<std::vector<Record>> LoadImage(const UniqueFd& images, const std::string&
   if (!file) return std::unexpected(file.error());
   HOLDFAST_TRY(const std::string contents, ReadAll(*file));
   return ParseImage<Record>(name, contents, magic);
+}
+
+// With the names that lent ones are saved as.
+Status SaveFiles(const Dump& dump, storage::PodWriter& writer) {
+  HOLDFAST_TRY(auto files,
+               LoadImage<image::file_entry>(dump.images(), "files.img", ImageMagic::kFiles));
+  std::vector<const google::protobuf::MessageLite*> records;
+  for (image::file_entry& file : files) {
+    const auto name = dump.names().find(file.reg().name());
+    if (file.has_reg() && name != dump.names().end()) file.mutable_reg()->set_name(name->second);
+    records.push_back(&file);
+  }
+  return writer.AddImage("files.img", SerializeImage(ImageMagic::kFiles, records));
+}
+
+Status SaveImages(const Pod& pod, const Dump& dump, storage::PodWriter& writer, unsigned threads) {
+  const UniqueFd& images = dump.images();
+  HOLDFAST_TRY(const auto names, ListDirectory("/proc/self/fd/" + std::to_string(images.get())));
+  for (const std::string& name : names)
+    if (name.ends_with(".img") && !name.starts_with("pages-") && !name.starts_with("pagemap-"))
+      HOLDFAST_CHECK(name == "files.img" ? SaveFiles(dump, writer)
+                                         : SaveImage(pod, images, name, writer, threads));
+  return {};
 }
 
 Status SaveFileRecords(const Pod& pod, Dump& dump, storage::PodWriter& writer,
@@ -244,9 +268,9 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_TRY(const uint64_t memory_bytes, SaveMemory(pod, images, writer, options.threads));
   events("memory", Clock::now() - begin, FormatBytes(memory_bytes));
   begin = Clock::now();
-  HOLDFAST_TRY(const uint64_t scratch_bytes, SaveScratch(pod, writer, options.threads));
+  HOLDFAST_TRY(const uint64_t scratch_bytes, SaveScratch(pod, dump.names(), writer, options.threads));
   events("scratch", Clock::now() - begin, FormatBytes(scratch_bytes));
-  HOLDFAST_CHECK(SaveImages(pod, images, writer, options.threads));
+  HOLDFAST_CHECK(SaveImages(pod, dump, writer, options.threads));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
   return SaveFileRecords(pod, dump, writer, options);

@@ -275,7 +275,7 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
                  LoadImages(pod, reader, directory.fd(), comes != MemoryComes::kInFiles));
     HOLDFAST_TRY(auto saved, images.processes.Processes());
     HOLDFAST_TRY(auto lazy, PlanLazy(images.memory, reader));
-    HOLDFAST_CHECK(RestoreScratch(pod, reader, options.threads));
+    HOLDFAST_TRY(const scratch::Table scratch, RestoreScratch(pod, reader, options.threads));
     lap("scratch", "");
     HOLDFAST_TRY(RollbackReport rolled_back, PutBackFiles(pod, reader, options));
     if (const std::string what = rolled_back.Summary(options.rollback.checkpoint); !what.empty())
@@ -293,8 +293,11 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
                                               std::move(filling)));
     }
     auto criu = RunCriu(pod, options, directory.fd(), images.highest_pid, memory != nullptr);
-    if (criu)
-      if (Status same = CompareFiles(pod, saved); !same) criu = std::unexpected(same.error());
+    if (criu) {
+      Status as_saved = CompareFiles(pod, saved);
+      if (as_saved) as_saved = RemoveLent(pod, scratch);
+      if (!as_saved) criu = std::unexpected(std::move(as_saved).error());
+    }
     if (criu && memory) {
       Status status = memory->Prefetch();
       if (status && comes == MemoryComes::kFirst) status = memory->Wait(begin + options.timeout);

@@ -163,6 +163,24 @@ Result<std::vector<UniqueFd>> OpenRoots(const Pod& pod, const scratch::Table& ta
   return roots;
 }
 
+// Only now: until here files are found by the names that they have.
+void MarkLent(const std::map<std::string, std::string>& names, scratch::Table& table) {
+  std::map<std::pair<uint32_t, std::string>, std::string> renamed;
+  for (scratch::Entry& entry : *table.mutable_entries()) {
+    const auto name = names.find(InRoot(table, entry));
+    if (name == names.end()) continue;
+    std::string path = name->second.substr(table.roots(static_cast<int>(entry.root())).size() + 1);
+    renamed.emplace(std::pair(entry.root(), entry.path()), path);
+    entry.set_path(std::move(path));
+    entry.set_lent(true);
+  }
+  for (scratch::Entry& entry : *table.mutable_entries()) {
+    if (!S_ISREG(entry.mode()) || entry.target().empty()) continue;
+    const auto first = renamed.find({entry.root(), entry.target()});
+    if (first != renamed.end()) entry.set_target(first->second);
+  }
+}
+
 // ---- restoring ----
 
 bool IsSafePath(const std::string& path) {
@@ -261,7 +279,8 @@ bool IsScratch(const std::string& path) {
   });
 }
 
-Result<uint64_t> SaveScratch(const Pod& pod, storage::PodWriter& writer, unsigned threads) {
+Result<uint64_t> SaveScratch(const Pod& pod, const std::map<std::string, std::string>& names,
+                             storage::PodWriter& writer, unsigned threads) {
   scratch::Table table;
   table.set_version(kVersion);
   for (const std::string_view root : kRoots) table.add_roots(std::string(root));
@@ -284,13 +303,14 @@ Result<uint64_t> SaveScratch(const Pod& pod, storage::PodWriter& writer, unsigne
     return writer.Put(stream, entry.stream_offset() + pieces[i].offset, data);
   };
   HOLDFAST_CHECK(ForEachParallel(threads, pieces.size(), save));
+  MarkLent(names, table);
   HOLDFAST_CHECK(writer.AddImage(kScratchTable, table.SerializeAsString()));
   uint64_t total = 0;
   for (const Piece& piece : pieces) total += piece.size_bytes;
   return total;
 }
 
-Status RestoreScratch(const Pod& pod, storage::PodReader& reader, unsigned threads) {
+Result<scratch::Table> RestoreScratch(const Pod& pod, storage::PodReader& reader, unsigned threads) {
   HOLDFAST_TRY(const std::string bytes, reader.ReadImage(kScratchTable));
   scratch::Table table;
   if (!table.ParseFromString(bytes) || table.version() != kVersion)
@@ -316,6 +336,15 @@ Status RestoreScratch(const Pod& pod, storage::PodReader& reader, unsigned threa
     const scratch::Entry& entry = table.entries(i);
     HOLDFAST_CHECK(wrap(SetAttributes(roots[entry.root()], entry, owner), entry));
   }
+  return table;
+}
+
+Status RemoveLent(const Pod& pod, const scratch::Table& table) {
+  HOLDFAST_TRY(const std::vector<UniqueFd> roots, OpenRoots(pod, table));
+  const ScopedIdentity as_owner(pod.options().owner);
+  for (const scratch::Entry& entry : table.entries())
+    if (entry.lent() && ::unlinkat(roots[entry.root()].get(), entry.path().c_str(), 0) != 0)
+      return FailErrno("removing " + InRoot(table, entry));
   return {};
 }
 

@@ -10,9 +10,13 @@
 // pod.
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "base/result.h"
 #include "storage/checkpoint.h"
 #include "warden/isolation/pod.h"
+#include "warden_images/scratch.pb.h"
 
 namespace holdfast::warden {
 
@@ -23,11 +27,15 @@ inline constexpr const char* kScratchStream = "scratch";
 bool IsScratch(const std::string& path);
 
 // The pod is frozen. Returns the bytes of contents. kDenied if a file is not the owner's.
-Result<uint64_t> SaveScratch(const Pod& pod, storage::PodWriter& writer, unsigned threads);
+// `names`: paths that files have for the time of the save (lent_names.h), and those they are saved as.
+Result<uint64_t> SaveScratch(const Pod& pod, const std::map<std::string, std::string>& names,
+                             storage::PodWriter& writer, unsigned threads);
 
 // The pod is new, its private directories empty. Everything is made with the identity of the pod's
 // owner, so that nothing can come out that the owner could not have made. kDenied if an entry says
-// otherwise.
-Status RestoreScratch(const Pod& pod, storage::PodReader& reader, unsigned threads);
+// otherwise. Returns what was made.
+Result<scratch::Table> RestoreScratch(const Pod& pod, storage::PodReader& reader, unsigned threads);
+// Takes back the names that files had for CRIU only.
+Status RemoveLent(const Pod& pod, const scratch::Table& table);
 
 }  // namespace holdfast::warden

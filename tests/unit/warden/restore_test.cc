@@ -178,6 +178,48 @@ time.sleep(1000)')");
     EXPECT_THAT(ReadInPod("/tmp/out"), HasSubstr("\n" + std::string(wait) + " right"));
 }
 
+// What Python's multiprocessing uses: a file whose first name, by which it is mapped, is gone.
+TEST_F(RestoreTest, NamedSemaphoresAreKept) {
+  MakePod();
+  StartRoot(R"(cat >/tmp/job.py <<'END'
+import ctypes, os, subprocess, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.sem_open.restype = ctypes.c_void_p
+def wait_for(path):
+    while not os.path.exists(path): time.sleep(0.01)
+if len(sys.argv) > 1:
+    other = libc.sem_open(b"/kept", 0)
+    libc.sem_post(ctypes.c_void_p(other))
+    sys.exit()
+sem = ctypes.c_void_p(libc.sem_open(b"/kept", os.O_CREAT, 0o600, 0))
+descriptor = os.open("/tmp/first", os.O_RDWR | os.O_CREAT)
+os.write(descriptor, b"text"); os.link("/tmp/first", "/tmp/second"); os.unlink("/tmp/first")
+names = sorted(os.listdir("/dev/shm")), sorted(os.listdir("/tmp"))
+print("ready", flush=True)
+wait_for("/tmp/check")
+names_now = sorted(os.listdir("/dev/shm")), sorted(n for n in os.listdir("/tmp") if n != "check")
+print("names", "same" if names == names_now else (names, names_now), flush=True)
+print("held", libc.sem_trywait(sem), flush=True)
+subprocess.run([sys.executable, "/tmp/job.py", "post"])
+print("posted", libc.sem_trywait(sem), flush=True)
+os.pwrite(descriptor, b"TEXT", 0)
+print("file", open("/tmp/second").read(), flush=True)
+print("link", os.readlink("/proc/self/fd/%d" % descriptor), flush=True)
+time.sleep(1000)
+END
+exec python3 /tmp/job.py)");
+  ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
+  Move();
+  ASSERT_TRUE(Sees("/tmp/out", "ready"));
+  Move();
+  const auto root = OpenPodRoot(*pod_);
+  const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
+  ASSERT_TRUE(OpenAt(*tmp, "check", O_WRONLY | O_CREAT));
+  EXPECT_TRUE(Sees("/tmp/out",
+                   "names same\nheld -1\nposted 0\nfile TEXT\nlink /tmp/first (deleted)\n"))
+      << ReadInPod("/tmp/out");
+}
+
 TEST_F(RestoreTest, WatchesAreKept) {
   MakePod();
   StartRoot(R"(

@@ -25,14 +25,14 @@ class ScratchTest : public CriuTest {
   void Save() {
     checkpoint_ = {};
     FakeWriter writer(checkpoint_);
-    const auto saved = SaveScratch(*pod_, writer, 2);
+    const auto saved = SaveScratch(*pod_, {}, writer, 2);
     ASSERT_TRUE(saved) << saved.error().message();
   }
 
   Status RestoreIntoNewPod() {
     MakePod();
     FakeReader reader(checkpoint_);
-    return RestoreScratch(*pod_, reader, 2);
+    return RestoreScratch(*pod_, reader, 2).transform([](const scratch::Table&) {});
   }
 
   void Tamper(const std::function<void(scratch::Entry&)>& change) {
