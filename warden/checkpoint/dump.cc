@@ -289,8 +289,8 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     events("frozen", Clock::now() - begin, "");
     Status status = SaveContents(pod, *frozen, writer, options, events);
     if (status) status = SaveInfo(pod, frozen->images(), writer, version);
-    // Last: all that has been read is of one moment.
-    if (status) status = frozen->StillFrozen();
+    // Last: all that has been read is of one moment. If not, that is also why anything else failed.
+    if (Status still = frozen->StillFrozen(); !still) status = std::move(still);
     if (status) return frozen;
     if (const Status resumed = frozen->Resume(); !resumed)
       log::Failure("resume after a failed save", resumed.error());
