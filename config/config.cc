@@ -121,7 +121,7 @@ constexpr std::array kKeys = {
         "From a notice to the end of the node, where the provider does not say when. `0s`: what it "
         "documents."},
     Key{"cloud", "endpoint", Kind::kUrl, HOLDFAST_MEMBER(cloud.endpoint), 0, 0,
-        "Cloud Storage, for `gs://`. Another than Google's is a private endpoint; an emulator that "
+        "Google Cloud Storage. Another than Google's is a private endpoint; an emulator that "
         "wants "
         "no credentials is named by `STORAGE_EMULATOR_HOST` in slurmd's environment."},
     Key{"cloud", "credentials_file", Kind::kPath, HOLDFAST_MEMBER(cloud.credentials_file), 0, 0,

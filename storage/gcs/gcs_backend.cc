@@ -16,10 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-bool IsNamePart(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
-}
-
 class GcsBackend final : public Backend {
  public:
   GcsBackend(std::unique_ptr<Service> service, std::string directory)
@@ -115,33 +111,16 @@ class GcsBackend final : public Backend {
 
 }  // namespace
 
-Result<Location> ParseLocation(std::string_view url) {
-  constexpr std::string_view kScheme = "gs://";
-  const auto bad = [&](std::string_view why) {
-    return Fail(Code::kInvalid,
-                fmt::format("'{}': {}; write gs://BUCKET/PREFIX", std::string(url), why));
-  };
-  if (!url.starts_with(kScheme)) return bad("not a Cloud Storage URL");
-  const std::string_view rest = url.substr(kScheme.size());
-  const std::string_view bucket = rest.substr(0, rest.find('/'));
-  // https://cloud.google.com/storage/docs/buckets#naming
-  if (bucket.size() < 3 || bucket.size() > 222 || !std::ranges::all_of(bucket, IsNamePart))
-    return bad("a bucket's name has 3 to 222 letters, digits, '-', '_' and '.'");
-  std::string_view prefix = rest.substr(std::min(rest.size(), bucket.size() + 1));
-  while (prefix.ends_with('/')) prefix.remove_suffix(1);
-  const bool parts_fine = std::ranges::all_of(
-      prefix, [](char c) { return IsNamePart(c) || std::string_view("/=+@~,").contains(c); });
-  if (!parts_fine || prefix.starts_with('/') || prefix.contains("//") || prefix.size() > 512)
-    return bad("a prefix has letters, digits and -_.=+@~, between single slashes, at most 512");
-  return Location{.bucket = std::string(bucket), .prefix = std::string(prefix)};
-}
-
 Result<std::unique_ptr<Backend>> MakeGcsBackend(const std::string& url, const std::string& job,
                                                 Settings settings) {
-  HOLDFAST_TRY(const Location location, ParseLocation(url));
+  HOLDFAST_TRY(const BucketUrl location, ParseLocation(url));
   HOLDFAST_TRY(auto service, Service::Open(std::move(settings), location.bucket));
   const std::string base = location.prefix.empty() ? "" : location.prefix + "/";
   return std::make_unique<GcsBackend>(std::move(service), base + job + "/");
+}
+
+Result<std::unique_ptr<Backend>> Open(const JobPlace& place, const config::Cloud& cloud) {
+  return MakeGcsBackend(place.url, place.job, SettingsOf(cloud));
 }
 
 }  // namespace holdfast::storage::gcs

@@ -13,7 +13,7 @@
 #include "storage/gcs/gcs_backend.h"
 #include "storage/layout.h"
 #include "storage/memory_backend.h"
-#include "storage/posix_backend.h"
+#include "storage/posix/posix_backend.h"
 #include "tests/fakes/gcs_server.h"
 
 namespace holdfast::storage {
