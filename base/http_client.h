@@ -5,7 +5,7 @@
 // certificates are always verified and redirects never followed, so that a token given to one host
 // is never given to another. What is sent, and every header, stays out of messages and logs.
 //
-// Used by storage/gcs and warden/notices. Thread-safe: Send may be called from many threads.
+// Used by storage/remote and the back ends over it, and by warden/notices. Thread-safe: Send may be called from many threads.
 #pragma once
 
 #include <chrono>

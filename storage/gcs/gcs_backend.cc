@@ -6,15 +6,46 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "storage/gcs/download.h"
+#include "storage/gcs/json_text.h"
 #include "storage/gcs/service.h"
 #include "storage/gcs/upload.h"
 #include "storage/layout.h"
+#include "storage/remote/download.h"
 
 namespace holdfast::storage::gcs {
 namespace {
 
 using nlohmann::json;
+
+// Asks for the object's size, generation and checksum; kNotFound if it does not exist.
+Result<std::unique_ptr<ObjectReader>> OpenDownload(Service& service, const std::string& name,
+                                                   const std::string& what) {
+  const std::string url = service.ObjectUrl(name);
+  HOLDFAST_TRY(const http::Response response,
+               service.Call({.url = url + "?fields=size,generation,crc32c"}, what));
+  if (response.status == 404) return Fail(Code::kNotFound, what + ": no such object");
+  if (response.status != 200) return std::unexpected(service.ToError(response, what));
+  const json object = json::parse(response.body, nullptr, false);
+  const std::string generation = TextOf(object, "generation"), crc = TextOf(object, "crc32c");
+  const std::string size_text = TextOf(object, "size");
+  uint64_t size = 0;
+  const auto [end, error] =
+      std::from_chars(size_text.data(), size_text.data() + size_text.size(), size);
+  if (error != std::errc() || end != size_text.data() + size_text.size() || generation.empty() ||
+      crc.empty())
+    return Fail(Code::kInternal,
+                what + ": the answer lacks the object's size, generation or checksum");
+  return std::make_unique<remote::Download>(
+      service,
+      remote::Source{.url = url + "?alt=media&generation=" + http::Escape(generation),
+                     .size_bytes = size,
+                     .checksum =
+                         [](const std::vector<remote::Piece>& blocks) {
+                           return remote::Crc32cToText(remote::CombineCrc32c(blocks));
+                         },
+                     .expected = crc},
+      what);
+}
 
 class GcsBackend final : public Backend {
  public:
@@ -47,7 +78,7 @@ class GcsBackend final : public Backend {
   }
 
   Result<std::unique_ptr<ObjectReader>> Open(const std::string& key) override {
-    return Download::Open(*service_, directory_ + key, "reading " + Describe(key));
+    return OpenDownload(*service_, directory_ + key, "reading " + Describe(key));
   }
 
   Status PutIfAbsent(const std::string& key, std::span<const std::byte> contents) override {
