@@ -24,11 +24,17 @@ TEST(UrlsTest, WhatNoBackEndServesIsRefusedWithWhatIsAccepted) {
     EXPECT_NE(checked.error().message().find(AcceptedUrls()), std::string::npos);
   }
   EXPECT_FALSE(CheckUrl("/" + std::string(5000, 'x')));
-  for (const char* url : {"gs://", "gs:///x", "gs://ab", "gs://bucket//x"}) {
+  for (const char* url : {"gs://", "gs:///x", "gs://ab", "gs://bucket//x", "gs://bu cket/a"}) {
     const auto checked = CheckUrl(url);
     ASSERT_FALSE(checked) << url;
     EXPECT_NE(checked.error().message().find("write gs://BUCKET/PREFIX"), std::string::npos);
   }
+}
+
+TEST(UrlsTest, EveryObjectStoreSaysWhatItTakes) {
+  EXPECT_TRUE(CheckUrl("s3://bucket/alice"));
+  EXPECT_FALSE(CheckUrl("s3://" + std::string(64, 'b') + "/alice"));
+  EXPECT_EQ(AcceptedUrls(), "/PATH, file:///PATH, gs://BUCKET/PREFIX or s3://BUCKET/PREFIX");
 }
 
 }  // namespace
