@@ -174,6 +174,12 @@ void SetUp(Transfer& transfer, const ClientOptions& options) {
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
   else if (!options.proxy.empty())
     curl_easy_setopt(easy, CURLOPT_PROXY, options.proxy.c_str());
+  if (const auto& signature = request.aws_signature) {
+    const std::string scope = "aws:amz:" + signature->region + ":" + signature->service;
+    curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, scope.c_str());
+    curl_easy_setopt(easy, CURLOPT_USERNAME, signature->key_id.c_str());
+    curl_easy_setopt(easy, CURLOPT_PASSWORD, signature->secret.c_str());
+  }
   SetBody(transfer);
   SetLimits(transfer);
   curl_slist* list = curl_slist_append(nullptr, "Expect:");  // no wait for a 100 before each chunk

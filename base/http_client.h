@@ -5,7 +5,7 @@
 // certificates are always verified and redirects never followed, so that a token given to one host
 // is never given to another. What is sent, and every header, stays out of messages and logs.
 //
-// Used by storage/gcs and warden/notices. Thread-safe: Send may be called from many threads.
+// Used by storage/remote and the back ends over it, and by warden/notices. Thread-safe: Send may be called from many threads.
 #pragma once
 
 #include <chrono>
@@ -26,6 +26,13 @@ namespace holdfast::http {
 
 using Clock = std::chrono::steady_clock;
 
+// Signs the request with AWS Signature Version 4. Headers that are to be signed, the session token's
+// and the body's hash among them, are those of the request.
+struct AwsSignature {
+  std::string region, service;
+  std::string key_id, secret;
+};
+
 struct Request {
   std::string method = "GET";
   std::string url;
@@ -35,6 +42,7 @@ struct Request {
   // Where the body of a 2xx answer goes instead of Response::body. One that does not fit is an
   // error.
   std::span<std::byte> sink;
+  std::optional<AwsSignature> aws_signature;
   Clock::time_point deadline = Clock::time_point::max();
   // A transfer that moves nothing for so long has failed; 0 s lets it wait until the deadline.
   std::chrono::seconds stall_timeout{20};

@@ -116,24 +116,37 @@ constexpr std::array kKeys = {
         "firmware says, or who answers at `metadata_url`."},
     Key{"cloud", "metadata_url", Kind::kUrl, HOLDFAST_MEMBER(cloud.metadata_url), 0, 0,
         "The metadata server, instead of `http://169.254.169.254`. Asked for notices and for "
-        "Cloud Storage tokens."},
+        "the machine's credentials."},
     Key{"cloud", "notice_time", Kind::kDuration, HOLDFAST_MEMBER(cloud.notice_time), 0, kDay,
         "From a notice to the end of the node, where the provider does not say when. `0s`: what it "
         "documents."},
     Key{"cloud", "endpoint", Kind::kUrl, HOLDFAST_MEMBER(cloud.endpoint), 0, 0,
-        "Cloud Storage, for `gs://`. Another than Google's is a private endpoint; an emulator that "
+        "Google Cloud Storage. Another than Google's is a private endpoint; an emulator that "
         "wants "
         "no credentials is named by `STORAGE_EMULATOR_HOST` in slurmd's environment."},
     Key{"cloud", "credentials_file", Kind::kPath, HOLDFAST_MEMBER(cloud.credentials_file), 0, 0,
         "A service account's key, owned by root with mode 0400, on every node. Without it the one "
         "that `GOOGLE_APPLICATION_CREDENTIALS` in slurmd's environment names, or the machine's own "
         "service account."},
+    Key{"cloud", "s3_endpoint", Kind::kUrl, HOLDFAST_MEMBER(cloud.s3_endpoint), 0, 0,
+        "An S3 server other than Amazon's, whose buckets are paths below this URL."},
+    Key{"cloud", "s3_region", Kind::kText, HOLDFAST_MEMBER(cloud.s3_region), 0, 0,
+        "The bucket's region, for Amazon's endpoint and for signatures. Without it `AWS_REGION` of "
+        "slurmd's environment, or `us-east-1`."},
+    Key{"cloud", "s3_credentials_file", Kind::kPath, HOLDFAST_MEMBER(cloud.s3_credentials_file), 0,
+        0,
+        "Access keys, in the form of `~/.aws/credentials`, owned by root with mode 0400, on every "
+        "node. Without it those in slurmd's environment (`AWS_ACCESS_KEY_ID`, "
+        "`AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, or a file named by "
+        "`AWS_SHARED_CREDENTIALS_FILE`), or those of the machine's own role."},
+    Key{"cloud", "s3_profile", Kind::kText, HOLDFAST_MEMBER(cloud.s3_profile), 0, 0,
+        "Which profile of that file."},
     Key{"cloud", "ca_file", Kind::kPath, HOLDFAST_MEMBER(cloud.ca_file), 0, 0,
-        "Certificate authorities for Cloud Storage, instead of the system's."},
+        "Certificate authorities for object stores, instead of the system's."},
     Key{"cloud", "proxy", Kind::kUrl, HOLDFAST_MEMBER(cloud.proxy), 0, 0,
-        "Proxy to Cloud Storage, instead of slurmd's `https_proxy` and `no_proxy`."},
+        "Proxy to object stores, instead of slurmd's `https_proxy` and `no_proxy`."},
     Key{"cloud", "patience", Kind::kDuration, HOLDFAST_MEMBER(cloud.patience), 1, kDay,
-        "How long a request to Cloud Storage that makes no progress is tried again."},
+        "How long a request to an object store that makes no progress is tried again."},
     Key{"cloud", "stall_timeout", Kind::kDuration, HOLDFAST_MEMBER(cloud.stall_timeout), 1, 3600,
         "A transfer that moves nothing for so long is tried again."},
 };
@@ -204,8 +217,8 @@ std::string Reference() {
     }
     const std::string value = ValueText(key, Config{});
     const std::string default_text = value.empty() ? "none" : fmt::format("`{}`", value);
-    text += fmt::format("| `{}` | {} | {} | {} |\n", key.name, Accepted(key),
-                        default_text, key.doc);
+    text +=
+        fmt::format("| `{}` | {} | {} | {} |\n", key.name, Accepted(key), default_text, key.doc);
   }
   return text;
 }

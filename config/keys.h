@@ -19,7 +19,7 @@ enum class Kind {
   kText,       // a word
   kPath,       // an absolute path
   kCommand,    // an absolute path, or a name looked up in PATH
-  kDirectory,  // of checkpoints: an absolute path, %h or %u in it, or file://, gs://
+  kDirectory,  // of checkpoints: as storage/urls/urls.h accepts it, with %h or %u in it
   kPort,
   kCount,
   kLevel,  // a number, or `auto`

@@ -10,6 +10,7 @@
 
 #include "base/duration.h"
 #include "config/keys.h"
+#include "storage/urls/urls.h"
 
 namespace holdfast::config {
 namespace {
@@ -107,8 +108,7 @@ bool IsText(const Key& key, std::string_view text) {
     case Kind::kCommand:
       return text.starts_with('/') || text.find('/') == std::string_view::npos;
     case Kind::kDirectory:
-      return text.starts_with('/') || text.starts_with("%h") || text.starts_with("file:///") ||
-             text.starts_with("gs://");
+      return text.starts_with("%h") || storage::BeginsLikeUrl(text);
     case Kind::kSubnet:
       return IsSubnet(text, key.min, key.max);
     case Kind::kUrl:
@@ -166,7 +166,7 @@ std::string Accepted(const Key& key) {
     case Kind::kCommand:
       return "a name in PATH or an absolute path";
     case Kind::kDirectory:
-      return "an absolute path, file:///PATH or gs://BUCKET/PREFIX";
+      return storage::AcceptedUrls();
     case Kind::kPort:
       return range("a port");
     case Kind::kCount:

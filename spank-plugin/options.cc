@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/numbers.h"
+#include "storage/urls/urls.h"
 
 namespace holdfast::spank {
 namespace {
@@ -12,17 +13,6 @@ namespace {
 std::unexpected<Error> Refuse(OptionId id, std::string_view value, std::string_view accepted) {
   return Fail(Code::kInvalid, "--" + std::string(kOptions[static_cast<size_t>(id)].name) + "=" +
                                   std::string(value) + ": accepted is " + std::string(accepted));
-}
-
-// /path, file:///path, gs://bucket[/prefix]; nothing that a log line could not show.
-bool IsCheckpointUrl(std::string_view url) {
-  const bool printable = std::ranges::all_of(
-      url, [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7f; });
-  if (!printable || url.size() >= PATH_MAX) return false;
-  constexpr std::string_view kBucketScheme = "gs://";
-  if (!url.starts_with(kBucketScheme)) return url.starts_with('/') || url.starts_with("file:///");
-  const std::string_view rest = url.substr(kBucketScheme.size());
-  return !rest.empty() && !rest.starts_with('/');
 }
 
 // "JOBID" or "JOBID:CKPT", both from 1.
@@ -83,8 +73,9 @@ Status Options::Set(OptionId id, std::string_view value) {
     case OptionId::kCheckpoint:
       return SetCheckpoint(value);
     case OptionId::kDirectory:
-      if (!IsCheckpointUrl(value))
-        return Refuse(id, value, "/ABSOLUTE/PATH, file:///ABSOLUTE/PATH or gs://BUCKET/PREFIX");
+      // A blank would be cut by whoever splits the record of a job at blanks.
+      if (value.contains(' ') || !storage::CheckUrl(value))
+        return Refuse(id, value, storage::AcceptedUrls());
       directory_ = value;
       return {};
     case OptionId::kKeep:

@@ -22,8 +22,8 @@
 
 #include "base/identity.h"
 #include "base/result.h"
+#include "config/config.h"
 #include "base/unique_fd.h"
-#include "storage/gcs/settings.h"
 #include "storage/keys.h"
 
 namespace holdfast::storage {
@@ -173,11 +173,11 @@ struct Pruned {
 // The checkpoints of one job.
 class JobStore {
  public:
-  // `url`: the job's --checkpoint-dir (/abs/path, file:///abs/path, gs://bucket/prefix). `cloud`:
-  // for gs:// only; credentials are read now. Nothing is created yet.
+  // `url`: the job's --checkpoint-dir (storage/urls/urls.h). `cloud`: for object stores, whose
+  // credentials are read now. Nothing is created yet.
   static Result<std::unique_ptr<JobStore>> Open(const std::string& url, uint32_t job_id,
                                                 const Identity& owner, const Keys& keys,
-                                                const gcs::Settings& cloud = {});
+                                                const config::Cloud& cloud = {});
   virtual ~JobStore() = default;
 
   // For all that is stored from now on; max(): none. Backend::SetDeadline says what it does.
@@ -213,8 +213,5 @@ class JobStore {
   // nothing. keep = 0 removes the job's directory.
   virtual Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared = {}) = 0;
 };
-
-// Refuses a URL that no back end can serve, naming what is accepted. Touches nothing.
-Status CheckUrl(const std::string& url);
 
 }  // namespace holdfast::storage

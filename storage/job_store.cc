@@ -6,11 +6,10 @@
 
 #include "base/log.h"
 #include "storage/commit.h"
-#include "storage/gcs/gcs_backend.h"
 #include "storage/layout.h"
 #include "storage/pod_reader.h"
 #include "storage/pod_writer.h"
-#include "storage/posix_backend.h"
+#include "storage/registry.h"
 #include "storage/retention.h"
 
 namespace holdfast::storage {
@@ -140,14 +139,10 @@ std::unique_ptr<JobStore> MakeJobStore(std::shared_ptr<Backend> backend, uint32_
 
 Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& url, uint32_t job_id,
                                                  const Identity& owner, const Keys& keys,
-                                                 const gcs::Settings& cloud) {
-  if (url.starts_with("gs://")) {
-    HOLDFAST_TRY(auto bucket, gcs::MakeGcsBackend(url, std::to_string(job_id), cloud));
-    return MakeJobStore(std::move(bucket), job_id, owner.uid, keys);
-  }
-  HOLDFAST_TRY(std::string directory, DirectoryOfUrl(url));
-  return MakeJobStore(MakePosixBackend(std::move(directory), std::to_string(job_id), owner), job_id,
-                      owner.uid, keys);
+                                                 const config::Cloud& cloud) {
+  HOLDFAST_TRY(auto backend,
+               OpenBackend({.url = url, .job = std::to_string(job_id), .owner = owner}, cloud));
+  return MakeJobStore(std::move(backend), job_id, owner.uid, keys);
 }
 
 }  // namespace holdfast::storage

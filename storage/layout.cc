@@ -1,13 +1,8 @@
 #include "storage/layout.h"
 
 #include <fmt/format.h>
-#include <limits.h>
 
-#include <algorithm>
 #include <charconv>
-
-#include "storage/checkpoint.h"
-#include "storage/gcs/gcs_backend.h"
 
 namespace holdfast::storage {
 namespace {
@@ -71,31 +66,6 @@ std::optional<ObjectName> ParseKey(std::string_view key) {
   name.pod = pod.value_or(0);
   name.sequence = sequence.value_or(0);
   return name;
-}
-
-Result<std::string> DirectoryOfUrl(const std::string& url) {
-  std::string_view path = url;
-  Take(path, "file://");
-  const bool printable = std::ranges::none_of(
-      path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-  if (!path.starts_with('/') || !printable)
-    return Fail(
-        Code::kInvalid,
-        "checkpoint directory '" + url +
-            "': accepted are an absolute path, file:///absolute/path and gs://bucket/prefix");
-  if (path.size() >= PATH_MAX)
-    return Fail(Code::kInvalid, fmt::format("checkpoint directory: {} bytes are too long a path; "
-                                            "at most {} are accepted",
-                                            path.size(), PATH_MAX - 1));
-  return std::string(path);
-}
-
-Status CheckUrl(const std::string& url) {
-  if (url.starts_with("gs://"))
-    HOLDFAST_CHECK(gcs::ParseLocation(url));
-  else
-    HOLDFAST_CHECK(DirectoryOfUrl(url));
-  return {};
 }
 
 }  // namespace holdfast::storage

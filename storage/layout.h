@@ -33,7 +33,4 @@ std::optional<ObjectName> ParseKey(std::string_view key);
 
 inline constexpr std::string_view kUnfinishedMark = ".tmp-";
 
-// The directory that a --checkpoint-dir URL names, if it names one (Status of CheckUrl otherwise).
-Result<std::string> DirectoryOfUrl(const std::string& url);
-
 }  // namespace holdfast::storage

@@ -2,12 +2,11 @@
 #pragma once
 
 #include "config/config.h"
-#include "storage/gcs/settings.h"
 #include "storage/keys.h"
 
 namespace holdfast::storage {
 
-gcs::Settings CloudSettings(const config::Config& config);
+inline const config::Cloud& CloudSettings(const config::Config& config) { return config.cloud; }
 // All keys, for root.
 Result<Keys> LoadKeys(const config::Config& config);
 

@@ -1,10 +1,7 @@
 #include "storage/gcs/credentials.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <jwt.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <ctime>
@@ -13,15 +10,14 @@
 
 #include "base/files.h"
 #include "storage/gcs/json_text.h"
-#include "storage/gcs/retry.h"
+#include "storage/remote/retry.h"
+#include "storage/remote/secret_file.h"
 
 namespace holdfast::storage::gcs {
 namespace {
 
 using std::chrono::seconds;
 
-// The metadata server itself keeps a token until five minutes before its end.
-constexpr seconds kRenewBefore{225};
 constexpr seconds kPatience{30};
 constexpr const char* kScope = "https://www.googleapis.com/auth/devstorage.read_write";
 constexpr const char* kRemedy =
@@ -59,12 +55,12 @@ Result<Token> ReadToken(const http::Response& response, const std::string& what)
 }
 
 Result<Token> Request(http::Client& client, http::Request request, const std::string& what) {
-  Backoff backoff(http::Clock::now() + kPatience);
+  remote::Backoff backoff(http::Clock::now() + kPatience);
   request.deadline = backoff.deadline();
   while (true) {
     const http::Outcome outcome = client.Send(request);
     const auto pause =
-        IsTransient(outcome.response) ? backoff.Next(outcome.response) : std::nullopt;
+        remote::IsTransient(outcome.response) ? backoff.Next(outcome.response) : std::nullopt;
     if (pause) {
       std::this_thread::sleep_for(*pause);
       continue;
@@ -156,40 +152,10 @@ bool IsTrustworthy(const std::string& url) {
 
 }  // namespace
 
-Result<std::string> Credentials::Authorization() {
-  if (source_ == nullptr) return std::string();
-  const std::lock_guard lock(mutex_);
-  const auto now = http::Clock::now();
-  if (!current_.empty() && now < renew_at_) return current_;
-  auto token = source_->Fetch();
-  if (!token) {
-    // A token server that is away for a moment does not matter while the old token is good.
-    if (!current_.empty() && now < expires_at_) return current_;
-    return std::unexpected(std::move(token).error());
-  }
-  current_ = "Bearer " + token->text;
-  expires_at_ = now + token->lifetime;
-  renew_at_ = expires_at_ - std::min(kRenewBefore, token->lifetime / 2);
-  return current_;
-}
-
-void Credentials::Reject(const std::string& authorization) {
-  const std::lock_guard lock(mutex_);
-  if (current_ == authorization) current_.clear();
-}
-
 Result<std::unique_ptr<TokenSource>> ServiceAccountTokens(const std::string& path,
                                                           http::Client& client) {
   const std::string what = "reading the service account key " + path;
-  HOLDFAST_TRY(const UniqueFd file, OpenFile(path, O_RDONLY));
-  struct stat status = {};
-  if (::fstat(file.get(), &status) != 0) return FailErrno(what);
-  if (status.st_uid != ::geteuid() || (status.st_mode & 077) != 0)
-    return Fail(Code::kDenied,
-                fmt::format("{}: others may read or change it; chown it to uid {} and chmod it to "
-                            "0400",
-                            what, ::geteuid()));
-  HOLDFAST_TRY(const std::string text, ReadAll(file));
+  HOLDFAST_TRY(const std::string text, remote::ReadSecretFile(path, what));
   HOLDFAST_TRY(const nlohmann::json json, ParseObject(text, what));
   const std::string type = TextOf(json, "type");
   if (type != "service_account")

@@ -9,10 +9,10 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "base/http_client.h"
+#include "storage/remote/renewed.h"
 
 namespace holdfast::storage::gcs {
 
@@ -31,20 +31,22 @@ class TokenSource {
 class Credentials {
  public:
   // Without a source: no credentials are needed.
-  explicit Credentials(std::unique_ptr<TokenSource> source) : source_(std::move(source)) {}
+  explicit Credentials(std::unique_ptr<TokenSource> source)
+      : source_(std::move(source)), tokens_([this] { return Fetch(); }) {}
 
-  // The value of the Authorization header, or "". Kept until shortly before the token expires; then
-  // one caller fetches a new one while the others wait.
-  Result<std::string> Authorization();
+  // The value of the Authorization header, or "".
+  Result<std::string> Authorization() { return source_ == nullptr ? std::string() : tokens_.Get(); }
   // The server did not take it (401): the next call fetches a new one.
-  void Reject(const std::string& authorization);
+  void Reject(const std::string& authorization) { tokens_.Reject(authorization); }
 
  private:
+  Result<remote::Fresh<std::string>> Fetch() {
+    HOLDFAST_TRY(const Token token, source_->Fetch());
+    return remote::Fresh<std::string>{.value = "Bearer " + token.text, .lifetime = token.lifetime};
+  }
+
   const std::unique_ptr<TokenSource> source_;
-  std::mutex mutex_;
-  std::string current_;
-  http::Clock::time_point renew_at_;
-  http::Clock::time_point expires_at_;
+  remote::Renewed<std::string> tokens_;
 };
 
 // Signs a JWT with the key (RS256) and exchanges it (RFC 7523) at the token_uri in the file. The

@@ -6,18 +6,45 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "storage/gcs/download.h"
+#include "storage/gcs/json_text.h"
 #include "storage/gcs/service.h"
 #include "storage/gcs/upload.h"
 #include "storage/layout.h"
+#include "storage/remote/download.h"
 
 namespace holdfast::storage::gcs {
 namespace {
 
 using nlohmann::json;
 
-bool IsNamePart(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
+// Asks for the object's size, generation and checksum; kNotFound if it does not exist.
+Result<std::unique_ptr<ObjectReader>> OpenDownload(Service& service, const std::string& name,
+                                                   const std::string& what) {
+  const std::string url = service.ObjectUrl(name);
+  HOLDFAST_TRY(const http::Response response,
+               service.Call({.url = url + "?fields=size,generation,crc32c"}, what));
+  if (response.status == 404) return Fail(Code::kNotFound, what + ": no such object");
+  if (response.status != 200) return std::unexpected(service.ToError(response, what));
+  const json object = json::parse(response.body, nullptr, false);
+  const std::string generation = TextOf(object, "generation"), crc = TextOf(object, "crc32c");
+  const std::string size_text = TextOf(object, "size");
+  uint64_t size = 0;
+  const auto [end, error] =
+      std::from_chars(size_text.data(), size_text.data() + size_text.size(), size);
+  if (error != std::errc() || end != size_text.data() + size_text.size() || generation.empty() ||
+      crc.empty())
+    return Fail(Code::kInternal,
+                what + ": the answer lacks the object's size, generation or checksum");
+  return std::make_unique<remote::Download>(
+      service,
+      remote::Source{.url = url + "?alt=media&generation=" + http::Escape(generation),
+                     .size_bytes = size,
+                     .checksum =
+                         [](const std::vector<remote::Piece>& blocks) {
+                           return remote::Crc32cToText(remote::CombineCrc32c(blocks));
+                         },
+                     .expected = crc},
+      what);
 }
 
 class GcsBackend final : public Backend {
@@ -51,7 +78,7 @@ class GcsBackend final : public Backend {
   }
 
   Result<std::unique_ptr<ObjectReader>> Open(const std::string& key) override {
-    return Download::Open(*service_, directory_ + key, "reading " + Describe(key));
+    return OpenDownload(*service_, directory_ + key, "reading " + Describe(key));
   }
 
   Status PutIfAbsent(const std::string& key, std::span<const std::byte> contents) override {
@@ -115,33 +142,16 @@ class GcsBackend final : public Backend {
 
 }  // namespace
 
-Result<Location> ParseLocation(std::string_view url) {
-  constexpr std::string_view kScheme = "gs://";
-  const auto bad = [&](std::string_view why) {
-    return Fail(Code::kInvalid,
-                fmt::format("'{}': {}; write gs://BUCKET/PREFIX", std::string(url), why));
-  };
-  if (!url.starts_with(kScheme)) return bad("not a Cloud Storage URL");
-  const std::string_view rest = url.substr(kScheme.size());
-  const std::string_view bucket = rest.substr(0, rest.find('/'));
-  // https://cloud.google.com/storage/docs/buckets#naming
-  if (bucket.size() < 3 || bucket.size() > 222 || !std::ranges::all_of(bucket, IsNamePart))
-    return bad("a bucket's name has 3 to 222 letters, digits, '-', '_' and '.'");
-  std::string_view prefix = rest.substr(std::min(rest.size(), bucket.size() + 1));
-  while (prefix.ends_with('/')) prefix.remove_suffix(1);
-  const bool parts_fine = std::ranges::all_of(
-      prefix, [](char c) { return IsNamePart(c) || std::string_view("/=+@~,").contains(c); });
-  if (!parts_fine || prefix.starts_with('/') || prefix.contains("//") || prefix.size() > 512)
-    return bad("a prefix has letters, digits and -_.=+@~, between single slashes, at most 512");
-  return Location{.bucket = std::string(bucket), .prefix = std::string(prefix)};
-}
-
 Result<std::unique_ptr<Backend>> MakeGcsBackend(const std::string& url, const std::string& job,
                                                 Settings settings) {
-  HOLDFAST_TRY(const Location location, ParseLocation(url));
+  HOLDFAST_TRY(const BucketUrl location, ParseLocation(url));
   HOLDFAST_TRY(auto service, Service::Open(std::move(settings), location.bucket));
   const std::string base = location.prefix.empty() ? "" : location.prefix + "/";
   return std::make_unique<GcsBackend>(std::move(service), base + job + "/");
+}
+
+Result<std::unique_ptr<Backend>> Open(const JobPlace& place, const config::Cloud& cloud) {
+  return MakeGcsBackend(place.url, place.job, SettingsOf(cloud));
 }
 
 }  // namespace holdfast::storage::gcs

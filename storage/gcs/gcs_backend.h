@@ -12,19 +12,18 @@
 
 #include "storage/backend.h"
 #include "storage/gcs/settings.h"
+#include "storage/registry.h"
+#include "storage/urls/bucket_url.h"
 
 namespace holdfast::storage::gcs {
 
 // "gs://bucket/some/prefix": its two parts, or kInvalid.
-struct Location {
-  std::string bucket;
-  std::string prefix;  // without slashes at its ends; may be empty
-};
-Result<Location> ParseLocation(std::string_view url);
+Result<BucketUrl> ParseLocation(std::string_view url);
 
 // The objects of `job` below `url`. Reads the credentials, which are the site's, with this
 // process's own rights; touches no network.
 Result<std::unique_ptr<Backend>> MakeGcsBackend(const std::string& url, const std::string& job,
                                                 Settings settings);
+Result<std::unique_ptr<Backend>> Open(const JobPlace& place, const config::Cloud& cloud);
 
 }  // namespace holdfast::storage::gcs

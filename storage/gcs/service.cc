@@ -2,22 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <optional>
-#include <thread>
 
 #include "storage/gcs/json_text.h"
 
 namespace holdfast::storage::gcs {
 namespace {
-
-// Of all readers together: several that go through their objects in order, each with what is
-// fetched ahead of it.
-constexpr size_t kBlocksKept = 16;
-
-// How many transfers may stall, one after the other, before a deadline that was set.
-constexpr int kStallsInTime = 4;
 
 // error.message of the JSON API's error body, which is written for people:
 // "sa@project.iam... does not have storage.objects.create access to ...".
@@ -88,11 +78,13 @@ Result<std::unique_ptr<Service>> Service::Open(Settings settings, std::string bu
 
 Service::Service(Settings settings, std::string bucket, std::unique_ptr<http::Client> client,
                  std::unique_ptr<Credentials> credentials)
-    : settings_(std::move(settings)),
+    : remote::Service({.patience = settings.patience,
+                       .stall_timeout = settings.stall_timeout,
+                       .read_bytes = settings.read_bytes},
+                      std::move(client)),
+      settings_(std::move(settings)),
       bucket_(std::move(bucket)),
-      client_(std::move(client)),
-      credentials_(std::move(credentials)),
-      blocks_(kBlocksKept) {}
+      credentials_(std::move(credentials)) {}
 
 std::string Service::ObjectsUrl() const {
   return fmt::format("{}/storage/v1/b/{}/o", settings_.endpoint, http::Escape(bucket_));
@@ -106,68 +98,18 @@ std::string Service::UploadUrl() const {
   return fmt::format("{}/upload/storage/v1/b/{}/o", settings_.endpoint, http::Escape(bucket_));
 }
 
-http::Clock::time_point Service::Deadline() const {
-  const auto now = http::Clock::now();
-  const auto deadline = deadline_.load();
-  const auto patient = now + settings_.patience;
-  return deadline > now ? std::min(deadline, patient) : patient;
-}
-
-std::chrono::seconds Service::StallTimeout() const {
-  const auto now = http::Clock::now();
-  const auto deadline = deadline_.load();
-  if (deadline <= now) return settings_.stall_timeout;
-  const auto share = std::chrono::floor<std::chrono::seconds>((deadline - now) / kStallsInTime);
-  return std::clamp(share, std::chrono::seconds(1), settings_.stall_timeout);
-}
-
 http::Outcome Service::SendAuthorized(http::Request request) {
   const size_t given_headers = request.headers.size();
-  request.stall_timeout = StallTimeout();
   for (bool again = true;; again = false) {
     request.headers.resize(given_headers);
     auto authorization = credentials_->Authorization();
     if (!authorization) return {.response = std::unexpected(std::move(authorization).error())};
     if (!authorization->empty()) request.headers.push_back("Authorization: " + *authorization);
-    http::Outcome outcome = client_->Send(request);
+    http::Outcome outcome = SendPlain(request);
     if (!again || !outcome.response || outcome.response->status != 401 || authorization->empty())
       return outcome;
     credentials_->Reject(*authorization);
   }
-}
-
-http::Outcome Service::SendPlain(http::Request request) {
-  request.stall_timeout = StallTimeout();
-  return client_->Send(request);
-}
-
-Result<http::Response> Service::Call(http::Request request, const std::string& what) {
-  Backoff backoff(Deadline());
-  request.deadline = backoff.deadline();
-  std::optional<Result<http::Response>> before;
-  while (true) {
-    http::Outcome outcome = SendAuthorized(request);
-    // What an attempt that the deadline cut off would have said, the one before said.
-    const bool cut_off = !outcome.response && outcome.response.error().code() == Code::kTimeout;
-    if (cut_off && before) return std::unexpected(GivenUp(*before, what));
-    if (!IsTransient(outcome.response)) {
-      if (!outcome.response) return std::unexpected(std::move(outcome.response).error().Wrap(what));
-      return std::move(outcome.response);
-    }
-    const auto pause = backoff.Next(outcome.response);
-    if (!pause) return std::unexpected(GivenUp(outcome.response, what));
-    std::this_thread::sleep_for(*pause);
-    before = std::move(outcome.response);
-  }
-}
-
-Error Service::GivenUp(const Result<http::Response>& response, const std::string& what) const {
-  const Error last = response ? ToError(*response, what) : Error(response.error()).Wrap(what);
-  const bool hurried = deadline_.load() != http::Clock::time_point::max();
-  return Error(last.code(), hurried
-                                ? fmt::format("{}; tried until the notice was over", last.message())
-                                : fmt::format("{}; tried for {} s without progress", last.message(),
-                                              settings_.patience.count()));
 }
 
 Error Service::ToError(const http::Response& response, const std::string& what) const {

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <string>
 
+#include "config/config.h"
+
 namespace holdfast::storage::gcs {
 
 struct Settings {
@@ -23,5 +25,18 @@ struct Settings {
   // What one request of a read fetches.
   size_t read_bytes = 4 << 20;
 };
+
+// As the site has them.
+inline Settings SettingsOf(const config::Cloud& cloud) {
+  Settings settings;
+  settings.endpoint = cloud.endpoint;
+  settings.key_file = cloud.credentials_file;
+  settings.ca_file = cloud.ca_file;
+  settings.proxy = cloud.proxy;
+  if (!cloud.metadata_url.empty()) settings.metadata_url = cloud.metadata_url;
+  settings.patience = cloud.patience;
+  settings.stall_timeout = cloud.stall_timeout;
+  return settings;
+}
 
 }  // namespace holdfast::storage::gcs

@@ -8,11 +8,16 @@
 #include <thread>
 
 #include "base/files.h"
-#include "storage/gcs/crc32c.h"
 #include "storage/gcs/json_text.h"
+#include "storage/remote/crc32c.h"
+#include "storage/remote/retry.h"
 
 namespace holdfast::storage::gcs {
 namespace {
+
+using remote::Backoff;
+using remote::Crc32cToText;
+using remote::ExtendCrc32c;
 
 using nlohmann::json;
 
@@ -153,7 +158,7 @@ Status Upload::SendChunk(const Buffer& chunk, uint64_t start, bool last) {
                               : rest.empty() ? "*/" + total
                                              : fmt::format("{}-{}/{}", committed, end - 1, total);
     auto response = PutToSession(in_doubt ? rest.first(0) : rest, range, last && !in_doubt);
-    const bool asked = std::exchange(in_doubt, IsTransient(response));
+    const bool asked = std::exchange(in_doubt, service_.IsTransient(response));
     if (!in_doubt) {
       if (!response) return std::unexpected(std::move(response).error().Wrap(what_));
       HOLDFAST_TRY(const uint64_t now, TakeAnswer(*response, start));

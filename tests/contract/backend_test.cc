@@ -13,8 +13,10 @@
 #include "storage/gcs/gcs_backend.h"
 #include "storage/layout.h"
 #include "storage/memory_backend.h"
-#include "storage/posix_backend.h"
+#include "storage/posix/posix_backend.h"
+#include "storage/s3/s3_backend.h"
 #include "tests/fakes/gcs_server.h"
+#include "tests/fakes/s3_server.h"
 
 namespace holdfast::storage {
 namespace {
@@ -61,6 +63,26 @@ class GcsPlace : public Place {
 
  private:
   fakes::GcsServer server_{{.page_objects = 2}};
+};
+
+class S3Place : public Place {
+ public:
+  S3Place() {
+    ::setenv("AWS_ACCESS_KEY_ID", "AKIDTEST", 1);
+    ::setenv("AWS_SECRET_ACCESS_KEY", "secret-of-test", 1);
+  }
+  ~S3Place() override {
+    ::unsetenv("AWS_ACCESS_KEY_ID");
+    ::unsetenv("AWS_SECRET_ACCESS_KEY");
+  }
+  std::shared_ptr<Backend> Open() override {
+    auto backend = s3::MakeS3Backend("s3://bucket/a/b", "4242", {.endpoint = server_.url()});
+    EXPECT_TRUE(backend) << backend.error().message();
+    return std::move(*backend);
+  }
+
+ private:
+  fakes::S3Server server_{{.page_keys = 2}};
 };
 
 struct Kind {
@@ -280,7 +302,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, BackendTest,
     testing::Values(Kind{"Memory", [] { return std::make_unique<MemoryPlace>(); }},
                     Kind{"Posix", [] { return std::make_unique<PosixPlace>(); }},
-                    Kind{"Gcs", [] { return std::make_unique<GcsPlace>(); }}),
+                    Kind{"Gcs", [] { return std::make_unique<GcsPlace>(); }},
+                    Kind{"S3", [] { return std::make_unique<S3Place>(); }}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace

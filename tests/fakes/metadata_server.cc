@@ -168,6 +168,18 @@ void MetadataServer::HandleAws(Exchange& exchange) {
   const std::string base = "/latest/meta-data/";
   if (exchange.path == base + "instance-id")
     return exchange.Respond(200, {}, "i-1234567890abcdef0");
+  // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
+  const std::string roles = base + "iam/security-credentials/";
+  if (exchange.path == roles) return exchange.Respond(200, {}, "nodes");
+  if (exchange.path == roles + "nodes")
+    return exchange.Respond(200, {},
+                            json{{"Code", "Success"},
+                                 {"Type", "AWS-HMAC"},
+                                 {"AccessKeyId", "ASIANODES"},
+                                 {"SecretAccessKey", "secret-of-nodes"},
+                                 {"Token", token_},
+                                 {"Expiration", FormatAfter(token_lifetime_, kIso)}}
+                                .dump());
   if (exchange.path == base + "spot/instance-action" && !state_.action_time.empty())
     return exchange.Respond(200, {},
                             json{{"action", "terminate"}, {"time", state_.action_time}}.dump());

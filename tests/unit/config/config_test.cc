@@ -145,7 +145,7 @@ TEST_F(ConfigTest, RefusesWhatIsOutOfBounds) {
       {"node: {key_file: site.key}", "an absolute path"},
       {"node: {key_file: }", "an absolute path"},
       {"node: {criu: bin/criu}", "a name in PATH or an absolute path"},
-      {"checkpoint: {directory: ckpt}", "an absolute path, file:///PATH"},
+      {"checkpoint: {directory: ckpt}", "/PATH, file:///PATH"},
       {"checkpoint: {memory_budget: 1MiB}", "a size, 16MiB to 1TiB"},
       {"checkpoint: {memory_budget: 99999999999TiB}", "a size, 16MiB to 1TiB"},
       {"checkpoint: {memory_budget: 1 GB}", "a size, 16MiB to 1TiB"},

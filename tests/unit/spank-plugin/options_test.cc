@@ -75,10 +75,10 @@ TEST(Directory, TakesPathsAndBuckets) {
 TEST(Directory, RefusesTheRest) {
   for (const std::string& value :
        {std::string(), std::string("scratch"), std::string("~/x"), std::string("file://host/x"),
-        std::string("s3://bucket"), std::string("gs://"), std::string("gs:///x"),
+        std::string("ftp://bucket"), std::string("gs://"), std::string("gs:///x"),
         std::string("/a b"), std::string("/a\nb"), "/" + std::string(5000, 'x')})
     EXPECT_TRUE(ErrorOf(OptionId::kDirectory, value)
-                    .starts_with("--checkpoint-dir=" + value + ": accepted is /ABSOLUTE/PATH"))
+                    .starts_with("--checkpoint-dir=" + value + ": accepted is /PATH, file:///PATH"))
         << value;
 }
 

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "storage/checkpoint.h"
 
 namespace holdfast::storage {
 namespace {
@@ -34,20 +33,6 @@ TEST(LayoutTest, OtherNamesAreNotOurs) {
         "parts/000017-03.h5", "packs/000017-1.pack", "packs/000017-1-2.pack/x", "notes.txt", "",
         "manifest--00001.h5", "manifest-99999999999.h5"})
     EXPECT_FALSE(ParseKey(key)) << key;
-}
-
-TEST(LayoutTest, UrlsThatNoBackEndServesAreRefusedWithWhatIsAccepted) {
-  EXPECT_TRUE(CheckUrl("/scratch/alice"));
-  EXPECT_EQ(*DirectoryOfUrl("file:///scratch/alice"), "/scratch/alice");
-  for (const char* url : {"", "scratch", "s3://bucket", "file://host/x", "/a\nb"}) {
-    const auto checked = CheckUrl(url);
-    ASSERT_FALSE(checked) << url;
-    EXPECT_EQ(checked.error().code(), Code::kInvalid);
-    EXPECT_NE(checked.error().message().find("file:///absolute/path"), std::string::npos);
-  }
-  EXPECT_FALSE(CheckUrl("/" + std::string(5000, 'x')));
-  EXPECT_TRUE(CheckUrl("gs://bucket/alice"));
-  EXPECT_FALSE(CheckUrl("gs://"));
 }
 
 }  // namespace

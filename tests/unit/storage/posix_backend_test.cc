@@ -1,4 +1,4 @@
-#include "storage/posix_backend.h"
+#include "storage/posix/posix_backend.h"
 
 #include <fcntl.h>
 #include <sys/mount.h>

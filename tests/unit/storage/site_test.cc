@@ -8,29 +8,6 @@
 namespace holdfast::storage {
 namespace {
 
-TEST(Site, DefaultsAreThoseOfTheLibrary) {
-  const gcs::Settings settings = CloudSettings({}), own;
-  EXPECT_EQ(settings.endpoint, own.endpoint);
-  EXPECT_EQ(settings.metadata_url, own.metadata_url);
-  EXPECT_EQ(settings.patience, own.patience);
-  EXPECT_EQ(settings.stall_timeout, own.stall_timeout);
-}
-
-TEST(Site, TakesWhatTheSiteSays) {
-  config::Config config;
-  config.cloud.endpoint = "http://10.0.0.1:1";
-  config.cloud.credentials_file = "/key";
-  config.cloud.ca_file = "/ca";
-  config.cloud.proxy = "http://proxy";
-  config.cloud.metadata_url = "http://127.0.0.1:2";
-  const gcs::Settings settings = CloudSettings(config);
-  EXPECT_EQ(settings.endpoint, "http://10.0.0.1:1");
-  EXPECT_EQ(settings.key_file, "/key");
-  EXPECT_EQ(settings.ca_file, "/ca");
-  EXPECT_EQ(settings.proxy, "http://proxy");
-  EXPECT_EQ(settings.metadata_url, "http://127.0.0.1:2");
-}
-
 TEST(Site, LoadsTheKeysThatAreConfigured) {
   if (::geteuid() != 0) GTEST_SKIP() << "keys belong to root; this does not run as root";
   char name[] = "/tmp/holdfast-site-XXXXXX";

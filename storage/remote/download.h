@@ -3,35 +3,44 @@
 // that follow.
 //
 // A block that breaks off is continued where it broke, and always from the same generation of the
-// object. Cloud Storage's checksum is of the whole object: it is checked as soon as all blocks have
+// object. The stores' checksums are of whole objects: they are checked as soon as all blocks have
 // been fetched, which for an object of one block is at once. Thread-safe.
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "storage/backend.h"
-#include "storage/gcs/service.h"
+#include "storage/remote/crc32c.h"
+#include "storage/remote/service.h"
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
+
+// Where an object's bytes are, and what they are to be.
+struct Source {
+  std::string url;
+  std::vector<std::string> headers;  // that name one generation, if the URL does not
+  uint64_t size_bytes = 0;
+  // From the CRC32C of all blocks, in order, the object's checksum as the store writes it, to
+  // compare with `expected`. None: the store has no checksum of this object.
+  std::function<std::string(const std::vector<Piece>&)> checksum;
+  std::string expected;
+};
 
 class Download final : public ObjectReader {
  public:
-  // Asks for the object's size, generation and checksum; kNotFound if it does not exist.
-  // `what`: for messages, "reading gs://...".
-  static Result<std::unique_ptr<ObjectReader>> Open(Service& service, const std::string& name,
-                                                    std::string what);
+  // `what`: for messages, "reading gs://...". The service must outlive the reader.
+  Download(Service& service, Source source, std::string what);
   ~Download() override { service_.blocks().Forget(this); }
 
-  uint64_t size_bytes() const override { return size_; }
+  uint64_t size_bytes() const override { return source_.size_bytes; }
   Status ReadAt(uint64_t offset, std::span<std::byte> out) const override;
 
  private:
   using Block = BlockCache::Block;
-
-  Download(Service& service, std::string url, std::string what, uint64_t size, std::string crc);
 
   // The block, fetched or being fetched; starts those after it when reading goes on in order.
   BlockCache::Future Get(uint64_t index) const;
@@ -40,12 +49,11 @@ class Download final : public ObjectReader {
   // match.
   Status CheckBlock(uint64_t index, std::span<const std::byte> data) const;
   uint64_t BlockSize(uint64_t index) const;
+  std::vector<Piece> BlockCrcs() const;  // of all; the caller holds mutex_
 
   Service& service_;
-  const std::string url_;  // of this generation's contents
+  const Source source_;
   const std::string what_;
-  const uint64_t size_;
-  const std::string crc_;  // as the API writes it
 
   mutable std::mutex mutex_;
   mutable std::vector<std::optional<uint32_t>> block_crcs_;
@@ -53,4 +61,4 @@ class Download final : public ObjectReader {
   mutable uint64_t next_ = 0;  // block that a reader in order will want
 };
 
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote

@@ -1,5 +1,5 @@
-// What is tried again, and when. The one place that decides it for all requests to Cloud Storage
-// and its token servers.
+// What is tried again, and when. The one place that decides it for all requests to object stores
+// and their token servers.
 #pragma once
 
 #include <chrono>
@@ -8,11 +8,11 @@
 
 #include "base/http_client.h"
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 
-// Whether the same request may succeed later: no whole answer came, or one that Cloud Storage's
-// documentation calls transient (https://cloud.google.com/storage/docs/retry-strategy): 408, 429
-// and 5xx. Everything this back end sends may be sent twice (gcs_backend.cc says why).
+// Whether the same request may succeed later: no whole answer came, or one that the stores'
+// documentation calls transient (https://cloud.google.com/storage/docs/retry-strategy,
+// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html): 408, 429 and 5xx.
 bool IsTransient(const Result<http::Response>& response);
 
 // Pauses between attempts: random between nothing and a bound ("full jitter"), so that the pods of
@@ -37,4 +37,4 @@ class Backoff {
   std::minstd_rand random_;
 };
 
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote

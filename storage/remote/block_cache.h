@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 
 class BlockCache {
  public:
@@ -43,4 +43,4 @@ class BlockCache {
   std::deque<Entry> entries_;  // oldest first
 };
 
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote

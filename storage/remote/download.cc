@@ -1,20 +1,16 @@
-#include "storage/gcs/download.h"
+#include "storage/remote/download.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <thread>
 
-#include "storage/gcs/crc32c.h"
-#include "storage/gcs/json_text.h"
+#include "storage/remote/crc32c.h"
+#include "storage/remote/retry.h"
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 namespace {
-
-using nlohmann::json;
 
 // Fetched ahead of a reader that goes through the object in order: with a few tens of milliseconds
 // to the first byte, one transfer at a time leaves most of the link unused.
@@ -22,48 +18,23 @@ constexpr uint64_t kAhead = 3;
 
 }  // namespace
 
-Result<std::unique_ptr<ObjectReader>> Download::Open(Service& service, const std::string& name,
-                                                     std::string what) {
-  const std::string url = service.ObjectUrl(name);
-  HOLDFAST_TRY(const http::Response response,
-               service.Call({.url = url + "?fields=size,generation,crc32c"}, what));
-  if (response.status == 404) return Fail(Code::kNotFound, what + ": no such object");
-  if (response.status != 200) return std::unexpected(service.ToError(response, what));
-  const json object = json::parse(response.body, nullptr, false);
-  const std::string generation = TextOf(object, "generation"), crc = TextOf(object, "crc32c");
-  const std::string size_text = TextOf(object, "size");
-  uint64_t size = 0;
-  const auto [end, error] =
-      std::from_chars(size_text.data(), size_text.data() + size_text.size(), size);
-  if (error != std::errc() || end != size_text.data() + size_text.size() || generation.empty() ||
-      crc.empty())
-    return Fail(Code::kInternal,
-                what + ": the answer lacks the object's size, generation or checksum");
-  return std::unique_ptr<ObjectReader>(
-      new Download(service, url + "?alt=media&generation=" + http::Escape(generation),
-                   std::move(what), size, crc));
-}
-
-Download::Download(Service& service, std::string url, std::string what, uint64_t size,
-                   std::string crc)
+Download::Download(Service& service, Source source, std::string what)
     : service_(service),
-      url_(std::move(url)),
+      source_(std::move(source)),
       what_(std::move(what)),
-      size_(size),
-      crc_(std::move(crc)),
-      block_crcs_((size + service.settings().read_bytes - 1) / service.settings().read_bytes),
+      block_crcs_((source_.size_bytes + service.read_bytes() - 1) / service.read_bytes()),
       unchecked_(block_crcs_.size()) {}
 
 uint64_t Download::BlockSize(uint64_t index) const {
-  const uint64_t full = service_.settings().read_bytes;
-  return std::min<uint64_t>(full, size_ - index * full);
+  const uint64_t full = service_.read_bytes();
+  return std::min<uint64_t>(full, source_.size_bytes - index * full);
 }
 
 Status Download::ReadAt(uint64_t offset, std::span<std::byte> out) const {
-  if (out.size() > size_ || offset > size_ - out.size())
-    return Fail(Code::kCorrupt,
-                fmt::format("{} at {}: the object ends at {} bytes", what_, offset, size_));
-  const uint64_t full = service_.settings().read_bytes;
+  if (out.size() > source_.size_bytes || offset > source_.size_bytes - out.size())
+    return Fail(Code::kCorrupt, fmt::format("{} at {}: the object ends at {} bytes", what_, offset,
+                                            source_.size_bytes));
+  const uint64_t full = service_.read_bytes();
   while (!out.empty()) {
     const auto block = Get(offset / full).get();
     if (!*block) return std::unexpected(block->error());
@@ -97,25 +68,26 @@ BlockCache::Future Download::Get(uint64_t index) const {
 
 Download::Block Download::Fetch(uint64_t index) const {
   std::vector<std::byte> data(BlockSize(index));
-  const uint64_t start = index * service_.settings().read_bytes;
+  const uint64_t start = index * service_.read_bytes();
   size_t have = 0;
   std::optional<Backoff> backoff(service_.Deadline());
   while (have < data.size()) {
-    http::Request request{
-        .url = url_,
-        .headers = {fmt::format("Range: bytes={}-{}", start + have, start + data.size() - 1)},
-        .sink = std::span(data).subspan(have),
-        .bulk = true};
+    http::Request request{.url = source_.url,
+                          .headers = source_.headers,
+                          .sink = std::span(data).subspan(have),
+                          .bulk = true};
+    request.headers.push_back(
+        fmt::format("Range: bytes={}-{}", start + have, start + data.size() - 1));
     const http::Outcome outcome = service_.SendAuthorized(std::move(request));
     const auto& response = outcome.response;
-    if (response && response->status == 200 && data.size() < size_)
+    if (response && response->status == 200 && data.size() < source_.size_bytes)
       return Fail(Code::kInternal, what_ + ": the server ignores ranges");
     have += outcome.received_bytes;
     if (outcome.received_bytes > 0) backoff.emplace(service_.Deadline());
     if (have == data.size()) break;
-    if (!IsTransient(response)) {
+    if (!service_.IsTransient(response)) {
       if (!response) return std::unexpected(Error(response.error()).Wrap(what_));
-      if (response->status == 404)
+      if (response->status == 404 || response->status == 412)
         return Fail(Code::kNotFound, what_ + ": the object was removed or replaced meanwhile");
       if (response->status != 206) return std::unexpected(service_.ToError(*response, what_));
       // A short but complete answer: ask for the rest.
@@ -135,14 +107,19 @@ Status Download::CheckBlock(uint64_t index, std::span<const std::byte> data) con
   if (block_crcs_[index]) return {};
   block_crcs_[index] = crc;
   if (--unchecked_ > 0) return {};
-  uint32_t whole = 0;
-  for (uint64_t i = 0; i < block_crcs_.size(); ++i)
-    whole = CombineCrc32c(whole, *block_crcs_[i], BlockSize(i));
-  if (Crc32cToText(whole) == crc_) return {};
+  const std::string found = source_.checksum ? source_.checksum(BlockCrcs()) : "";
+  if (found == source_.expected) return {};
   block_crcs_[index].reset();  // whoever fetches the last block again is told again
   ++unchecked_;
   return Fail(Code::kCorrupt, fmt::format("{}: CRC32C of what was read is {}, the object's is {}",
-                                          what_, Crc32cToText(whole), crc_));
+                                          what_, found, source_.expected));
 }
 
-}  // namespace holdfast::storage::gcs
+std::vector<Piece> Download::BlockCrcs() const {
+  std::vector<Piece> pieces;
+  for (uint64_t i = 0; i < block_crcs_.size(); ++i)
+    pieces.push_back({.crc = *block_crcs_[i], .size_bytes = BlockSize(i)});
+  return pieces;
+}
+
+}  // namespace holdfast::storage::remote

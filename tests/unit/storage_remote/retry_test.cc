@@ -1,8 +1,8 @@
-#include "storage/gcs/retry.h"
+#include "storage/remote/retry.h"
 
 #include <gtest/gtest.h>
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 namespace {
 
 using namespace std::chrono_literals;
@@ -57,4 +57,4 @@ TEST(RetryTest, WaitsAsLongAsTheServerAsks) {
 }
 
 }  // namespace
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote

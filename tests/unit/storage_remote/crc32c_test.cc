@@ -1,4 +1,4 @@
-#include "storage/gcs/crc32c.h"
+#include "storage/remote/crc32c.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 namespace {
 
 std::vector<std::byte> Bytes(size_t size, auto generate) {
@@ -50,4 +50,4 @@ TEST(Crc32cTest, IsWrittenAsTheApiDoes) {
 }
 
 }  // namespace
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote

@@ -1,12 +1,12 @@
-#include "storage/gcs/retry.h"
+#include "storage/remote/retry.h"
 
 #include <algorithm>
 #include <charconv>
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 namespace {
 
-// Retry-After in seconds; its other form, a date, is not used by Cloud Storage.
+// Retry-After in seconds; its other form, a date, is used by no store.
 std::chrono::milliseconds AskedFor(const Result<http::Response>& response) {
   unsigned seconds = 0;
   if (response) {
@@ -39,4 +39,4 @@ std::optional<std::chrono::milliseconds> Backoff::Next(const Result<http::Respon
   return pause;
 }
 
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote

@@ -14,10 +14,17 @@
 
 #include "base/identity.h"
 #include "storage/backend.h"
+#include "storage/registry.h"
 
 namespace holdfast::storage {
 
 // The objects of `job` below the absolute path `base`. Nothing is created yet.
 std::unique_ptr<Backend> MakePosixBackend(std::string base, std::string job, Identity owner);
+
+namespace posix {
+Result<std::unique_ptr<Backend>> Open(const JobPlace& place, const config::Cloud& settings);
+// The path that a URL of ours names.
+std::string_view DirectoryOf(std::string_view url);
+}  // namespace posix
 
 }  // namespace holdfast::storage

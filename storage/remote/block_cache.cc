@@ -1,9 +1,9 @@
-#include "storage/gcs/block_cache.h"
+#include "storage/remote/block_cache.h"
 
 #include <algorithm>
 #include <chrono>
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 namespace {
 
 bool IsReady(const BlockCache::Future& block) {
@@ -38,4 +38,4 @@ void BlockCache::Forget(const void* reader) {
   entries_.erase(theirs.begin(), theirs.end());
 }
 
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote

@@ -1,6 +1,6 @@
 // The instruction takes three cycles and a new one can start in each, so one chain uses a third of
 // what the processor can do: still about 8 GB/s, faster than any network it is used for.
-#include "storage/gcs/crc32c.h"
+#include "storage/remote/crc32c.h"
 
 #include <array>
 #include <bit>
@@ -10,7 +10,7 @@
 #include <nmmintrin.h>
 #endif
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 namespace {
 
 // Bit i holds the coefficient of x^(31-i), here and in every checksum.
@@ -78,6 +78,12 @@ uint32_t CombineCrc32c(uint32_t first, uint32_t second, uint64_t second_bytes) {
   return first ^ second;
 }
 
+uint32_t CombineCrc32c(std::span<const Piece> pieces) {
+  uint32_t whole = 0;
+  for (const Piece& piece : pieces) whole = CombineCrc32c(whole, piece.crc, piece.size_bytes);
+  return whole;
+}
+
 std::string Crc32cToText(uint32_t crc) {
   constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
@@ -86,4 +92,4 @@ std::string Crc32cToText(uint32_t crc) {
   return text + "==";
 }
 
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote

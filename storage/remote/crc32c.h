@@ -1,4 +1,4 @@
-// CRC-32C (Castagnoli), the checksum that Cloud Storage keeps for every object. Thread-safe.
+// CRC-32C (Castagnoli), the checksum that object stores keep. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-namespace holdfast::storage::gcs {
+namespace holdfast::storage::remote {
 
 // The checksum of what `crc` was of (0: nothing) followed by data.
 uint32_t ExtendCrc32c(uint32_t crc, std::span<const std::byte> data);
@@ -17,7 +17,14 @@ uint32_t ExtendCrc32cPortable(uint32_t crc, std::span<const std::byte> data);
 // The checksum of two pieces put together, from theirs and the second one's length.
 uint32_t CombineCrc32c(uint32_t first, uint32_t second, uint64_t second_bytes);
 
-// As the JSON API writes it: base64 of the four bytes, most significant first.
+struct Piece {
+  uint32_t crc = 0;
+  uint64_t size_bytes = 0;
+};
+// The checksum of all pieces put together.
+uint32_t CombineCrc32c(std::span<const Piece> pieces);
+
+// As object stores write it: base64 of the four bytes, most significant first.
 std::string Crc32cToText(uint32_t crc);
 
-}  // namespace holdfast::storage::gcs
+}  // namespace holdfast::storage::remote
