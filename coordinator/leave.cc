@@ -46,7 +46,7 @@ void GiveUpCheckpoint(Turn& turn, const std::string& why) {
   job.checkpoint.reset();
 }
 
-void Depart(Turn& turn, const std::string& reason) {
+void Depart(Turn& turn, Reason reason) {
   Job& job = turn.job;
   CountTime(turn, IsInterruption(reason));
   if (job.started && !job.move) {
@@ -57,21 +57,21 @@ void Depart(Turn& turn, const std::string& reason) {
                     .left_ns = turn.now()};
     turn.Do(SaveMove{*job.move});
   }
-  GiveUpCheckpoint(turn, "the job left its nodes: " + reason);
+  GiveUpCheckpoint(turn, std::string("the job left its nodes: ") + ReasonName(reason));
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
-  job.wish.reset();
-  job.suspicion.clear();
-  job.doubted_end.reset();
+  job.start.wish.reset();
+  job.start.suspicion.reset();
+  job.start.doubted_end.reset();
   job.since_ns = turn.now();
-  job.hurry = true;
+  job.departure.hurry = true;
   turn.Enter(Stage::kLeaving);
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
 
 // What ExcNodeList is to be: the user's own and, for the next start, ours.
 std::vector<std::string> WantedExclusions(const Job& job) {
-  std::vector<std::string> nodes = job.user_excluded;
-  nodes.insert(nodes.end(), job.excluded.begin(), job.excluded.end());
+  std::vector<std::string> nodes = job.exclusions.user;
+  nodes.insert(nodes.end(), job.exclusions.next.begin(), job.exclusions.next.end());
   std::ranges::sort(nodes);
   nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
   return nodes;
@@ -80,10 +80,10 @@ std::vector<std::string> WantedExclusions(const Job& job) {
 std::optional<std::vector<std::string>> ChangeExclusions(Job& job,
                                                          std::vector<std::string> present) {
   std::ranges::sort(present);
-  if (present != job.set_excluded) job.user_excluded = present;
-  job.set_excluded = WantedExclusions(job);
-  if (job.set_excluded == present) return std::nullopt;
-  return job.set_excluded;
+  if (present != job.exclusions.set) job.exclusions.user = present;
+  job.exclusions.set = WantedExclusions(job);
+  if (job.exclusions.set == present) return std::nullopt;
+  return job.exclusions.set;
 }
 
 // It is pending, and nothing of it is left on its old nodes.
@@ -96,7 +96,7 @@ void Arrive(Turn& turn, const Record& record) {
     turn.Do(SaveMove{*job.move});
   }
   Amend amend{.excluded = ChangeExclusions(job, record.excluded)};
-  if (job.hold) {
+  if (job.departure.hold) {
     amend.hold = !record.held;
     turn.Enter(Stage::kHeld);
     turn.Do(Comment{fmt::format("{}; next: holdfast resume {}",
@@ -118,19 +118,19 @@ void Follow(Turn& turn, const Record& record) {
   Job& job = turn.job;
   if (record.state_name == "PREEMPTED" && !record.completing) {
     // Its partition's PreemptMode is not REQUEUE.
-    turn.Do(Requeue{job.hold});
+    turn.Do(Requeue{job.departure.hold});
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
   if (IsOver(job, record)) return End(turn, record.state_name);
   if (record.state == Record::State::kPending && !record.completing) return Arrive(turn, record);
-  if (record.state == Record::State::kRunning && record.restart_count > job.restart_count) {
+  if (record.state == Record::State::kRunning && record.restart_count > job.start.restart_count) {
     // Started again already. Its wardens decide what becomes of it.
     turn.Do(Disarm{TimerKind::kAsk});
     return turn.Enter(Stage::kWaiting);
   }
   if (record.state == Record::State::kRunning && job.requeue_failed) {
     job.requeue_failed = false;
-    turn.Do(Requeue{job.hold});
+    turn.Do(Requeue{job.departure.hold});
   }
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
@@ -144,7 +144,7 @@ std::string Describe(const v1::Ended& ended) {
 
 void EndScript(Turn& turn, v1::Ended ended) {
   Job& job = turn.job;
-  job.doubted_end.reset();
+  job.start.doubted_end.reset();
   NoteEnd(turn, IsGood(ended));
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, Describe(ended));
@@ -165,44 +165,53 @@ void BlameLostNode(Turn& turn) {
   Job& job = turn.job;
   turn.Do(Disarm{TimerKind::kEnd});
   Suspect(turn, fmt::format("a node was lost, and the script ended with {}",
-                            Describe(*job.doubted_end)));
-  job.doubted_end.reset();
+                            Describe(*job.start.doubted_end)));
+  job.start.doubted_end.reset();
+}
+
+// After a restart of the coordinator all are away; only one that was there, or has had its time to
+// come back, can be lost.
+std::vector<std::string> LostNodes(const Job& job) {
+  std::vector<std::string> nodes;
+  for (uint32_t i = 0; i < job.pods.size(); ++i)
+    if (!job.pods[i].connected && !job.pods[i].awaited && !job.nodes()[i].empty())
+      nodes.push_back(job.nodes()[i]);
+  return nodes;
 }
 
 // Slurm says that the job runs, but it has lost a part of itself.
 void Break(Turn& turn) {
   Job& job = turn.job;
-  const std::string why = std::move(job.suspicion);
-  job.suspicion.clear();
+  const Suspicion suspicion = *std::exchange(job.start.suspicion, std::nullopt);
+  const std::string& why = suspicion.why;
   turn.Mark("broken", 0, why);
   job.last_error = why;
-  for (const Pod& pod : job.pods)
-    if (!pod.connected && !pod.node.empty() && !std::ranges::contains(job.excluded, pod.node))
-      job.excluded.push_back(pod.node);
+  AddNodes(job.exclusions.next, suspicion.nodes);
+  AddNodes(job.exclusions.next, LostNodes(job));
   const bool may_be_saved = job.newest() != 0 || job.stage == Stage::kCommitting;
   if (job.started && !may_be_saved)
     return RefuseAll(turn, why + "; it has no checkpoint to go back to");
   if (++job.attempts >= turn.policy.restore_attempts)
     return Hold(turn, fmt::format("{} (failure {} without progress)", why, job.attempts));
-  Leave(turn, "failure");
+  Leave(turn, Reason::kFailure);
 }
 
 }  // namespace
 
-void Leave(Turn& turn, const std::string& reason) {
+void Leave(Turn& turn, Reason reason) {
   Depart(turn, reason);
-  turn.Do(Requeue{turn.job.hold});
+  turn.Do(Requeue{turn.job.departure.hold});
 }
 
 void Hold(Turn& turn, const std::string& why) {
-  turn.job.hold = true;
+  turn.job.departure.hold = true;
   turn.job.last_error = why;
   turn.Mark("held", 0, why);
-  Leave(turn, "hold");
+  Leave(turn, Reason::kHold);
 }
 
 void Suspect(Turn& turn, const std::string& why) {
-  if (turn.job.suspicion.empty()) turn.job.suspicion = why;
+  if (!turn.job.start.suspicion) turn.job.start.suspicion = Suspicion{why, LostNodes(turn.job)};
   turn.Do(Ask{});
 }
 
@@ -214,7 +223,7 @@ void RefuseAll(Turn& turn, const std::string& why) {
   turn.Mark("refused", 0, why);
   turn.Do(Comment{why});
   job.commented = true;
-  job.refused = true;
+  job.start.refused = true;
   for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
   for (const TimerKind kind : kRunTimers) turn.Do(Disarm{kind});
   turn.Enter(Stage::kEnding, turn.policy.settle_timeout);
@@ -222,16 +231,16 @@ void RefuseAll(Turn& turn, const std::string& why) {
 
 void TellTheEnd(Turn& turn, uint32_t pod) {
   v1::ToWarden message;
-  if (turn.job.refused)
+  if (turn.job.start.refused)
     message.mutable_refuse()->set_message(turn.job.last_error);
   else
-    message.mutable_finish()->set_remove_checkpoints(turn.job.ended_well && pod == 0);
+    message.mutable_finish()->set_remove_checkpoints(turn.job.aftermath.ended_well && pod == 0);
   turn.Tell(pod, std::move(message));
 }
 
 void OnEndingTimeout(Turn& turn, const Timer&) {
   // Nobody is left to end the job with an error, so it is taken off its nodes.
-  if (turn.job.refused && !AnyConnected(turn.job)) return Hold(turn, turn.job.last_error);
+  if (turn.job.start.refused && !AnyConnected(turn.job)) return Hold(turn, turn.job.last_error);
   turn.Do(Arm{TimerKind::kPhase, turn.policy.settle_timeout});
 }
 
@@ -241,19 +250,22 @@ void OnLost(Turn& turn, const Lost&) {
   if (turn.event.pod == 0) job.commit_sent = false;
   if (!IsActive(job.stage) || job.stage == Stage::kGathering) return;
   turn.Do(Arm{TimerKind::kReconnect, turn.policy.reconnect_grace});
-  if (job.doubted_end && turn.event.pod != 0) return BlameLostNode(turn);
+  if (job.start.doubted_end && turn.event.pod != 0) return BlameLostNode(turn);
   turn.Do(Ask{});
 }
 
 void OnReconnectTimeout(Turn& turn, const Timer&) {
   Job& job = turn.job;
   std::vector<std::string> lost;
-  for (uint32_t i = 0; i < job.pods.size(); ++i)
+  for (uint32_t i = 0; i < job.pods.size(); ++i) {
+    job.pods[i].awaited = false;
     if (!job.pods[i].connected) lost.push_back(turn.Name(i));
+  }
   if (lost.empty() || job.stage == Stage::kGathering) return;
   const std::string why =
       fmt::format("the warden did not come back: {}", fmt::join(lost, ", "));
   if (job.stage == Stage::kPrecopying || job.stage == Stage::kFreezing) Abort(turn, why);
+  if (job.start.doubted_end && job.pods[0].connected) return BlameLostNode(turn);
   Suspect(turn, why);
 }
 
@@ -266,7 +278,8 @@ void OnEnded(Turn& turn, const v1::Ended& ended) {
   const bool script = turn.event.pod == 0 && job.started;
   if (!script && job.started && IsGood(ended)) {
     // Its root has seen pod 0's go; how that went, pod 0's warden tells.
-    if (job.doubted_end && job.all_in(v1::PHASE_ENDED)) EndScript(turn, *job.doubted_end);
+    if (job.start.doubted_end && job.all_in(v1::PHASE_ENDED))
+      EndScript(turn, *job.start.doubted_end);
     return;
   }
   if (!script) {
@@ -276,15 +289,15 @@ void OnEnded(Turn& turn, const v1::Ended& ended) {
     if (job.stage == Stage::kPrecopying || job.stage == Stage::kFreezing) Abort(turn, why);
     return Suspect(turn, why);
   }
-  if (job.doubted_end) return;  // said again
+  if (job.start.doubted_end) return;  // said again
   if (!MayBeALostNodesDoing(job)) return EndScript(turn, ended);
-  job.doubted_end = ended;
-  if (!job.all_connected()) return BlameLostNode(turn);
-  turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+  job.start.doubted_end = ended;
+  if (!LostNodes(job).empty()) return BlameLostNode(turn);
+  if (job.all_connected()) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
 }
 
 void OnEndBelieved(Turn& turn, const Timer&) {
-  if (turn.job.doubted_end) EndScript(turn, *turn.job.doubted_end);
+  if (turn.job.start.doubted_end) EndScript(turn, *turn.job.start.doubted_end);
 }
 
 void OnRecordActive(Turn& turn, const Record& record) {
@@ -292,13 +305,13 @@ void OnRecordActive(Turn& turn, const Record& record) {
   if (IsStale(turn, record)) return;
   if (record.state == Record::State::kPending) {
     // Requeued by somebody else: an administrator, or Slurm when a node failed.
-    Depart(turn, "requeued");
+    Depart(turn, Reason::kRequeued);
     return Follow(turn, record);
   }
   if (IsOver(job, record)) return End(turn, record.state_name);
   if (record.state == Record::State::kTerminal) return DeliverPending(turn);
-  if (record.restart_count != job.restart_count) return;
-  if (!job.suspicion.empty()) return Break(turn);
+  if (record.restart_count != job.start.restart_count) return;
+  if (job.start.suspicion) return Break(turn);
   job.grace_seconds = record.grace_seconds;
   ConsiderRecord(turn, record);
 }
@@ -318,35 +331,35 @@ void OnRecordWaiting(Turn& turn, const Record& record) {
   if (record.state != Record::State::kPending) return;
   if (job.stage == Stage::kHeld && !record.held) {
     job.stage = Stage::kWaiting;  // released without asking us
-    job.hold = false;
+    job.departure.hold = false;
   }
   if (job.stage != Stage::kWaiting) return;
-  if (record.unsatisfiable && job.set_excluded != job.user_excluded) {
+  if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
     // Better on one of the nodes it was to avoid than nowhere.
-    turn.Mark("exclusion-dropped", 0, fmt::format("{}", fmt::join(job.excluded, ",")));
-    job.excluded.clear();
+    turn.Mark("exclusion-dropped", 0, fmt::format("{}", fmt::join(job.exclusions.next, ",")));
+    job.exclusions.next.clear();
     turn.Do(Amend{.excluded = ChangeExclusions(job, record.excluded), .eligible = true,
                   .release = true});
     return;
   }
-  if (!job.hurry) return;
-  job.hurry = record.begin_time > turn.now() / 1'000'000'000;
-  if (job.hurry) turn.Do(Amend{.eligible = true});
+  if (!job.departure.hurry) return;
+  job.departure.hurry = record.begin_time > turn.now() / 1'000'000'000;
+  if (job.departure.hurry) turn.Do(Amend{.eligible = true});
 }
 
 void OnNoWarden(Turn& turn, const Timer&) {
   Job& job = turn.job;
   job.last_error = fmt::format("start {}: no warden has come; see slurmd's log on its first node",
                                job.awaited_start);
-  job.restart_count = job.awaited_start;
+  job.start.restart_count = job.awaited_start;
   if (++job.attempts >= turn.policy.restore_attempts) return Hold(turn, job.last_error);
-  Leave(turn, "start");
+  Leave(turn, Reason::kStart);
 }
 
 void OnRecordEnding(Turn& turn, const Record& record) {
   if (IsStale(turn, record)) return;
   if (record.state == Record::State::kPending) {
-    Depart(turn, "requeued");
+    Depart(turn, Reason::kRequeued);
     return Follow(turn, record);
   }
   if (IsOver(turn.job, record)) End(turn, record.state_name);
@@ -369,23 +382,26 @@ void OnResume(Turn& turn, const Resume& resume) {
                                fmt::join(job.saved, ", "));
     return;
   }
-  job.from_start = resume.from_start;
-  job.wanted_checkpoint = resume.checkpoint;
-  job.excluded = resume.excluded;
+  job.request.from_start = resume.from_start;
+  job.request.checkpoint = resume.checkpoint;
+  job.exclusions.next = resume.excluded;
   job.attempts = 0;
-  job.hold = false;
-  job.hurry = true;
+  job.departure.hold = false;
+  job.departure.hurry = true;
   if (job.commented) turn.Do(Comment{""});
   job.commented = false;
   turn.Enter(Stage::kWaiting);
   turn.Mark("resume");
-  turn.Do(Amend{.excluded = ChangeExclusions(job, job.set_excluded), .eligible = true,
-                .release = true});
+  turn.Do(Amend{
+      .excluded = ChangeExclusions(job, job.exclusions.set), .eligible = true, .release = true});
 }
 
 void OnRestarted(Turn& turn, const Restarted&) {
   Job& job = turn.job;
-  for (Pod& pod : job.pods) pod.connected = false;
+  for (Pod& pod : job.pods) {
+    pod.connected = false;
+    pod.awaited = true;
+  }
   job.commit_sent = false;
   if (job.stage == Stage::kEnded) KeepForATime(turn);
   if (IsActive(job.stage)) {

@@ -163,7 +163,7 @@ void Turn::Mark(std::string name, int64_t duration_ns, std::string detail) {
 }
 
 std::string Turn::Name(uint32_t pod_number) const {
-  return fmt::format("pod {} on {}", pod_number, job.pods[pod_number].node);
+  return fmt::format("pod {} on {}", pod_number, job.nodes()[pod_number]);
 }
 
 Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy) {

@@ -48,7 +48,7 @@ void PlanInterval(Turn&);
 // Counts how long the job has run since PlanInterval, and whether it was interrupted now.
 void CountTime(Turn&, bool interrupted);
 // Whether a job that leaves its nodes for that reason had them taken from it.
-bool IsInterruption(const std::string& reason);
+bool IsInterruption(Reason reason);
 
 // save.cc: checkpoints.
 void OnWish(Turn&, const Wish&);
@@ -109,7 +109,7 @@ void OnRequeueResult(Turn&, const RequeueResult&);
 void OnResume(Turn&, const Resume&);
 void OnRestarted(Turn&, const Restarted&);
 // Off its nodes and back into the queue.
-void Leave(Turn&, const std::string& reason);
+void Leave(Turn&, Reason reason);
 void Hold(Turn&, const std::string& why);
 void Suspect(Turn&, const std::string& why);
 void OnEndingTimeout(Turn&, const Timer&);
