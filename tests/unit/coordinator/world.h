@@ -60,8 +60,12 @@ class World {
   Status Happen(decltype(Event::body) body, uint32_t pod = 0) {
     now += 1'000'000;
     const Event event{.unix_ns = now, .pod = pod, .body = std::move(body)};
+    const Job before = job;
     auto actions = Step(job, event, policy);
     if (!actions) return std::unexpected(actions.error());
+    EXPECT_TRUE(MayLead(before, event, job.stage))
+        << "not in the table: " << EventName(event) << " leads from " << StageName(before.stage)
+        << " to " << StageName(job.stage);
     if (check_kept) (void)Kept();
     for (const Action& action : *actions) Do(action);
     return {};
