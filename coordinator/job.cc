@@ -79,6 +79,15 @@ Job Revive(Durable durable) {
   return job;
 }
 
+bool Job::any_connected() const { return std::ranges::any_of(pods, &Pod::connected); }
+
+std::vector<std::string> Job::lost_nodes() const {
+  std::vector<std::string> lost;
+  for (uint32_t i = 0; i < pods.size(); ++i)
+    if (!pods[i].connected && !pods[i].awaited && !nodes()[i].empty()) lost.push_back(nodes()[i]);
+  return lost;
+}
+
 bool Job::all_connected() const {
   return !pods.empty() && std::ranges::all_of(pods, &Pod::connected);
 }

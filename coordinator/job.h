@@ -249,7 +249,11 @@ struct Live {
 
 struct Job : Durable, Live {
   const std::vector<std::string>& nodes() const { return start.nodes; }
+  bool any_connected() const;
   bool all_connected() const;
+  // Nodes whose wardens were there, or have had their time to come back after a restart of the
+  // coordinator, and are not.
+  std::vector<std::string> lost_nodes() const;
   bool can_save() const;  // every pod is there and runs
   bool all_in(v1::Phase phase) const;
 };
