@@ -18,8 +18,8 @@ constexpr std::chrono::seconds kSlurmPause{1};
 
 bool IsNewJob(const Job& known, const v1::Hello& hello) {
   if (hello.phase() != v1::PHASE_FRESH) return false;
-  return hello.restart_count() < known.restart_count ||
-         (known.stage == Stage::kEnded && hello.restart_count() == known.restart_count);
+  return hello.restart_count() < known.start.restart_count ||
+         (known.stage == Stage::kEnded && hello.restart_count() == known.start.restart_count);
 }
 
 }  // namespace
@@ -37,6 +37,11 @@ Status Controller::Start() {
   HOLDFAST_CHECK(journal_.Prune(
       NowNs() - std::chrono::nanoseconds(options_.remember_ended).count()));
   HOLDFAST_TRY(std::vector<Job> jobs, journal_.Load());
+  HOLDFAST_TRY(unreadable_, journal_.Unreadable());
+  for (const auto& [job_id, why] : unreadable_)
+    log::Failure("journal",
+                 Error(Code::kCorrupt, "the journal's row of the job cannot be read: " + why),
+                 {{"job", job_id}});
   HOLDFAST_TRY(const Interruptions interruptions, journal_.Interrupted());
   {
     const std::lock_guard lock(mutex_);
@@ -108,7 +113,7 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
 Job& Controller::AddJob(const v1::Hello& hello) {
   Job job;
   job.id = hello.job_id();
-  job.restart_count = hello.restart_count();
+  job.start.restart_count = hello.restart_count();
   job.uid = hello.uid();
   job.gid = hello.gid();
   job.options = hello.options();
@@ -116,6 +121,11 @@ Job& Controller::AddJob(const v1::Hello& hello) {
   // A restart of a job that the journal does not know: it never got here, or the journal was lost.
   const Result<uint32_t> first = journal_.FirstJob();
   job.started = hello.restart_count() > 0 && (!first || *first == 0 || job.id <= *first);
+  // Nor may one start over of which it is not known how far it has got.
+  if (const auto damaged = unreadable_.find(job.id); damaged != unreadable_.end()) {
+    job.started = true;
+    job.last_error = "the journal's row of the job could not be read: " + damaged->second;
+  }
   if (const std::string& from = hello.options().restore_from(); !from.empty()) {
     const auto source = static_cast<uint32_t>(std::strtoul(from.c_str(), nullptr, 10));
     if (const auto names = journal_.HostnamesOf(source); names && names->size() == hello.pods())
@@ -213,8 +223,8 @@ std::vector<Job> Controller::Expired() {
   const std::lock_guard lock(mutex_);
   std::set<uint32_t> sources;
   for (const auto& [job_id, job] : jobs_)
-    if (IsActive(job.stage) && job.restore_job != job_id && job.saved.empty())
-      sources.insert(job.restore_job);
+    if (IsActive(job.stage) && job.start.restore_job != job_id && job.saved.empty())
+      sources.insert(job.start.restore_job);
   std::vector<Job> expired;
   for (const auto& [job_id, job] : jobs_)
     if (KeptFor(job, options_.policy) == std::chrono::seconds(0) && !sources.contains(job_id))
@@ -256,7 +266,7 @@ Result<Checkpoint> Controller::Await(uint32_t job_id, uint32_t number,
       const Job& job = found->second;
       if (job.checkpoint && job.checkpoint->number == number)
         return job.checkpoint->committed_ns != 0 && !job.checkpoint->hold;
-      return job.stage != Stage::kLeaving || !job.hold;
+      return job.stage != Stage::kLeaving || !job.departure.hold;
     });
   }
   HOLDFAST_TRY(const std::vector<Checkpoint> all, journal_.Checkpoints(job_id));

@@ -109,6 +109,7 @@ class Controller {
   std::condition_variable jobs_changed_;
   bool stopping_ = false;
   std::map<uint32_t, Job> jobs_;
+  std::map<uint32_t, std::string> unreadable_;  // rows of the journal, with what is wrong
   std::map<Key, std::shared_ptr<WardenLink>> links_;
   std::map<std::pair<uint32_t, TimerKind>, Time> timers_;
   Time next_poll_;

@@ -22,8 +22,8 @@ void TellDrain(WardenLink& link, const Evacuation& evacuation) {
 std::shared_ptr<WardenLink> Controller::LinkOn(const std::string& node) const {
   for (const auto& [key, link] : links_) {
     const auto job = jobs_.find(key.first);
-    if (job != jobs_.end() && key.second < job->second.pods.size() &&
-        job->second.pods[key.second].node == node)
+    if (job != jobs_.end() && key.second < job->second.nodes().size() &&
+        job->second.nodes()[key.second] == node)
       return link;
   }
   return nullptr;
@@ -49,7 +49,7 @@ Result<std::vector<uint32_t>> Controller::Evacuate(Evacuation evacuation) {
 
 void Controller::OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice) {
   const Evacuation evacuation{.node = hello.node(),
-                              .cause = "spot",
+                              .cause = Reason::kSpot,
                               .reason = "holdfast: the cloud takes it back: " + notice.detail(),
                               .deadline_unix_ms = notice.deadline_unix_ms(),
                               .begun_ns = NowNs()};
@@ -65,7 +65,7 @@ std::vector<uint32_t> Controller::BeginEvacuation(const Evacuation& evacuation) 
     if (IsActive(job.stage) && std::ranges::contains(job.nodes(), evacuation.node))
       concerned.push_back(job_id);
   log::Info("evacuate", {{"node", evacuation.node},
-                         {"cause", evacuation.cause},
+                         {"cause", ReasonName(evacuation.cause)},
                          {"reason", evacuation.reason},
                          {"jobs", concerned.size()}});
   for (const uint32_t job_id : concerned)

@@ -41,7 +41,7 @@ Evacuations::Findings Evacuations::Consider(const std::vector<NodeRecord>& recor
     if (found == nodes_.end()) {
       if (!pattern_ || !record.draining || !std::regex_search(record.reason, *pattern_)) continue;
       const Evacuation evacuation{.node = record.name,
-                                  .cause = "evacuate",
+                                  .cause = Reason::kEvacuate,
                                   .reason = record.reason,
                                   .begun_ns = now_ns,
                                   .drained = true};

@@ -23,7 +23,7 @@ struct NodeRecord {
 
 struct Evacuation {
   std::string node;
-  std::string cause;   // of the checkpoints: "spot" or "evacuate"
+  Reason cause = Reason::kNone;  // of the checkpoints
   std::string reason;  // for Slurm's record of the node
   int64_t deadline_unix_ms = 0;  // when the node goes, or 0
   int64_t begun_ns = 0;

@@ -19,8 +19,8 @@ std::chrono::seconds NoticeOf(const Job& job) {
 
 void OnInterval(Turn& turn, const Timer&) {
   const Job& job = turn.job;
-  if (job.can_save() && !job.wish)
-    return Begin(turn, Wish{.reason = "interval", .begun_ns = turn.now()});
+  if (job.can_save() && !job.start.wish)
+    return Begin(turn, Wish{.reason = Reason::kInterval, .begun_ns = turn.now()});
   turn.Do(Arm{TimerKind::kInterval, turn.policy.reconnect_grace});
 }
 
@@ -49,9 +49,9 @@ void CountTime(Turn& turn, bool interrupted) {
   job.counted_ns = 0;
 }
 
-bool IsInterruption(const std::string& reason) {
-  // "requeued": by Slurm, which lost a node, or seldom by an administrator.
-  return reason == "preemption" || reason == "spot" || reason == "failure" || reason == "requeued";
+bool IsInterruption(Reason reason) {
+  return reason == Reason::kPreemption || reason == Reason::kSpot || reason == Reason::kFailure ||
+         reason == Reason::kRequeued;
 }
 
 }  // namespace holdfast::coordinator

@@ -1,8 +1,29 @@
 #include "coordinator/job.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
+#include <array>
+#include <utility>
+
+namespace holdfast::v1 {
+
+using google::protobuf::util::MessageDifferencer;
+
+bool operator==(const Options& a, const Options& b) { return MessageDifferencer::Equals(a, b); }
+bool operator==(const Ended& a, const Ended& b) { return MessageDifferencer::Equals(a, b); }
+
+}  // namespace holdfast::v1
 
 namespace holdfast::coordinator {
+namespace {
+
+// By number.
+constexpr auto kReasons =
+    std::to_array<const char*>({"", "interval", "preemption", "spot", "evacuate", "save", "migrate",
+                                "requeued", "failure", "start", "restore", "hold"});
+
+}  // namespace
 
 const char* StageName(Stage stage) {
   switch (stage) {
@@ -38,10 +59,33 @@ const char* StageName(Stage stage) {
 
 bool IsActive(Stage stage) { return stage <= Stage::kSettling || stage == Stage::kPrecopying; }
 
-std::vector<std::string> Job::nodes() const {
-  std::vector<std::string> names;
-  for (const Pod& pod : pods) names.push_back(pod.node);
-  return names;
+const char* ReasonName(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
+
+Reason ReasonFromName(std::string_view name) {
+  const auto* found =
+      std::ranges::find_if(kReasons, [name](const char* known) { return name == known; });
+  return found == kReasons.end() ? Reason::kNone : static_cast<Reason>(found - kReasons.begin());
+}
+
+void AddNodes(std::vector<std::string>& nodes, const std::vector<std::string>& more) {
+  for (const std::string& node : more)
+    if (!std::ranges::contains(nodes, node)) nodes.push_back(node);
+}
+
+Job Revive(Durable durable) {
+  Job job;
+  static_cast<Durable&>(job) = std::move(durable);
+  job.pods.resize(job.start.nodes.size());
+  return job;
+}
+
+bool Job::any_connected() const { return std::ranges::any_of(pods, &Pod::connected); }
+
+std::vector<std::string> Job::lost_nodes() const {
+  std::vector<std::string> lost;
+  for (uint32_t i = 0; i < pods.size(); ++i)
+    if (!pods[i].connected && !pods[i].awaited && !nodes()[i].empty()) lost.push_back(nodes()[i]);
+  return lost;
 }
 
 bool Job::all_connected() const {
@@ -56,14 +100,14 @@ bool Job::all_in(v1::Phase phase) const {
 
 bool Job::can_save() const { return all_connected() && all_in(v1::PHASE_RUNNING); }
 
-uint32_t Job::newest() const {
+uint32_t Durable::newest() const {
   uint32_t best = 0;
   for (const uint32_t number : saved)
     if (!std::ranges::contains(bad, number)) best = std::max(best, number);
   return best;
 }
 
-void Job::Learn(const Checkpoint& committed) {
+void Durable::Learn(const Checkpoint& committed) {
   const auto since = [](int64_t begin_ns, int64_t unix_ns) {
     return std::chrono::nanoseconds(std::max<int64_t>(0, unix_ns - begin_ns));
   };

@@ -1,5 +1,9 @@
-// What the coordinator knows of one job. Values only: state.cc changes them, journal.cc keeps them,
-// rest_json.cc shows them.
+// What the coordinator knows of one job. Values only: state.cc changes them, rest_json.cc shows
+// them.
+//
+// A Job is two halves. Durable is what another process must know to go on: the journal keeps it as
+// one message (protocol/journal.proto), written and read whole by job_codec.h. Live is what wardens
+// and Slurm tell again; a new process begins with none of it (Revive).
 #pragma once
 
 #include <sys/types.h>
@@ -7,10 +11,19 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "coordinator/planning.h"
 #include "protocol/holdfast.pb.h"
+
+namespace holdfast::v1 {
+
+// Protobuf has none; for the defaulted ones below.
+bool operator==(const Options& a, const Options& b);
+bool operator==(const Ended& a, const Ended& b);
+
+}  // namespace holdfast::v1
 
 namespace holdfast::coordinator {
 
@@ -34,23 +47,30 @@ const char* StageName(Stage stage);
 // Wardens are there, or are expected to be.
 bool IsActive(Stage stage);
 
-struct Pod {
-  std::string node;
-  std::string address;  // of the node
-  uint32_t mtu = 0;     // of the node's interface
-  uint32_t notice_seconds = 0;  // that the node's cloud gives before it takes it back, or 0
-  bool connected = false;
-  bool precopied = false;  // has stored ahead what it can
-  v1::Phase phase = v1::PHASE_FRESH;  // as far as the coordinator knows
-  std::optional<v1::Part> part;       // in phase PREPARED
-  int32_t signal = 0;                 // it was notified of, and that may have to be delivered yet
-  bool signal_to_batch = false;
+// Why a checkpoint is taken or a job leaves its nodes. Persisted by number: do not change.
+enum class Reason : int {
+  kNone = 0,
+  kInterval = 1,
+  kPreemption = 2,
+  kSpot = 3,      // the cloud takes a node back
+  kEvacuate = 4,  // somebody empties a node
+  kSave = 5,
+  kMigrate = 6,
+  kRequeued = 7,  // by Slurm, which lost a node, or seldom by an administrator
+  kFailure = 8,   // a part of the job was lost
+  kStart = 9,     // it could not be started there
+  kRestore = 10,  // it could not be restored there
+  kHold = 11,
 };
+// The name in the REST API, on the wire and in logs.
+const char* ReasonName(Reason reason);
+// kNone for a name this version does not know.
+Reason ReasonFromName(std::string_view name);
 
 // One checkpoint, in flight or in the job's history.
 struct Checkpoint {
   uint32_t number = 0;
-  std::string reason;        // "interval", "preemption", "spot", "evacuate", "save", "migrate"
+  Reason reason = Reason::kNone;
   bool stop = false;         // the job leaves its nodes afterwards
   bool hold = false;         // and is held
   bool second_try = false;   // of a preemption whose first checkpoint failed
@@ -68,13 +88,15 @@ struct Checkpoint {
   uint32_t processes = 0;
   v1::Settle::How how = v1::Settle::RESUME;  // while settling
   std::string error;                         // why it failed
+
+  bool operator==(const Checkpoint&) const = default;
 };
 
 // One way from nodes to nodes.
 struct Move {
   uint32_t number = 0;
   uint32_t checkpoint = 0;
-  std::string reason;
+  Reason reason = Reason::kNone;
   std::vector<std::string> from;
   std::vector<std::string> to;
   int64_t left_ns = 0;      // its pods were released
@@ -82,84 +104,164 @@ struct Move {
   int64_t chosen_ns = 0;    // all wardens on the new nodes had said Hello
   int64_t restored_ns = 0;
   int64_t running_ns = 0;
+
+  bool operator==(const Move&) const = default;
 };
 
 // What somebody wants done with a running job.
 struct Wish {
-  std::string reason;
+  Reason reason = Reason::kNone;
   bool stop = false;
   bool hold = false;
   bool second_try = false;
   std::vector<std::string> excluded;  // nodes, for the next start
   int64_t begun_ns = 0;
   int64_t deadline_unix_ms = 0;
+
+  bool operator==(const Wish&) const = default;
 };
 
-struct Job {
+// Why a job may be broken; Slurm has been asked.
+struct Suspicion {
+  std::string why;
+  std::vector<std::string> nodes;  // whose wardens were away then
+
+  bool operator==(const Suspicion&) const = default;
+};
+
+// One start of the job by Slurm: begins with its first Hello, and is over when the next one begins.
+struct Start {
+  uint32_t restart_count = 0;      // Slurm's
+  std::vector<std::string> nodes;  // by pod; empty until its warden has come
+  uint32_t restore_job = 0;        // what it was told to restore; 0: fresh
+  uint32_t restore_checkpoint = 0;
+  bool preemption_seen = false;  // it is being, or has been, dealt with
+  bool refused = false;          // ending, because it cannot go on
+  std::optional<Wish> wish;      // to be done once it runs
+  std::optional<Suspicion> suspicion;
+  std::optional<v1::Ended>
+      doubted_end;  // the script's, if a lost node may turn out to be the cause
+
+  bool operator==(const Start&) const = default;
+};
+
+// What the user wants restored next; until the job runs again.
+struct Request {
+  bool from_start = false;
+  uint32_t checkpoint = 0;  // this one, not the newest
+
+  bool operator==(const Request&) const = default;
+};
+
+// The way off its nodes, until the next start.
+struct Departure {
+  bool hold = false;   // leave for a hold
+  bool hurry = false;  // make it eligible at once
+
+  bool operator==(const Departure&) const = default;
+};
+
+struct Exclusions {
+  std::vector<std::string> next;  // for its next start, by us
+  std::vector<std::string> set;   // what we last wrote into Slurm's record
+  std::vector<std::string> user;  // what the user had there
+
+  bool operator==(const Exclusions&) const = default;
+};
+
+// Of a job that has ended: what becomes of its checkpoints.
+struct Aftermath {
+  bool ended_well = false;    // by exit code 0 of its script, no node being missed
+  uint64_t kept_seconds = 0;  // since it ended, as far as counted
+  bool removed = false;       // nothing of it is left in storage
+
+  bool operator==(const Aftermath&) const = default;
+};
+
+struct Durable {
   uint32_t id = 0;
-  uint32_t restart_count = 0;  // Slurm's, of the start that the rest is about
   uid_t uid = 0;
   gid_t gid = 0;
   Stage stage = Stage::kGathering;
   v1::Options options;
   uint32_t vni = 0;
-  std::vector<Pod> pods;
   std::vector<std::string> hostnames;  // by pod, from the job's first start on
-
-  bool started = false;          // processes of it have run: it may never start over by itself
+  bool started = false;           // processes of it have run: it may never start over by itself
   uint32_t first_checkpoint = 1;  // lower numbers belong to an earlier job with this id
   uint32_t next_checkpoint = 1;
   std::vector<uint32_t> saved;  // committed and kept
   std::vector<uint32_t> bad;    // of these, what turned out to be damaged
-  bool from_start = false;      // the user wants it to start over
-  uint32_t wanted_checkpoint = 0;  // the user wants this one restored next
-  uint32_t restore_job = 0;        // what this start was told to restore; 0: fresh
-  uint32_t restore_checkpoint = 0;
-  uint32_t attempts = 0;  // starts in a row that came to nothing
-
-  int64_t unsaved_ns = 0;  // since then it has run and not been saved; unix time, 0: unknown
-  int64_t counted_ns = 0;  // until then its time is among the policy's `interruptions`; 0: not running
-  uint32_t grace_seconds = 0;  // that Slurm leaves it when it preempts it, or 0
-  std::vector<Cost> costs;     // of its newest committed checkpoints, oldest first
-  Plan plan;                   // since it last began to run
-
-  std::optional<Checkpoint> checkpoint;  // in flight
-  int64_t freeze_by_unix_ms = 0;         // precopying: the earliest that a pod has named, or 0
-  bool commit_sent = false;              // to pod 0, on the stream that it still has
-  std::optional<Move> move;              // under way
-  std::optional<Wish> wish;              // to be done once it runs
+  uint32_t attempts = 0;        // starts in a row that came to nothing
   uint32_t moves = 0;
-
-  bool preemption_seen = false;  // of this start: it is being, or has been, dealt with
-  int64_t notice_ns = 0;         // when the oldest signal came that may be a notice, or 0
-  uint32_t notice_lookups = 0;   // how often Slurm was asked about it
-  int64_t since_ns = 0;          // what Slurm said before then is about an earlier start
-  std::string suspicion;         // why the job may be broken; Slurm has been asked
-  std::optional<v1::Ended> doubted_end;  // the script's, if a lost node may turn out to be the cause
-
-  uint32_t awaited_start = 0;         // Slurm has begun it; its wardens have not come yet
-  bool refused = false;               // ending, because it cannot go on
-  bool hold = false;                  // leave for a hold
-  bool requeue_failed = false;        // and must be asked for again
-  bool hurry = false;                 // make it eligible at once
-  std::vector<std::string> excluded;  // for its next start, by us
-  std::vector<std::string> set_excluded;   // what we last wrote into Slurm's record
-  std::vector<std::string> user_excluded;  // what the user had there
-  bool commented = false;             // its comment in Slurm is ours
+  int64_t unsaved_ns = 0;   // since then it has run and not been saved; unix time, 0: unknown
+  std::vector<Cost> costs;  // of its newest committed checkpoints, oldest first
+  bool commented = false;   // its comment in Slurm is ours
   std::string last_error;
 
-  bool ended_well = false;    // by exit code 0 of its script, no node being missed
-  uint64_t kept_seconds = 0;  // since it ended, as far as counted
-  bool removed = false;       // nothing of it is left in storage
+  Start start;
+  Request request;
+  Departure departure;
+  Exclusions exclusions;
+  Aftermath aftermath;
+  std::optional<Checkpoint> checkpoint;  // in flight
+  std::optional<Move> move;              // under way
 
-  std::vector<std::string> nodes() const;
-  bool all_connected() const;
-  bool can_save() const;  // every pod is there and runs
-  bool all_in(v1::Phase phase) const;
+  bool operator==(const Durable&) const = default;
+
   // The newest checkpoint that may be restored, or 0.
   uint32_t newest() const;
   // Takes note of what a committed checkpoint has cost.
   void Learn(const Checkpoint& committed);
 };
+
+struct Pod {
+  std::string address;          // of the node
+  uint32_t mtu = 0;             // of the node's interface
+  uint32_t notice_seconds = 0;  // that the node's cloud gives before it takes it back, or 0
+  bool connected = false;
+  bool awaited = false;               // a new coordinator has not heard of it yet
+  bool precopied = false;             // has stored ahead what it can
+  v1::Phase phase = v1::PHASE_FRESH;  // as far as the coordinator knows
+  std::optional<v1::Part> part;       // in phase PREPARED
+  int32_t signal = 0;                 // it was notified of, and that may have to be delivered yet
+  bool signal_to_batch = false;
+};
+
+// Signals that may mean preemption, until Slurm has said whether they do.
+struct PendingNotice {
+  int64_t begun_ns = 0;  // when the oldest came, or 0
+  uint32_t lookups = 0;  // how often Slurm was asked about it
+};
+
+struct Live {
+  std::vector<Pod> pods;
+  PendingNotice notice;
+  int64_t since_ns = 0;  // what Slurm said before then is about an earlier start
+  int64_t counted_ns =
+      0;  // until then its time is among the policy's `interruptions`; 0: not running
+  uint32_t grace_seconds = 0;     // that Slurm leaves it when it preempts it, or 0
+  Plan plan;                      // since it last began to run
+  int64_t freeze_by_unix_ms = 0;  // precopying: the earliest that a pod has named, or 0
+  bool commit_sent = false;       // to pod 0, on the stream that it still has
+  bool requeue_failed = false;    // and must be asked for again
+  uint32_t awaited_start = 0;     // Slurm has begun it; its wardens have not come yet
+};
+
+struct Job : Durable, Live {
+  const std::vector<std::string>& nodes() const { return start.nodes; }
+  bool any_connected() const;
+  bool all_connected() const;
+  // Nodes whose wardens were there, or have had their time to come back after a restart of the
+  // coordinator, and are not.
+  std::vector<std::string> lost_nodes() const;
+  bool can_save() const;  // every pod is there and runs
+  bool all_in(v1::Phase phase) const;
+};
+
+// Those of `more` that are not among `nodes` yet.
+void AddNodes(std::vector<std::string>& nodes, const std::vector<std::string>& more);
+
+// A job as a new process takes it up: as many pods as its start has nodes, none of them heard of.
+Job Revive(Durable durable);
 
 }  // namespace holdfast::coordinator

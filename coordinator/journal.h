@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -29,8 +30,11 @@ class Journal {
   // Makes the job, and what the actions add to its history, durable: all of it or nothing. Costs
   // nothing when there is nothing new.
   Status Write(const Job& job, const std::vector<Action>& actions);
-  // Every job that is remembered, as it was last written.
+  // Every job that is remembered, as it was last written. Rows that cannot be read are set aside.
   Result<std::vector<Job>> Load();
+  // Jobs whose row was set aside, with what is wrong, until they are written anew: something is
+  // known of them, if not what.
+  Result<std::map<uint32_t, std::string>> Unreadable();
 
   Result<std::vector<Checkpoint>> Checkpoints(uint32_t job_id);
   Result<std::vector<Move>> Moves(uint32_t job_id);
@@ -50,13 +54,18 @@ class Journal {
 
  private:
   explicit Journal(sqlite3* database) : database_(database) {}
-  // To this program's version; 0: an empty file.
-  Status Upgrade(int64_t version);
-  Status WriteRows(const Job& job, const std::vector<Action>& actions);
+  Status WriteJob(const Job& job, const std::string& bytes);
+  Status WriteCheckpoint(uint32_t job_id, const Checkpoint& checkpoint);
+  Status WriteHistory(uint32_t job_id, const std::vector<Action>& actions);
+  Status SetAside(uint32_t job_id, const std::string& why);
+  template <typename T>
+  Result<std::vector<T>> ReadHistory(const char* sql, uint32_t job_id,
+                                     Result<T> (*parse)(std::string_view));
 
   std::mutex mutex_;
   sqlite3* database_;
-  std::map<uint32_t, std::string> written_;  // by job, so that nothing is written twice
+  std::map<uint32_t, std::string>
+      written_;  // by job, as it was last, so that nothing is written twice
 };
 
 }  // namespace holdfast::coordinator

@@ -23,8 +23,8 @@ void DeliverPending(Turn& turn) {
     if (pod.signal != 0) Deliver(turn, i, pod.signal, pod.signal_to_batch);
     pod.signal = 0;
   }
-  job.notice_ns = 0;
-  job.notice_lookups = 0;
+  job.notice.begun_ns = 0;
+  job.notice.lookups = 0;
   turn.Do(Disarm{TimerKind::kNotice});
 }
 
@@ -38,12 +38,12 @@ void OnNotice(Turn& turn, const v1::Notice& notice) {
   }
   turn.pod().signal = SIGTERM;
   turn.pod().signal_to_batch = notice.from_batch();
-  if (job.preemption_seen) {
-    const bool given_up = job.stage == Stage::kRunning && !job.wish;
+  if (job.start.preemption_seen) {
+    const bool given_up = job.stage == Stage::kRunning && !job.start.wish;
     if (given_up) DeliverPending(turn);
     return;
   }
-  if (job.notice_ns == 0) job.notice_ns = turn.now();
+  if (job.notice.begun_ns == 0) job.notice.begun_ns = turn.now();
   turn.Do(Ask{});
 }
 
@@ -52,17 +52,18 @@ void OnNoticeTimer(Turn& turn, const Timer&) { turn.Do(Ask{}); }
 void ConsiderRecord(Turn& turn, const Record& record) {
   Job& job = turn.job;
   const bool preempted = record.being_preempted();
-  if (preempted && !job.preemption_seen) {
-    job.preemption_seen = true;
+  if (preempted && !job.start.preemption_seen) {
+    job.start.preemption_seen = true;
     const int64_t end = record.grace_seconds == 0 ? 0 : record.preempt_time + record.grace_seconds;
-    return OnWish(turn, Wish{.reason = "preemption",
-                             .stop = true,
-                             .begun_ns = job.notice_ns != 0 ? job.notice_ns : turn.now(),
-                             .deadline_unix_ms = end * 1000});
+    return OnWish(turn,
+                  Wish{.reason = Reason::kPreemption,
+                       .stop = true,
+                       .begun_ns = job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now(),
+                       .deadline_unix_ms = end * 1000});
   }
-  if (preempted || job.notice_ns == 0) return;
+  if (preempted || job.notice.begun_ns == 0) return;
   // slurmctld may note the time shortly after the signal has gone out.
-  if (++job.notice_lookups >= turn.policy.notice_lookups) return DeliverPending(turn);
+  if (++job.notice.lookups >= turn.policy.notice_lookups) return DeliverPending(turn);
   turn.Do(Arm{TimerKind::kNotice, turn.policy.notice_pause});
 }
 

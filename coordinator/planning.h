@@ -37,6 +37,8 @@ struct Cost {
   uint64_t raw_bytes = 0;
   uint64_t stored_bytes = 0;
   bool first = false;  // of the job: everything was new
+
+  bool operator==(const Cost&) const = default;
 };
 // So many of the newest are kept: enough to average, few enough to follow a program into its next
 // phase.

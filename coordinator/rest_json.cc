@@ -25,7 +25,7 @@ const char* StateOf(const Checkpoint& checkpoint, const Job& job) {
 
 json ToJson(const Move& move) {
   return {{"number", move.number},
-          {"reason", move.reason},
+          {"reason", ReasonName(move.reason)},
           {"checkpoint", move.checkpoint},
           {"from", move.from},
           {"to", move.to},
@@ -75,14 +75,14 @@ json PlanOf(const Job& job, int64_t now_ns) {
 }  // namespace
 
 std::string StateOf(const Job& job) {
-  if (job.stage == Stage::kPreparing && job.restore_job != 0) return "restoring";
+  if (job.stage == Stage::kPreparing && job.start.restore_job != 0) return "restoring";
   return StageName(job.stage);
 }
 
 json ToJson(const Checkpoint& checkpoint, const Job& job) {
   return {{"number", checkpoint.number},
           {"state", StateOf(checkpoint, job)},
-          {"reason", checkpoint.reason},
+          {"reason", ReasonName(checkpoint.reason)},
           {"stop", checkpoint.stop},
           {"begun_unix_ns", TimeOrNull(checkpoint.begun_ns)},
           {"committed_unix_ns", TimeOrNull(checkpoint.committed_ns)},
@@ -99,13 +99,13 @@ json Summary(const Job& job) {
   return {{"job_id", job.id},
           {"uid", job.uid},
           {"state", StateOf(job)},
-          {"restart_count", job.restart_count},
+          {"restart_count", job.start.restart_count},
           {"nodes", IsActive(job.stage) ? job.nodes() : std::vector<std::string>{}},
           {"checkpoints", job.saved},
-          {"restored_from", job.restore_checkpoint == 0 && job.restore_job == 0
+          {"restored_from", job.start.restore_checkpoint == 0 && job.start.restore_job == 0
                                 ? json(nullptr)
-                                : json{{"job_id", job.restore_job},
-                                       {"checkpoint", job.restore_checkpoint}}},
+                                : json{{"job_id", job.start.restore_job},
+                                       {"checkpoint", job.start.restore_checkpoint}}},
           {"moves", job.moves},
           {"last_error", job.last_error}};
 }
@@ -125,7 +125,7 @@ json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
   // What is known of a start is planned when it begins to run.
   const bool planned = job.stage >= Stage::kRunning && IsActive(job.stage);
   details["plan"] = planned ? PlanOf(job, now_ns) : json(nullptr);
-  details["excluded_nodes"] = job.excluded;
+  details["excluded_nodes"] = job.exclusions.next;
   details["checkpoints"] = json::array();
   for (const Checkpoint& checkpoint : checkpoints)
     details["checkpoints"].push_back(ToJson(checkpoint, job));

@@ -296,7 +296,7 @@ Result<std::string> RestServer::NoteRemoved(const httplib::Request& request) {
 Result<std::string> RestServer::Save(const httplib::Request& request, bool migrate, int& status) {
   HOLDFAST_TRY(const Job job, FindJob(request));
   HOLDFAST_TRY(const int wait_seconds, ReadWait(request));
-  Wish wish{.reason = migrate ? "migrate" : "save"};
+  Wish wish{.reason = migrate ? Reason::kMigrate : Reason::kSave};
   if (migrate) {
     HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude"}));
     HOLDFAST_TRY(wish.excluded, ReadNodes(body, "exclude"));
@@ -352,7 +352,7 @@ Result<std::string> RestServer::Evacuate(const httplib::Request& request, int& s
                 fmt::format("'reason' must be a text of at most {} bytes", kMaxReasonBytes));
   HOLDFAST_TRY(const std::vector<uint32_t> jobs,
                controller_.Evacuate({.node = node,
-                                     .cause = "evacuate",
+                                     .cause = Reason::kEvacuate,
                                      .reason = "holdfast: " + reason.get<std::string>()}));
   return json{{"node", node}, {"jobs", jobs}}.dump();
 }

@@ -18,18 +18,18 @@ constexpr std::chrono::seconds kPiece{3600};
 }  // namespace
 
 std::optional<std::chrono::seconds> KeptFor(const Job& job, const Policy& policy) {
-  if (job.stage != Stage::kEnded || job.removed) return std::nullopt;
-  if (job.ended_well) return std::chrono::seconds(0);
+  if (job.stage != Stage::kEnded || job.aftermath.removed) return std::nullopt;
+  if (job.aftermath.ended_well) return std::chrono::seconds(0);
   return std::max(std::chrono::seconds(0),
-                  policy.keep_after_failure - std::chrono::seconds(job.kept_seconds));
+                  policy.keep_after_failure - std::chrono::seconds(job.aftermath.kept_seconds));
 }
 
 void NoteEnd(Turn& turn, bool well) {
   Job& job = turn.job;
   // Nothing is removed on a doubt: unless every pod says that it ended, a lost node may be behind
   // it.
-  job.ended_well = well && (job.newest() == 0 || job.all_in(v1::PHASE_ENDED));
-  if (job.ended_well) job.saved.clear();
+  job.aftermath.ended_well = well && (job.newest() == 0 || job.all_in(v1::PHASE_ENDED));
+  if (job.aftermath.ended_well) job.saved.clear();
 }
 
 void KeepForATime(Turn& turn) {
@@ -41,7 +41,7 @@ void OnKept(Turn& turn, const Timer&) {
   Job& job = turn.job;
   const auto left = KeptFor(job, turn.policy);
   if (!left) return;
-  job.kept_seconds += static_cast<uint64_t>(std::min(*left, kPiece).count());
+  job.aftermath.kept_seconds += static_cast<uint64_t>(std::min(*left, kPiece).count());
   if (*left <= kPiece) turn.Mark("expired");
   KeepForATime(turn);
 }
@@ -59,7 +59,7 @@ void OnRemoved(Turn& turn, const Removed& removed) {
     return;
   }
   job.saved.clear();
-  job.removed = true;
+  job.aftermath.removed = true;
   turn.Do(Disarm{TimerKind::kKept});
   turn.Mark("removed");
 }

@@ -17,19 +17,14 @@ v1::ToWarden MakeSettle(const Checkpoint& checkpoint) {
   return message;
 }
 
-bool IsNotice(const std::string& reason) { return reason == "preemption" || reason == "spot"; }
+bool IsNotice(Reason reason) { return reason == Reason::kPreemption || reason == Reason::kSpot; }
 
 // The job must leave, whatever it is doing.
-bool IsUrgent(const std::string& reason) { return IsNotice(reason) || reason == "evacuate"; }
+bool IsUrgent(Reason reason) { return IsNotice(reason) || reason == Reason::kEvacuate; }
 
-void AddExcluded(std::vector<std::string>& nodes, const std::vector<std::string>& more) {
-  for (const std::string& node : more)
-    if (!std::ranges::contains(nodes, node)) nodes.push_back(node);
-}
-
-const char* CauseEvent(const std::string& reason) {
+const char* CauseEvent(Reason reason) {
   if (IsNotice(reason)) return "notice";
-  return reason == "interval" ? "due" : "requested";
+  return reason == Reason::kInterval ? "due" : "requested";
 }
 
 void SendCommit(Turn& turn) {
@@ -85,12 +80,12 @@ void Regret(Turn& turn, const Checkpoint& failed) {
   Job& job = turn.job;
   if (failed.stop && IsUrgent(failed.reason)) {
     if (failed.second_try) return DeliverPending(turn);
-    job.wish = Wish{.reason = failed.reason,
-                    .stop = true,
-                    .second_try = true,
-                    .excluded = failed.excluded,
-                    .begun_ns = turn.now(),
-                    .deadline_unix_ms = failed.deadline_unix_ms};
+    job.start.wish = Wish{.reason = failed.reason,
+                          .stop = true,
+                          .second_try = true,
+                          .excluded = failed.excluded,
+                          .begun_ns = turn.now(),
+                          .deadline_unix_ms = failed.deadline_unix_ms};
     turn.Do(Arm{TimerKind::kRetry, turn.policy.retry_pause});
   }
 }
@@ -118,8 +113,8 @@ void FinishIfSettled(Turn& turn) {
             turn.now() - done.begun_ns, done.error);
   job.checkpoint.reset();
   if (how == v1::Settle::RELEASE) {
-    job.excluded = done.excluded;
-    job.hold = done.hold;
+    job.exclusions.next = done.excluded;
+    job.departure.hold = done.hold;
     return Leave(turn, done.reason);
   }
   if (failed || job.commented) turn.Do(Comment{failed ? done.error : ""});
@@ -163,7 +158,7 @@ void Begin(Turn& turn, const Wish& wish) {
   turn.Do(SaveCheckpoint{checkpoint});
   turn.Do(TimelineEvent{.name = CauseEvent(wish.reason),
                         .unix_ns = wish.begun_ns,
-                        .detail = wish.reason,
+                        .detail = ReasonName(wish.reason),
                         .checkpoint = checkpoint.number});
   // A notice without a deadline leaves no time that is known of.
   const bool can_wait = !IsNotice(checkpoint.reason) || checkpoint.deadline_unix_ms != 0;
@@ -181,7 +176,7 @@ void Freeze(Turn& turn) {
   prepare.set_checkpoint(checkpoint.number);
   prepare.set_stop(checkpoint.stop);
   prepare.set_deadline_unix_ms(checkpoint.deadline_unix_ms);
-  prepare.set_reason(checkpoint.reason);
+  prepare.set_reason(ReasonName(checkpoint.reason));
   for (Pod& pod : job.pods) {
     pod.phase = v1::PHASE_PREPARING;
     pod.part.reset();
@@ -192,9 +187,9 @@ void Freeze(Turn& turn) {
 
 void GrantWish(Turn& turn) {
   Job& job = turn.job;
-  if (!job.wish || job.stage != Stage::kRunning || !job.can_save()) return;
-  const Wish wish = *job.wish;
-  job.wish.reset();
+  if (!job.start.wish || job.stage != Stage::kRunning || !job.can_save()) return;
+  const Wish wish = *job.start.wish;
+  job.start.wish.reset();
   Begin(turn, wish);
 }
 
@@ -213,13 +208,13 @@ void OnWish(Turn& turn, const Wish& wish) {
   Job& job = turn.job;
   const bool urgent = IsUrgent(wish.reason);
   // Signals that Slurm sends to a node on its way out are part of it.
-  if (wish.reason == "spot") job.preemption_seen = true;
+  if (wish.reason == Reason::kSpot) job.start.preemption_seen = true;
   switch (job.stage) {
     case Stage::kGathering:
     case Stage::kPreparing:
       // Nothing of this start has run, so nothing is lost.
       if (urgent) {
-        AddExcluded(job.excluded, wish.excluded);
+        AddNodes(job.exclusions.next, wish.excluded);
         return Leave(turn, wish.reason);
       }
       turn.refusal = "it has not started yet";
@@ -229,7 +224,7 @@ void OnWish(Turn& turn, const Wish& wish) {
       [[fallthrough]];
     case Stage::kStarting:
       if (urgent)
-        job.wish = wish;
+        job.start.wish = wish;
       else
         turn.refusal = "not all of its wardens are connected and ready";
       return;
@@ -241,18 +236,18 @@ void OnWish(Turn& turn, const Wish& wish) {
         job.checkpoint->stop = true;
         job.checkpoint->deadline_unix_ms = wish.deadline_unix_ms;
         job.checkpoint->reason = wish.reason;
-        turn.Mark("notice", 0, wish.reason);
+        turn.Mark("notice", 0, ReasonName(wish.reason));
       }
-      AddExcluded(job.checkpoint->excluded, wish.excluded);
+      AddNodes(job.checkpoint->excluded, wish.excluded);
       if (job.stage == Stage::kPrecopying) Freeze(turn);
       return;
     default:
       if (!urgent) break;
-      if (job.checkpoint->how != v1::Settle::RELEASE) job.wish = wish;
+      if (job.checkpoint->how != v1::Settle::RELEASE) job.start.wish = wish;
       return;
   }
   turn.refusal = fmt::format("checkpoint {} ({}) is in progress", job.checkpoint->number,
-                             job.checkpoint->reason);
+                             ReasonName(job.checkpoint->reason));
 }
 
 void OnRetry(Turn& turn, const Timer&) { GrantWish(turn); }

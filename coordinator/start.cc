@@ -25,7 +25,9 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
   Job& job = turn.job;
   if (IsActive(job.stage) && !job.pods.empty() && job.started) {
     // Slurm requeued it without our doing, and it is back before the poll saw it pending.
-    job.move = Move{.number = ++job.moves, .reason = "requeued", .from = job.nodes(),
+    job.move = Move{.number = ++job.moves,
+                    .reason = Reason::kRequeued,
+                    .from = job.nodes(),
                     .left_ns = turn.now()};
     CountTime(turn, /*interrupted=*/true);
   }
@@ -33,28 +35,17 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
        {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice, TimerKind::kRetry,
         TimerKind::kAsk, TimerKind::kEnd, TimerKind::kKept})
     turn.Do(Disarm{kind});
-  job.restart_count = hello.restart_count();
   job.options = hello.options();
-  job.pods.assign(hello.pods(), Pod{});
   job.checkpoint.reset();
-  job.wish.reset();
-  job.preemption_seen = false;
-  job.notice_ns = 0;
-  job.notice_lookups = 0;
-  job.since_ns = turn.now();
-  job.suspicion.clear();
-  job.doubted_end.reset();
-  job.refused = false;
-  job.hold = false;
-  job.requeue_failed = false;
-  job.hurry = false;
-  job.commit_sent = false;
-  job.ended_well = false;
-  job.kept_seconds = 0;
-  job.removed = false;
+  job.start = Start{.restart_count = hello.restart_count(),
+                    .nodes = std::vector<std::string>(hello.pods())};
+  job.departure = {};
+  job.aftermath = {};
+  static_cast<Live&>(job) = Live{.pods = std::vector<Pod>(hello.pods()),
+                                 .since_ns = turn.now(),
+                                 .awaited_start = hello.restart_count()};
   // A wish for other nodes has been granted; nodes where it failed are still to be avoided.
-  if (job.attempts == 0) job.excluded.clear();
-  job.restore_job = job.restore_checkpoint = 0;
+  if (job.attempts == 0) job.exclusions.next.clear();
   turn.Enter(Stage::kGathering, turn.policy.gather_timeout);
 }
 
@@ -69,13 +60,13 @@ v1::ToWarden MakeWelcome(const Job& job) {
     v1::Peer& peer = *network.add_peers();
     peer.set_pod(i);
     peer.set_address(pod.address);
-    peer.set_node(pod.node);
+    peer.set_node(job.nodes()[i]);
     if (i < job.hostnames.size()) peer.set_hostname(job.hostnames[i]);
   }
   network.set_vni(job.vni);
   network.set_mtu(mtu - std::min(mtu, kVxlanOverheadBytes));
-  welcome.set_restore_job(job.restore_job);
-  welcome.set_restore_checkpoint(job.restore_checkpoint);
+  welcome.set_restore_job(job.start.restore_job);
+  welcome.set_restore_checkpoint(job.start.restore_checkpoint);
   return message;
 }
 
@@ -96,11 +87,12 @@ void Welcome(Turn& turn) {
   if (job.move) {
     job.move->to = job.nodes();
     job.move->chosen_ns = turn.now();
-    job.move->checkpoint = job.restore_checkpoint;
+    job.move->checkpoint = job.start.restore_checkpoint;
     turn.Do(SaveMove{*job.move});
   }
   turn.Mark("nodes", 0, fmt::format("{}", fmt::join(job.nodes(), ",")));
-  if (job.restore_job == 0 && job.hostnames.size() != job.pods.size()) job.hostnames = job.nodes();
+  if (job.start.restore_job == 0 && job.hostnames.size() != job.pods.size())
+    job.hostnames = job.nodes();
   turn.Enter(Stage::kPreparing, turn.policy.phase_timeout);
   turn.TellAll(MakeWelcome(job));
 }
@@ -108,16 +100,16 @@ void Welcome(Turn& turn) {
 // All wardens are there: fresh, or which checkpoint?
 void Decide(Turn& turn) {
   Job& job = turn.job;
-  job.restore_job = job.restore_checkpoint = 0;
-  const bool wanted_exists = std::ranges::contains(job.saved, job.wanted_checkpoint);
-  const uint32_t own = wanted_exists ? job.wanted_checkpoint : job.newest();
-  if (job.from_start) return Welcome(turn);
-  if (job.wanted_checkpoint != 0 && !wanted_exists)
-    return Hold(turn, fmt::format("there is no checkpoint {}; there are {}", job.wanted_checkpoint,
+  job.start.restore_job = job.start.restore_checkpoint = 0;
+  const bool wanted_exists = std::ranges::contains(job.saved, job.request.checkpoint);
+  const uint32_t own = wanted_exists ? job.request.checkpoint : job.newest();
+  if (job.request.from_start) return Welcome(turn);
+  if (job.request.checkpoint != 0 && !wanted_exists)
+    return Hold(turn, fmt::format("there is no checkpoint {}; there are {}", job.request.checkpoint,
                                   fmt::join(job.saved, ",")));
   if (own != 0) {
-    job.restore_job = job.id;
-    job.restore_checkpoint = own;
+    job.start.restore_job = job.id;
+    job.start.restore_checkpoint = own;
     return Welcome(turn);
   }
   if (job.started)
@@ -126,7 +118,8 @@ void Decide(Turn& turn) {
                                   job.bad.empty() ? "" : " but damaged ones: " + job.last_error,
                                   job.id));
   if (!job.options.restore_from().empty() &&
-      !ParseRestoreFrom(job.options.restore_from(), job.restore_job, job.restore_checkpoint))
+      !ParseRestoreFrom(job.options.restore_from(), job.start.restore_job,
+                        job.start.restore_checkpoint))
     return RefuseAll(turn, fmt::format("--restore-from={}: JOBID or JOBID:CHECKPOINT is expected",
                                        job.options.restore_from()));
   Welcome(turn);
@@ -146,7 +139,7 @@ void NoteDamage(Turn& turn, const v1::Hello& hello) {
 void StartAll(Turn& turn) {
   Job& job = turn.job;
   if (!job.all_connected() || !job.all_in(v1::PHASE_READY)) return;
-  if (job.restore_job != 0) turn.Mark("restored");
+  if (job.start.restore_job != 0) turn.Mark("restored");
   if (job.move) {
     job.move->restored_ns = turn.now();
     turn.Do(SaveMove{*job.move});
@@ -161,15 +154,15 @@ void StartAll(Turn& turn) {
 // A start came to nothing: no process of it has run, or none that has counts.
 void FailStart(Turn& turn, Code code, const std::string& why, const std::string& node) {
   Job& job = turn.job;
-  const bool restoring = job.restore_job != 0;
+  const bool restoring = job.start.restore_job != 0;
   turn.Mark(restoring ? "restore-failed" : "start-failed", 0, why);
-  const bool own = job.restore_job == job.id;
+  const bool own = job.start.restore_job == job.id;
   if (own && code == Code::kCorrupt) {
-    job.bad.push_back(job.restore_checkpoint);
-    job.wanted_checkpoint = 0;
+    job.bad.push_back(job.start.restore_checkpoint);
+    job.request.checkpoint = 0;
     job.last_error = why;
     if (job.newest() == 0) return Hold(turn, why);
-    return Leave(turn, "restore");
+    return Leave(turn, Reason::kRestore);
   }
   if (IsPermanent(code) || (restoring && code == Code::kCorrupt)) {
     if (own || code == Code::kChanged || job.started) return Hold(turn, why);
@@ -181,8 +174,8 @@ void FailStart(Turn& turn, Code code, const std::string& why, const std::string&
     return restoring || job.started ? Hold(turn, given_up) : RefuseAll(turn, given_up);
   }
   job.last_error = why;
-  if (!node.empty() && !std::ranges::contains(job.excluded, node)) job.excluded.push_back(node);
-  Leave(turn, restoring ? "restore" : "start");
+  if (!node.empty()) AddNodes(job.exclusions.next, {node});
+  Leave(turn, restoring ? Reason::kRestore : Reason::kStart);
 }
 
 // A pod's stream is back in this same start.
@@ -198,7 +191,10 @@ void Reattach(Turn& turn, const v1::Hello& hello) {
     if (job.stage == Stage::kEnding) TellTheEnd(turn, pod);
     return;
   }
-  if (job.all_connected()) turn.Do(Disarm{TimerKind::kReconnect});
+  if (job.all_connected()) {
+    turn.Do(Disarm{TimerKind::kReconnect});
+    if (job.start.doubted_end) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+  }
   switch (job.stage) {
     case Stage::kPreparing:
       // Addresses of all are known only when all are there.
@@ -223,23 +219,24 @@ void Reattach(Turn& turn, const v1::Hello& hello) {
 
 void OnHello(Turn& turn, const v1::Hello& hello) {
   Job& job = turn.job;
-  if (hello.restart_count() < job.restart_count) {
+  if (hello.restart_count() < job.start.restart_count) {
     turn.refusal = fmt::format("start {} is over; start {} is under way", hello.restart_count(),
-                               job.restart_count);
+                               job.start.restart_count);
     return;
   }
-  if (job.pods.empty() || hello.restart_count() > job.restart_count) BeginStart(turn, hello);
+  if (job.pods.empty() || hello.restart_count() > job.start.restart_count) BeginStart(turn, hello);
   if (hello.pods() != job.pods.size() || hello.pod() >= job.pods.size()) {
     turn.refusal = fmt::format("pod {} of {} does not fit a job of {} pods", hello.pod(),
                                hello.pods(), job.pods.size());
     return;
   }
   Pod& pod = turn.pod();
-  pod.node = hello.node();
+  job.start.nodes[hello.pod()] = hello.node();
   pod.address = hello.address();
   pod.mtu = hello.mtu();
   pod.notice_seconds = hello.notice_seconds();
   pod.connected = true;
+  pod.awaited = false;
   pod.phase = hello.phase();
   if (hello.pod() == 0) job.commit_sent = false;
   pod.part.reset();
@@ -262,7 +259,7 @@ void OnHello(Turn& turn, const v1::Hello& hello) {
     }
     for (const v1::Damaged& damaged : hello.damaged()) newest = std::max(newest, damaged.number());
     job.next_checkpoint = newest + 1;
-    if (job.restart_count == 0) {
+    if (job.start.restart_count == 0) {
       // Whatever lies there was left by an earlier job with this id.
       job.first_checkpoint = job.next_checkpoint;
       job.saved.clear();
@@ -292,9 +289,9 @@ void EnterRunning(Turn& turn) {
       turn.Do(SaveMove{*job.move});
       job.move.reset();
     }
-    job.excluded.clear();
-    job.from_start = false;
-    job.wanted_checkpoint = 0;
+    job.exclusions.next.clear();
+    job.request.from_start = false;
+    job.request.checkpoint = 0;
     if (job.commented) turn.Do(Comment{""});
     job.commented = false;
   }
@@ -312,16 +309,16 @@ void OnFailed(Turn& turn, const v1::Failed& failed) {
     return OnSaveFailed(turn, failed);
   const std::string why =
       fmt::format("{}{}: {}{}",
-                  turn.job.restore_job == 0
+                  turn.job.start.restore_job == 0
                       ? std::string("starting")
                       : fmt::format("restoring checkpoint {} of job {}",
-                                    turn.job.restore_checkpoint, turn.job.restore_job),
+                                    turn.job.start.restore_checkpoint, turn.job.start.restore_job),
                   ": " + turn.Name(turn.event.pod), failed.message(),
                   failed.log().empty() ? "" : "; log: " + failed.log());
   // Once Start has been sent, some of its processes may have run: no other node can be tried
   // lightly. But a pod that lacks memory has been killed, and nothing was saved since its restore.
   if (!memory && stage == Stage::kStarting) return Suspect(turn, why);
-  FailStart(turn, CodeFromName(failed.code()), why, turn.pod().node);
+  FailStart(turn, CodeFromName(failed.code()), why, turn.job.nodes()[turn.event.pod]);
 }
 
 void OnStartTimeout(Turn& turn, const Timer&) {
@@ -334,8 +331,8 @@ void OnStartTimeout(Turn& turn, const Timer&) {
                          : job.stage == Stage::kPreparing ? pod.phase == v1::PHASE_READY
                                                           : pod.phase == v1::PHASE_RUNNING;
     if (in_time) continue;
-    late.push_back(pod.node.empty() ? fmt::format("pod {}", i) : turn.Name(i));
-    if (node.empty()) node = pod.node;
+    late.push_back(job.nodes()[i].empty() ? fmt::format("pod {}", i) : turn.Name(i));
+    if (node.empty()) node = job.nodes()[i];
   }
   const std::string why = fmt::format("{}: not in time: {}", StageName(job.stage),
                                       fmt::join(late, ", "));

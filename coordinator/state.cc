@@ -1,9 +1,13 @@
 #include "coordinator/state.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
+#include <map>
+#include <set>
 #include <type_traits>
+#include <utility>
 
 #include "coordinator/transitions.h"
 
@@ -22,11 +26,21 @@ constexpr Stages kInFlight = In(kFreezing, kCommitting, kSettling);
 constexpr Stages kGone = In(kLeaving, kWaiting, kHeld, kEnding, kEnded);
 constexpr Stages kAny = kUp | kGone;
 
+// Where a step may lead, beside staying: what several rows have in common.
+constexpr Stages kStay = 0;
+constexpr Stages kSave = In(kPrecopying, kFreezing);
+constexpr Stages kGoOn = In(kRunning) | kSave;  // and what was wished for meanwhile is begun
+constexpr Stages kGiveUp = In(kLeaving, kEnding);
+constexpr Stages kQueue = In(kWaiting, kHeld, kEnded);  // as Slurm says
+constexpr Stages kStart = In(kGathering, kPreparing) | kGiveUp | kGoOn;
+
 struct Row {
   size_t event;  // index in Event::body
   int timer;     // which, for a Timer; -1 otherwise
   Stages stages;
+  Stages next;            // the job stays, or enters one of these
   void (*handle)(Turn&);  // null: means nothing there, and that is all right
+  bool (*when)(const Job&, const Event&) = nullptr;  // null: always
 };
 
 template <typename E, size_t I = 0>
@@ -46,96 +60,163 @@ struct Call<Handler> {
 };
 
 template <auto Handler>
-constexpr Row On(Stages stages) {
-  return {Call<Handler>::kEvent, -1, stages, Call<Handler>::Run};
+constexpr Row On(Stages stages, Stages next, bool (*when)(const Job&, const Event&) = nullptr) {
+  return {Call<Handler>::kEvent, -1, stages, next, Call<Handler>::Run, when};
 }
 template <auto Handler>
-constexpr Row On(TimerKind timer, Stages stages) {
-  return {IndexOf<Timer>(), static_cast<int>(timer), stages, Call<Handler>::Run};
+constexpr Row On(TimerKind timer, Stages stages, Stages next) {
+  return {IndexOf<Timer>(), static_cast<int>(timer), stages, next, Call<Handler>::Run};
 }
 template <typename E>
 constexpr Row Ignore(Stages stages) {
-  return {IndexOf<E>(), -1, stages, nullptr};
+  return {IndexOf<E>(), -1, stages, kStay, nullptr};
 }
 
-// The first row that matches counts; a pair without a row is refused.
+bool IsNewStart(const Job& job, const Event& event) {
+  return job.pods.empty() ||
+         std::get<v1::Hello>(event.body).restart_count() > job.start.restart_count;
+}
+
+// The first row that matches counts; a pair without a row is refused. docs/stages.md is drawn from
+// it.
 constexpr auto kTable = std::to_array<Row>({
     // Wardens come and go.
-    On<OnHello>(kAny),
-    On<OnLostFreezing>(In(kPrecopying, kFreezing)),
-    On<OnLostSettling>(In(kSettling)),
-    On<OnLost>(kAny),
+    On<OnHello>(kAny, kStart, IsNewStart),
+    On<OnHello>(In(kGathering), In(kPreparing) | kGiveUp | kGoOn),
+    On<OnHello>(In(kPreparing), In(kStarting)), On<OnHello>(In(kStarting, kRunning), kGoOn),
+    On<OnHello>(In(kPrecopying), In(kSettling)),
+    On<OnHello>(In(kFreezing), In(kCommitting, kSettling)),
+    On<OnHello>(In(kCommitting), In(kSettling)), On<OnHello>(In(kSettling), In(kLeaving) | kGoOn),
+    On<OnHello>(kGone, kStay), On<OnLostFreezing>(In(kPrecopying, kFreezing), In(kSettling)),
+    On<OnLostSettling>(In(kSettling), In(kLeaving) | kGoOn), On<OnLost>(kAny, kStay),
 
     // A start.
-    On<OnReady>(In(kPreparing)),
-    On<OnRunning>(In(kStarting)),
-    On<OnFailed>(In(kPreparing, kStarting, kRunning, kPrecopying) | kInFlight),
-    On<OnStartTimeout>(TimerKind::kPhase, In(kGathering, kPreparing, kStarting)),
+    On<OnReady>(In(kPreparing), In(kStarting)), On<OnRunning>(In(kStarting), kGoOn),
+    On<OnFailed>(In(kPreparing, kStarting, kRunning, kPrecopying), kGiveUp),
+    On<OnFailed>(kInFlight, In(kSettling) | kGiveUp),
+    On<OnStartTimeout>(TimerKind::kPhase, In(kGathering, kPreparing, kStarting), kGiveUp),
 
     // A checkpoint.
-    On<OnWish>(kUp),
-    On<OnInterval>(TimerKind::kInterval, In(kRunning)),
-    On<OnRetry>(TimerKind::kRetry, In(kRunning)),
-    On<OnPrecopied>(In(kPrecopying)),
-    On<OnPrecopyTimeout>(TimerKind::kPhase, In(kPrecopying)),
+    On<OnWish>(In(kGathering, kPreparing), In(kLeaving)), On<OnWish>(In(kRunning), kSave),
+    On<OnWish>(In(kPrecopying), In(kFreezing, kSettling)),
+    On<OnWish>(In(kStarting) | kInFlight, kStay),
+    On<OnInterval>(TimerKind::kInterval, In(kRunning), kSave),
+    On<OnRetry>(TimerKind::kRetry, In(kRunning), kSave),
+    On<OnPrecopied>(In(kPrecopying), In(kFreezing, kSettling)),
+    On<OnPrecopyTimeout>(TimerKind::kPhase, In(kPrecopying), In(kFreezing, kSettling)),
     Ignore<v1::Precopied>(kAny),  // it was not waited for
-    On<OnPrepared>(In(kFreezing)),
-    On<OnCommitted>(In(kCommitting)),
-    On<OnSettled>(In(kRunning, kPrecopying, kFreezing, kCommitting, kSettling)),
-    On<OnSaveTimeout>(TimerKind::kPhase, kInFlight),
+    On<OnPrepared>(In(kFreezing), In(kCommitting)), On<OnCommitted>(In(kCommitting), In(kSettling)),
+    On<OnSettled>(In(kRunning), kSave),
+    On<OnSettled>(In(kPrecopying, kFreezing, kCommitting), kStay),
+    On<OnSettled>(In(kSettling), In(kLeaving) | kGoOn),
+    On<OnSaveTimeout>(TimerKind::kPhase, In(kFreezing), In(kSettling)),
+    On<OnSaveTimeout>(TimerKind::kPhase, In(kCommitting), kStay),
+    On<OnSaveTimeout>(TimerKind::kPhase, In(kSettling), In(kLeaving)),
     Ignore<v1::Prepared>(In(kSettling, kRunning, kPrecopying) | kGone),  // crossed an abort
-    Ignore<v1::Settled>(kGone),                              // a release that was not waited for
-    Ignore<v1::Failed>(kGone),                               // of what was given up meanwhile
-    Ignore<v1::Ready>(kGone),                                // crossed a requeue
+    Ignore<v1::Settled>(kGone),  // a release that was not waited for
+    Ignore<v1::Failed>(kGone),   // of what was given up meanwhile
+    Ignore<v1::Ready>(kGone),    // crossed a requeue
     Ignore<v1::Running>(kGone),
 
     // Slurm wants something.
-    On<OnNotice>(kUp),
-    Ignore<v1::Notice>(kGone),
-    On<OnNoticeTimer>(TimerKind::kNotice, kUp),
-    On<OnRecordActive>(kUp),
-    On<OnRecordLeaving>(In(kLeaving)),
-    On<OnRecordWaiting>(In(kWaiting, kHeld)),
-    On<OnNoWarden>(TimerKind::kPhase, In(kWaiting, kHeld)),
-    On<OnEndingTimeout>(TimerKind::kPhase, In(kEnding)),
-    On<OnRecordEnding>(In(kEnding)),
-    Ignore<Record>(In(kEnded)),
+    On<OnNotice>(kUp, kStay), Ignore<v1::Notice>(kGone),
+    On<OnNoticeTimer>(TimerKind::kNotice, kUp, kStay),
+    On<OnRecordActive>(In(kRunning), kSave | kGiveUp | kQueue),
+    On<OnRecordActive>(In(kPrecopying), In(kFreezing, kSettling) | kGiveUp | kQueue),
+    On<OnRecordActive>(kUp, kGiveUp | kQueue), On<OnRecordLeaving>(In(kLeaving), kQueue),
+    On<OnRecordWaiting>(In(kWaiting, kHeld), In(kWaiting, kEnded)),
+    On<OnNoWarden>(TimerKind::kPhase, In(kWaiting, kHeld), In(kLeaving)),
+    On<OnEndingTimeout>(TimerKind::kPhase, In(kEnding), In(kLeaving)),
+    On<OnRecordEnding>(In(kEnding), In(kLeaving) | kQueue), Ignore<Record>(In(kEnded)),
 
     // The way out, and back.
-    On<OnEnded>(kUp),
-    On<OnEndBelieved>(TimerKind::kEnd, kUp),
-    Ignore<v1::Ended>(kGone),
-    On<OnReconnectTimeout>(TimerKind::kReconnect, kUp),
-    On<OnAsk>(TimerKind::kAsk, kUp | In(kLeaving, kEnding)),
-    On<OnRequeueResult>(In(kLeaving)),
-    Ignore<RequeueResult>(kAny),
-    On<OnResume>(In(kWaiting, kHeld)),
-    On<OnRestarted>(kAny),
-    On<OnKept>(TimerKind::kKept, In(kEnded)),
-    On<OnRemoved>(kAny),
+    On<OnEnded>(In(kPrecopying, kFreezing), In(kEnding, kSettling)), On<OnEnded>(kUp, In(kEnding)),
+    On<OnEndBelieved>(TimerKind::kEnd, kUp, In(kEnding)), Ignore<v1::Ended>(kGone),
+    On<OnReconnectTimeout>(TimerKind::kReconnect, In(kPrecopying, kFreezing), In(kSettling)),
+    On<OnReconnectTimeout>(TimerKind::kReconnect, kUp, kStay),
+    On<OnAsk>(TimerKind::kAsk, kUp | In(kLeaving, kEnding), kStay),
+    On<OnRequeueResult>(In(kLeaving), kStay), Ignore<RequeueResult>(kAny),
+    On<OnResume>(In(kWaiting, kHeld), In(kWaiting)), On<OnRestarted>(kAny, kStay),
+    On<OnKept>(TimerKind::kKept, In(kEnded), kStay), On<OnRemoved>(kAny, kStay),
     Ignore<Timer>(kAny),  // fired as its stage was left
 });
 
-const Row* Find(const Event& event, Stage stage) {
+const Row* Find(const Event& event, const Job& job) {
   const Timer* timer = std::get_if<Timer>(&event.body);
   for (const Row& row : kTable) {
-    if (row.event != event.body.index() || (row.stages & In(stage)) == 0) continue;
+    if (row.event != event.body.index() || (row.stages & In(job.stage)) == 0) continue;
     if (row.timer >= 0 && row.timer != static_cast<int>(timer->kind)) continue;
+    if (row.when != nullptr && !row.when(job, event)) continue;
     return &row;
   }
   return nullptr;
+}
+
+constexpr auto kEventNames = std::to_array<const char*>(
+    {"hello", "lost", "ready", "running", "precopied", "prepared", "committed", "settled", "failed",
+     "notice", "ended", "wish", "resume", "record", "requeue-result", "timer", "restarted",
+     "removed"});
+static_assert(kEventNames.size() == std::variant_size_v<Body>);
+
+constexpr auto kTimerNames = std::to_array<const char*>(
+    {"too long", "not back", "interval", "notice", "retry", "ask", "end believed", "kept"});
+
+std::string NameOf(const Row& row) {
+  if (row.when == IsNewStart) return "hello of a new start";
+  return row.timer >= 0 ? kTimerNames[static_cast<size_t>(row.timer)] : kEventNames[row.event];
+}
+
+std::string NamesOf(Stages stages) {
+  if (stages == kAny) return "any";
+  std::string names;
+  if ((stages & kUp) == kUp) {
+    names = "any with wardens";
+    stages &= ~kUp;
+  }
+  for (int i = 0; i <= static_cast<int>(kPrecopying); ++i)
+    if ((stages & In(i)) != 0)
+      names += (names.empty() ? "" : ", ") + std::string(StageName(static_cast<Stage>(i)));
+  return names;
 }
 
 bool FromPod(const Event& event) { return event.body.index() <= IndexOf<v1::Ended>(); }
 
 }  // namespace
 
-const char* EventName(const Event& event) {
-  constexpr std::array<const char*, std::variant_size_v<Body>> kNames{
-      "hello",    "lost",    "ready",  "running", "precopied", "prepared", "committed",
-      "settled",  "failed",  "notice", "ended",   "wish",      "resume",   "record",
-      "requeue-result", "timer", "restarted", "removed"};
-  return kNames[event.body.index()];
+const char* EventName(const Event& event) { return kEventNames[event.body.index()]; }
+
+bool MayLead(const Job& before, const Event& event, Stage after) {
+  const Row* row = Find(event, before);
+  return row != nullptr && (after == before.stage || (row->next & In(after)) != 0);
+}
+
+std::string DrawStages() {
+  // What a handler does depends on more than the stage, so an edge means "may".
+  std::map<std::pair<int, int>, std::set<std::string>> edges;
+  std::string rows;
+  for (const Row& row : kTable) {
+    if (row.handle == nullptr || row.next == kStay) continue;
+    rows += fmt::format("| {} | {} | {} |\n", NamesOf(row.stages), NameOf(row), NamesOf(row.next));
+    // Of a new start, and of Slurm's word, there is one edge for all stages: the table has them.
+    if ((row.stages & kUp) == kUp) continue;
+    for (int from = 0; from <= static_cast<int>(kPrecopying); ++from)
+      for (int to = 0; to <= static_cast<int>(kPrecopying); ++to)
+        if (from != to && (row.stages & In(from)) != 0 && (row.next & In(to)) != 0)
+          edges[{from, to}].insert(NameOf(row));
+  }
+  std::string drawing;
+  for (const auto& [edge, events] : edges)
+    drawing += fmt::format("    {} --> {}: {}\n", StageName(static_cast<Stage>(edge.first)),
+                           StageName(static_cast<Stage>(edge.second)), fmt::join(events, ", "));
+  return fmt::format(
+      "# Stages of a job\n\n"
+      "Generated from the table of `coordinator/state.cc`; the target `coordinator_stages` writes "
+      "it "
+      "anew.\nThe job may also stay where it is. In the drawing, what may happen in every stage in "
+      "which wardens are there is left out.\n\n"
+      "```mermaid\nstateDiagram-v2\n{}```\n\n"
+      "| in | on | to |\n|---|---|---|\n{}",
+      drawing, rows);
 }
 
 void Turn::Tell(uint32_t pod_number, v1::ToWarden message) {
@@ -163,14 +244,14 @@ void Turn::Mark(std::string name, int64_t duration_ns, std::string detail) {
 }
 
 std::string Turn::Name(uint32_t pod_number) const {
-  return fmt::format("pod {} on {}", pod_number, job.pods[pod_number].node);
+  return fmt::format("pod {} on {}", pod_number, job.nodes()[pod_number]);
 }
 
 Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy) {
   if (FromPod(event) && !std::holds_alternative<v1::Hello>(event.body) &&
       event.pod >= job.pods.size())
     return Fail(Code::kInvalid, fmt::format("job {} has no pod {}", job.id, event.pod));
-  const Row* row = Find(event, job.stage);
+  const Row* row = Find(event, job);
   if (row == nullptr)
     return Fail(Code::kConflict, fmt::format("job {} is {}: no {} is expected", job.id,
                                              StageName(job.stage), EventName(event)));

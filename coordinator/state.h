@@ -1,13 +1,14 @@
 // A job's life as a pure function: no I/O, no clock, no thread.
 //
-// Step takes a job and what happened, changes the job, and returns what is to be done, in order. The
-// caller (controller.cc) first makes the changed job durable, then acts: so after a crash the journal
-// never knows less than the wardens were told. The table in state.cc says which event means something
-// in which stage; transitions.h names the functions behind it.
+// Step takes a job and what happened, changes the job, and returns what is to be done, in order.
+// The caller (controller.cc) first makes the changed job durable, then acts: so after a crash the
+// journal never knows less than the wardens were told. The table in state.cc says which event means
+// something in which stage, and where it may lead; transitions.h names the functions behind it.
 #pragma once
 
 #include <chrono>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -19,6 +20,13 @@ namespace holdfast::coordinator {
 // Fails, with the job unchanged, when the event means nothing in the job's stage (kConflict), or when
 // what is wished for is not possible now.
 Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy);
+
+// Whether the table says that the event may lead a job from there to that stage. For tests: Step
+// does not ask.
+bool MayLead(const Job& before, const Event& event, Stage after);
+
+// The table as a page of the documentation: docs/stages.md.
+std::string DrawStages();
 
 // How much longer the checkpoints of a job that has ended are kept; nothing for any other job.
 std::optional<std::chrono::seconds> KeptFor(const Job& job, const Policy& policy);

@@ -1,4 +1,5 @@
-// A prepared SQLite statement: bind by position, step, read columns. Used by journal.cc alone.
+// A prepared SQLite statement: bind by position, step, read columns. Used by journal.cc and
+// journal_upgrade.cc alone.
 #pragma once
 
 #include <sqlite3.h>
@@ -11,6 +12,14 @@
 #include "base/result.h"
 
 namespace holdfast::coordinator {
+
+// Statements without parameters or rows.
+inline Status Execute(sqlite3* database, const char* sql) {
+  const int code = sqlite3_exec(database, sql, nullptr, nullptr, nullptr);
+  if (code == SQLITE_OK) return {};
+  return Fail(code == SQLITE_FULL ? Code::kNoSpace : Code::kInternal,
+              std::string("journal: ") + sqlite3_errmsg(database));
+}
 
 class Statement {
  public:

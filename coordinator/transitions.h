@@ -1,6 +1,7 @@
 // The functions behind the table of state.cc, and what they share. Used by nothing else.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,7 @@ void PlanInterval(Turn&);
 // Counts how long the job has run since PlanInterval, and whether it was interrupted now.
 void CountTime(Turn&, bool interrupted);
 // Whether a job that leaves its nodes for that reason had them taken from it.
-bool IsInterruption(const std::string& reason);
+bool IsInterruption(Reason reason);
 
 // save.cc: checkpoints.
 void OnWish(Turn&, const Wish&);
@@ -92,27 +93,44 @@ void NoteEnd(Turn&, bool well);
 // They are kept, for as long as they are to be.
 void KeepForATime(Turn&);
 
-// leave.cc: requeueing, holding, ending, and finding out that a job is broken.
-void OnLost(Turn&, const Lost&);
-void OnReconnectTimeout(Turn&, const Timer&);
-void OnEnded(Turn&, const v1::Ended&);
-// The script ended, and no node has been missed since.
-void OnEndBelieved(Turn&, const Timer&);
-void OnRecordActive(Turn&, const Record&);
-void OnRecordLeaving(Turn&, const Record&);
-void OnRecordWaiting(Turn&, const Record&);
+// leave.cc: off its nodes, and back.
+// Off its nodes and back into the queue.
+void Leave(Turn&, Reason reason);
+void Hold(Turn&, const std::string& why);
+// As Leave, when Slurm has requeued it already.
+void Depart(Turn&, Reason reason);
+// A checkpoint in flight is dropped from the job; the next start's Hello tells whether it exists.
+void GiveUpCheckpoint(Turn&, const std::string& why);
+void DisarmRunTimers(Turn&);
+// What ExcNodeList is to become, if that is not what it is.
+std::optional<std::vector<std::string>> ChangeExclusions(Job&, std::vector<std::string> present);
 // Slurm runs the job again, and nobody of it has said Hello.
 void OnNoWarden(Turn&, const Timer&);
-void OnRecordEnding(Turn&, const Record&);
 void OnAsk(Turn&, const Timer&);
 void OnRequeueResult(Turn&, const RequeueResult&);
 void OnResume(Turn&, const Resume&);
 void OnRestarted(Turn&, const Restarted&);
-// Off its nodes and back into the queue.
-void Leave(Turn&, const std::string& reason);
-void Hold(Turn&, const std::string& why);
+
+// records.cc: what Slurm says.
+void OnRecordActive(Turn&, const Record&);
+void OnRecordLeaving(Turn&, const Record&);
+void OnRecordWaiting(Turn&, const Record&);
+void OnRecordEnding(Turn&, const Record&);
+
+// doubt.cc: finding out that a job is broken.
+void OnLost(Turn&, const Lost&);
+void OnReconnectTimeout(Turn&, const Timer&);
 void Suspect(Turn&, const std::string& why);
+// Slurm says that the job runs, but it has lost a part of itself.
+void Break(Turn&);
+
+// ending.cc: by its script, or because it cannot go on.
+void OnEnded(Turn&, const v1::Ended&);
+// The script ended, and no node has been missed since.
+void OnEndBelieved(Turn&, const Timer&);
 void OnEndingTimeout(Turn&, const Timer&);
+// The end of the script that was doubted is a lost node's doing.
+void BlameLostNode(Turn&);
 // A pod of an ending job may go: Finish or, if it was refused, Refuse.
 void TellTheEnd(Turn&, uint32_t pod);
 // Its wardens end it with this message.

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include "tests/unit/coordinator/harness.h"
 
@@ -62,7 +63,7 @@ TEST_F(ControllerTest, OtherSignalsAreDelivered) {
 TEST_F(ControllerTest, SaveWaitsForTheCommit) {
   StartJob({"n1", "n2"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
-  const auto number = controller_->Save(kJob, Wish{.reason = "save"});
+  const auto number = controller_->Save(kJob, Wish{.reason = Reason::kSave});
   ASSERT_TRUE(number) << number.error().message();
   const auto checkpoint = controller_->Await(kJob, *number, std::chrono::seconds(10));
   ASSERT_TRUE(checkpoint);
@@ -75,7 +76,7 @@ TEST_F(ControllerTest, FailedSaveIsReportedEverywhere) {
   StartJob({"n1", "n2"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
   wardens_[1]->fail_prepare = true;
-  const auto number = controller_->Save(kJob, Wish{.reason = "save"});
+  const auto number = controller_->Save(kJob, Wish{.reason = Reason::kSave});
   ASSERT_TRUE(number);
   const auto checkpoint = controller_->Await(kJob, *number, std::chrono::seconds(10));
   ASSERT_TRUE(checkpoint);
@@ -91,7 +92,7 @@ TEST_F(ControllerTest, CoordinatorKilledBeforeItLearnsOfTheCommit) {
   StartJob({"n1", "n2"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
   wardens_[0]->hold_commit = true;
-  ASSERT_TRUE(controller_->Save(kJob, Wish{.reason = "migrate", .stop = true}));
+  ASSERT_TRUE(controller_->Save(kJob, Wish{.reason = Reason::kMigrate, .stop = true}));
   ASSERT_TRUE(Eventually([&] { return wardens_[0]->phase() == v1::PHASE_COMMITTED; }));
   StopCoordinator();
   for (auto& warden : wardens_) warden->Disconnect();
@@ -126,7 +127,7 @@ TEST_F(ControllerTest, CoordinatorRestartLeavesARunningJobAlone) {
     back.push_back(std::make_unique<FakeWarden>(address(), storage_, hello));
   }
   ASSERT_TRUE(Eventually([&] { return Get().can_save(); }));
-  const auto number = controller_->Save(kJob, Wish{.reason = "save"});
+  const auto number = controller_->Save(kJob, Wish{.reason = Reason::kSave});
   ASSERT_TRUE(number) << number.error().message();
   EXPECT_NE(controller_->Await(kJob, *number, std::chrono::seconds(10))->committed_ns, 0);
 }
@@ -135,7 +136,8 @@ TEST_F(ControllerTest, RequeueIsRepeatedUntilSlurmTakesIt) {
   StartJob({"n1"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
   slurm_.refuse_requeue = 2;
-  ASSERT_TRUE(controller_->Save(kJob, Wish{.reason = "migrate", .stop = true, .excluded = {"n1"}}));
+  ASSERT_TRUE(
+      controller_->Save(kJob, Wish{.reason = Reason::kMigrate, .stop = true, .excluded = {"n1"}}));
   ASSERT_TRUE(Reaches(Stage::kWaiting));
   EXPECT_EQ(slurm_.requeues, 1);
   EXPECT_TRUE(Eventually([&] { return slurm_.Get(kJob).excluded.size() == 1; }));
@@ -144,7 +146,7 @@ TEST_F(ControllerTest, RequeueIsRepeatedUntilSlurmTakesIt) {
 TEST_F(ControllerTest, LostWardenIsNoticedAndTheJobRestored) {
   StartJob({"n1", "n2"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
-  const auto number = controller_->Save(kJob, Wish{.reason = "save"});
+  const auto number = controller_->Save(kJob, Wish{.reason = Reason::kSave});
   ASSERT_TRUE(number);
   ASSERT_TRUE(controller_->Await(kJob, *number, std::chrono::seconds(10)));
   ASSERT_TRUE(Reaches(Stage::kRunning));
@@ -158,7 +160,7 @@ TEST_F(ControllerTest, LostWardenIsNoticedAndTheJobRestored) {
 TEST_F(ControllerTest, FailingRestoreEndsHeldWithTheReason) {
   StartJob({"n1"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
-  ASSERT_TRUE(controller_->Save(kJob, Wish{.reason = "migrate", .stop = true}));
+  ASSERT_TRUE(controller_->Save(kJob, Wish{.reason = Reason::kMigrate, .stop = true}));
   for (int attempt = 0; attempt < 3; ++attempt) {
     ASSERT_TRUE(Reaches(Stage::kWaiting)) << attempt;
     slurm_.Run(kJob, kUser, {"n2"});
@@ -194,7 +196,7 @@ TEST_F(ControllerTest, SlurmBeingAwayIsWaitedFor) {
 TEST_F(ControllerTest, NewJobWithAnOldIdStartsAnew) {
   StartJob({"n1"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
-  ASSERT_TRUE(controller_->Save(kJob, Wish{.reason = "save"}));
+  ASSERT_TRUE(controller_->Save(kJob, Wish{.reason = Reason::kSave}));
   ASSERT_TRUE(Eventually([&] { return !Get().checkpoint; }));
   slurm_.Change(kJob, [](Record& job) { job.state = Record::State::kTerminal; });
   wardens_.clear();
@@ -203,6 +205,26 @@ TEST_F(ControllerTest, NewJobWithAnOldIdStartsAnew) {
   ASSERT_TRUE(Reaches(Stage::kRunning));
   EXPECT_EQ(wardens_[0]->welcome().restore_job(), 0U);
   EXPECT_TRUE(journal_->Checkpoints(kJob)->empty());
+}
+
+TEST_F(ControllerTest, AJobWhoseRowIsUnreadableIsNotTakenForNew) {
+  StartJob({"n1"}, 5);  // the first ever: any later one that is unknown is new
+  ASSERT_TRUE(Reaches(Stage::kRunning, 5));
+  StartJob({"n1"});
+  ASSERT_TRUE(Reaches(Stage::kRunning));
+  StopCoordinator();
+  wardens_.clear();
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open((directory_ + "/journal.db").c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, "UPDATE jobs SET job = x'ff' WHERE job_id = 4242", nullptr,
+                         nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  StartCoordinator();
+  EXPECT_FALSE(controller_->Find(kJob)) << "not an empty job either";
+  StartJob({"n1"});
+  ASSERT_TRUE(Reaches(Stage::kHeld) || Reaches(Stage::kLeaving));
+  EXPECT_NE(Get().last_error.find("no committed checkpoint"), std::string::npos);
 }
 
 TEST_F(ControllerTest, VnisOfJobsDiffer) {

@@ -60,7 +60,7 @@ TEST_F(EvacuateTest, ASpotNoticeConcernsAllJobsOfTheNodeAndNoOthers) {
   EXPECT_FALSE(slurm_.Node("n1").draining);
   const auto moves = journal_->Moves(kJob);
   ASSERT_TRUE(moves && moves->size() == 1);
-  EXPECT_EQ(moves->front().reason, "spot");
+  EXPECT_EQ(moves->front().reason, Reason::kSpot);
 }
 
 TEST_F(EvacuateTest, OtherNodesJobsGoOn) {
@@ -99,7 +99,8 @@ TEST_F(EvacuateTest, AFailedSaveIsTriedAgainThenTheJobRunsOnWithItsOldCheckpoint
 }
 
 TEST_F(EvacuateTest, AJobThatSlurmSendsThereAllTheSameIsSentAway) {
-  const auto jobs = controller_->Evacuate({.node = "n3", .cause = "evacuate", .reason = "why"});
+  const auto jobs =
+      controller_->Evacuate({.node = "n3", .cause = Reason::kEvacuate, .reason = "why"});
   ASSERT_TRUE(jobs) << jobs.error().message();
   EXPECT_THAT(*jobs, IsEmpty());
   StartJob({"n3"}, kOther);
@@ -108,22 +109,24 @@ TEST_F(EvacuateTest, AJobThatSlurmSendsThereAllTheSameIsSentAway) {
 }
 
 TEST_F(EvacuateTest, ByRequest) {
-  const auto jobs = controller_->Evacuate({.node = "n1", .cause = "evacuate", .reason = "why"});
+  const auto jobs =
+      controller_->Evacuate({.node = "n1", .cause = Reason::kEvacuate, .reason = "why"});
   ASSERT_TRUE(jobs) << jobs.error().message();
   EXPECT_THAT(*jobs, ElementsAre(kJob));
   EXPECT_EQ(slurm_.Node("n1").reason, "why");
   ASSERT_TRUE(Reaches(Stage::kWaiting));
-  EXPECT_EQ(journal_->Moves(kJob)->front().reason, "evacuate");
+  EXPECT_EQ(journal_->Moves(kJob)->front().reason, Reason::kEvacuate);
 }
 
 TEST_F(EvacuateTest, ByRequestOfANodeThatCannotBeDrained) {
-  EXPECT_EQ(controller_->Evacuate({.node = "n9", .cause = "evacuate"}).error().code(),
+  EXPECT_EQ(controller_->Evacuate({.node = "n9", .cause = Reason::kEvacuate}).error().code(),
             Code::kNotFound);
   slurm_.deny_drain = true;
-  const auto refused = controller_->Evacuate({.node = "n3", .cause = "evacuate"});
+  const auto refused = controller_->Evacuate({.node = "n3", .cause = Reason::kEvacuate});
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message(), HasSubstr("scontrol update NodeName=n3 State=DRAIN"));
-  const auto jobs = controller_->Evacuate({.node = "n1", .cause = "evacuate", .reason = "why"});
+  const auto jobs =
+      controller_->Evacuate({.node = "n1", .cause = Reason::kEvacuate, .reason = "why"});
   ASSERT_TRUE(jobs);
   EXPECT_TRUE(Eventually([&] { return first_[0]->drain_reason() == "why"; }));
 }

@@ -8,7 +8,8 @@ namespace {
 constexpr int64_t kMinute = 60'000'000'000;
 
 Evacuation Spot(const std::string& node) {
-  return {.node = node, .cause = "spot", .reason = "r", .deadline_unix_ms = 5, .begun_ns = 7};
+  return {
+      .node = node, .cause = Reason::kSpot, .reason = "r", .deadline_unix_ms = 5, .begun_ns = 7};
 }
 
 TEST(Evacuations, WithoutAPatternOrANodeThereIsNothingToAsk) {
@@ -22,7 +23,7 @@ TEST(Evacuations, WithoutAPatternOrANodeThereIsNothingToAsk) {
 
 TEST(Evacuations, WhatIsWishedForIsToLeaveThatNode) {
   const Wish wish = WishOf(Spot("n1"));
-  EXPECT_EQ(wish.reason, "spot");
+  EXPECT_EQ(wish.reason, Reason::kSpot);
   EXPECT_TRUE(wish.stop);
   EXPECT_FALSE(wish.hold);
   EXPECT_EQ(wish.excluded, std::vector<std::string>{"n1"});
@@ -39,7 +40,7 @@ TEST(Evacuations, NodesWhoseReasonMatchesAreBegunOnce) {
                                           9);
   ASSERT_EQ(found.begun.size(), 2U);
   EXPECT_EQ(found.begun[0].node, "n2");
-  EXPECT_EQ(found.begun[0].cause, "evacuate");
+  EXPECT_EQ(found.begun[0].cause, Reason::kEvacuate);
   EXPECT_EQ(found.begun[0].reason, "planned maintenance");
   EXPECT_EQ(found.begun[0].begun_ns, 9);
   EXPECT_EQ(found.begun[1].node, "n4");
@@ -70,11 +71,11 @@ TEST(Evacuations, ANodeThatCannotBeDrainedIsForgottenAfterAWhile) {
 
 TEST(Evacuations, ASecondNoticeBringsItsDeadlineAndKeepsWhatSlurmHasSaid) {
   Evacuations evacuations("");
-  evacuations.Begin({.node = "n1", .cause = "evacuate"});
+  evacuations.Begin({.node = "n1", .cause = Reason::kEvacuate});
   evacuations.Consider({{"n1", true, ""}}, 0);
   evacuations.Begin(Spot("n1"));
   ASSERT_NE(evacuations.Find("n1"), nullptr);
-  EXPECT_EQ(evacuations.Find("n1")->cause, "spot");
+  EXPECT_EQ(evacuations.Find("n1")->cause, Reason::kSpot);
   EXPECT_EQ(evacuations.Find("n1")->deadline_unix_ms, 5);
   EXPECT_TRUE(evacuations.Find("n1")->drained);
 }

@@ -15,6 +15,7 @@ class Chaos {
  public:
   Chaos(uint32_t seed, uint32_t pods) : world(pods), random_(seed) {
     world.policy.precopy = seed % 2 == 1;
+    world.check_kept = false;  // it restarts often enough
     world.StartJob();
   }
 
@@ -49,10 +50,10 @@ class Chaos {
         if (Pick(5) == 0) world.RestartCoordinator();
         return;
       case 6:
-        (void)world.Happen(Wish{.reason = "save"});
+        (void)world.Happen(Wish{.reason = Reason::kSave});
         return;
       case 7:
-        if (Pick(3) == 0) (void)world.Happen(Wish{.reason = "migrate", .stop = true});
+        if (Pick(3) == 0) (void)world.Happen(Wish{.reason = Reason::kMigrate, .stop = true});
         return;
       case 8:
         if (Pick(4) == 0) Preempt(pod);
@@ -87,7 +88,7 @@ class Chaos {
     for (int i = 0; i < 2000; ++i) {
       while (world.Advance()) {
       }
-      if (world.job.stage == Stage::kRunning && !world.job.wish && !world.job.checkpoint &&
+      if (world.job.stage == Stage::kRunning && !world.job.start.wish && !world.job.checkpoint &&
           world.job.can_save())
         return;
       if (world.job.stage == Stage::kHeld || world.job.stage == Stage::kEnded) return;

@@ -84,7 +84,7 @@ TEST_F(IntervalsTest, AFailedCheckpointTeachesNothing) {
 TEST_F(IntervalsTest, PreemptionsAreCountedAndWhatPeopleWantIsNot) {
   Run();
   Pass(1h);
-  ASSERT_TRUE(world.Happen(Wish{.reason = "migrate", .stop = true}));
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kMigrate, .stop = true}));
   world.RunThroughQueue();
   EXPECT_EQ(world.policy.interruptions.count, 0U);
   EXPECT_NEAR(world.policy.interruptions.node_time.count(), 2 * 3600, 1) << "of each of its nodes";
@@ -98,7 +98,7 @@ TEST_F(IntervalsTest, PreemptionsAreCountedAndWhatPeopleWantIsNot) {
 
 TEST_F(IntervalsTest, LostNodesAreCounted) {
   Run();
-  ASSERT_TRUE(world.Happen(Wish{.reason = "save"}));
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave}));
   world.Settle();
   Pass(1h);
   // Slurm marks the node down and requeues the job.
@@ -124,7 +124,7 @@ TEST_F(IntervalsTest, TheShortestNoticeOfNodesAndPartitionCounts) {
   Run();
   EXPECT_EQ(world.job.plan.notice, 30s);
   world.slurm.grace_seconds = 20;
-  ASSERT_TRUE(world.Happen(Wish{.reason = "save"}));
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave}));
   world.slurm.asked_ns = world.now;
   ASSERT_TRUE(world.Happen(world.slurm));
   world.Settle();
@@ -135,7 +135,8 @@ TEST_F(IntervalsTest, ANoticeThatIsTooShortIsTriedAllTheSame) {
   Run();
   world.job.plan.to_safe = {.known = true, .fixed = 1h};
   const int64_t deadline = world.now / 1'000'000 + 1000;
-  ASSERT_TRUE(world.Happen(Wish{.reason = "spot", .stop = true, .deadline_unix_ms = deadline}));
+  ASSERT_TRUE(
+      world.Happen(Wish{.reason = Reason::kSpot, .stop = true, .deadline_unix_ms = deadline}));
   EXPECT_EQ(world.job.stage, Stage::kFreezing);
   EXPECT_EQ(Prepared().deadline_unix_ms(), deadline);
 }
@@ -151,14 +152,14 @@ TEST_F(IntervalsTest, APreemptionsDeadlineIsTheEndOfItsGraceTime) {
 
 TEST_F(IntervalsTest, ACheckpointInFlightTakesTheNoticesDeadline) {
   Run();
-  ASSERT_TRUE(world.Happen(Wish{.reason = "save"}));
-  ASSERT_TRUE(world.Happen(Wish{.reason = "spot", .stop = true, .deadline_unix_ms = 77}));
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave}));
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSpot, .stop = true, .deadline_unix_ms = 77}));
   EXPECT_EQ(world.job.checkpoint->deadline_unix_ms, 77);
   // It fails, and the second try has it as well.
   world.Read(1, World::Fault::kPrepare);
   world.Settle();
-  ASSERT_TRUE(world.job.wish);
-  EXPECT_EQ(world.job.wish->deadline_unix_ms, 77);
+  ASSERT_TRUE(world.job.start.wish);
+  EXPECT_EQ(world.job.start.wish->deadline_unix_ms, 77);
 }
 
 }  // namespace

@@ -48,32 +48,36 @@ class JournalTest : public ::testing::Test {
     job.id = job_id;
     job.uid = 1000;
     job.gid = 1001;
-    job.restart_count = 3;
+    job.start.restart_count = 3;
     job.stage = Stage::kCommitting;
     job.options.set_directory("/ckpt");
     job.options.set_interval_seconds(60);
     job.options.set_keep(2);
     job.vni = job_id;
-    job.pods = {Pod{.node = "n1"}, Pod{.node = "n2"}};
+    job.start.nodes = {"n1", "n2"};
     job.hostnames = {"n3", "n4"};
     job.started = true;
     job.first_checkpoint = 2;
     job.next_checkpoint = 9;
     job.saved = {6, 7};
     job.bad = {5};
-    job.wanted_checkpoint = 6;
-    job.restore_job = job_id;
-    job.restore_checkpoint = 7;
+    job.request.checkpoint = 6;
+    job.start.restore_job = job_id;
+    job.start.restore_checkpoint = 7;
     job.attempts = 1;
     job.moves = 2;
-    job.preemption_seen = true;
-    job.hurry = true;
-    job.excluded = {"n1"};
-    job.set_excluded = {"n1", "n9"};
-    job.user_excluded = {"n9"};
+    job.start.preemption_seen = true;
+    job.departure.hurry = true;
+    job.exclusions.next = {"n1"};
+    job.exclusions.set = {"n1", "n9"};
+    job.exclusions.user = {"n9"};
     job.last_error = "it's \"odd\"";
-    job.checkpoint = Checkpoint{.number = 8, .reason = "preemption", .stop = true, .begun_ns = 77};
-    job.move = Move{.number = 2, .checkpoint = 7, .reason = "migrate", .from = {"n3", "n4"},
+    job.checkpoint =
+        Checkpoint{.number = 8, .reason = Reason::kPreemption, .stop = true, .begun_ns = 77};
+    job.move = Move{.number = 2,
+                    .checkpoint = 7,
+                    .reason = Reason::kMigrate,
+                    .from = {"n3", "n4"},
                     .left_ns = 5};
     return job;
   }
@@ -91,7 +95,7 @@ TEST_F(JournalTest, RemembersEverythingThatMustOutliveTheCoordinator) {
   ASSERT_THAT(*jobs, SizeIs(1));
   const Job& read = jobs->front();
   EXPECT_EQ(read.id, 42U);
-  EXPECT_EQ(read.restart_count, 3U);
+  EXPECT_EQ(read.start.restart_count, 3U);
   EXPECT_EQ(read.uid, 1000U);
   EXPECT_EQ(read.gid, 1001U);
   EXPECT_EQ(read.stage, Stage::kCommitting);
@@ -104,26 +108,26 @@ TEST_F(JournalTest, RemembersEverythingThatMustOutliveTheCoordinator) {
   EXPECT_EQ(read.next_checkpoint, 9U);
   EXPECT_EQ(read.saved, job.saved);
   EXPECT_EQ(read.bad, job.bad);
-  EXPECT_FALSE(read.from_start);
-  EXPECT_EQ(read.wanted_checkpoint, 6U);
-  EXPECT_EQ(read.restore_job, 42U);
-  EXPECT_EQ(read.restore_checkpoint, 7U);
+  EXPECT_FALSE(read.request.from_start);
+  EXPECT_EQ(read.request.checkpoint, 6U);
+  EXPECT_EQ(read.start.restore_job, 42U);
+  EXPECT_EQ(read.start.restore_checkpoint, 7U);
   EXPECT_EQ(read.attempts, 1U);
   EXPECT_EQ(read.moves, 2U);
-  EXPECT_TRUE(read.preemption_seen);
-  EXPECT_FALSE(read.refused);
-  EXPECT_FALSE(read.hold);
-  EXPECT_TRUE(read.hurry);
-  EXPECT_EQ(read.excluded, job.excluded);
-  EXPECT_EQ(read.set_excluded, job.set_excluded);
-  EXPECT_EQ(read.user_excluded, job.user_excluded);
+  EXPECT_TRUE(read.start.preemption_seen);
+  EXPECT_FALSE(read.start.refused);
+  EXPECT_FALSE(read.departure.hold);
+  EXPECT_TRUE(read.departure.hurry);
+  EXPECT_EQ(read.exclusions.next, job.exclusions.next);
+  EXPECT_EQ(read.exclusions.set, job.exclusions.set);
+  EXPECT_EQ(read.exclusions.user, job.exclusions.user);
   EXPECT_EQ(read.last_error, job.last_error);
   ASSERT_TRUE(read.checkpoint);
   EXPECT_EQ(read.checkpoint->number, 8U);
   EXPECT_TRUE(read.checkpoint->stop);
   EXPECT_EQ(read.checkpoint->begun_ns, 77);
   ASSERT_TRUE(read.move);
-  EXPECT_EQ(read.move->reason, "migrate");
+  EXPECT_EQ(read.move->reason, Reason::kMigrate);
   EXPECT_THAT(read.move->from, ElementsAre("n3", "n4"));
 }
 
@@ -131,11 +135,12 @@ TEST_F(JournalTest, HistoryIsKeptPerJobAndReplacedByNumber) {
   Job job = SomeJob(1);
   job.checkpoint.reset();
   job.move.reset();
-  ASSERT_TRUE(journal_->Write(job, {SaveCheckpoint{{.number = 1, .reason = "save"}},
+  ASSERT_TRUE(journal_->Write(job, {SaveCheckpoint{{.number = 1, .reason = Reason::kSave}},
                                     TimelineEvent{.name = "cut", .unix_ns = 20, .pod = 1},
                                     TimelineEvent{.name = "notice", .unix_ns = 10}}));
   ASSERT_TRUE(journal_->Write(
-      job, {SaveCheckpoint{{.number = 1, .reason = "save", .committed_ns = 5, .stored_bytes = 6}}}));
+      job, {SaveCheckpoint{
+               {.number = 1, .reason = Reason::kSave, .committed_ns = 5, .stored_bytes = 6}}}));
   ASSERT_TRUE(journal_->Write(SomeJob(2), {}));
   const auto checkpoints = journal_->Checkpoints(1);
   ASSERT_TRUE(checkpoints);
@@ -182,16 +187,16 @@ TEST_F(JournalTest, ForgetsAndPrunes) {
   ASSERT_TRUE(journal_->Write(job, {}));
   Job ended = SomeJob(11);
   ended.stage = Stage::kEnded;
-  ended.ended_well = true;
-  ended.kept_seconds = 7200;
+  ended.aftermath.ended_well = true;
+  ended.aftermath.kept_seconds = 7200;
   ASSERT_TRUE(journal_->Write(ended, {TimelineEvent{.name = "ended"}}));
   ASSERT_TRUE(journal_->Prune(INT64_MAX));
   const auto kept = journal_->Load();
   ASSERT_THAT(*kept, SizeIs(2)) << "something of it is in storage";
-  EXPECT_TRUE(kept->back().ended_well);
-  EXPECT_EQ(kept->back().kept_seconds, 7200u);
-  EXPECT_FALSE(kept->back().removed);
-  ended.removed = true;
+  EXPECT_TRUE(kept->back().aftermath.ended_well);
+  EXPECT_EQ(kept->back().aftermath.kept_seconds, 7200u);
+  EXPECT_FALSE(kept->back().aftermath.removed);
+  ended.aftermath.removed = true;
   ASSERT_TRUE(journal_->Write(ended, {}));
   ASSERT_TRUE(journal_->Prune(1));
   EXPECT_THAT(*journal_->Load(), SizeIs(2)) << "it ended after that";
@@ -207,16 +212,18 @@ TEST_F(JournalTest, RemembersWhatCheckpointsHaveCost) {
   constexpr int64_t kSecond = 1'000'000'000;
   Job job = SomeJob(1);
   job.checkpoint.reset();
-  std::vector<Action> saves;
-  for (uint32_t i = 1; i <= 10; ++i)
-    saves.push_back(SaveCheckpoint{{.number = i,
-                                    .ran_ns = 90 * kSecond,
-                                    .begun_ns = i * 100 * kSecond,
-                                    .committed_ns = i == 9 ? 0 : (i * 100 + 2) * kSecond,
-                                    .settled_ns = (i * 100 + 3) * kSecond,
-                                    .raw_bytes = 1000,
-                                    .stored_bytes = i}});
-  ASSERT_TRUE(journal_->Write(job, saves));
+  for (uint32_t i = 1; i <= 10; ++i) {
+    if (i == 9) continue;  // it failed
+    job.Learn({.number = i,
+               .ran_ns = 90 * kSecond,
+               .begun_ns = i * 100 * kSecond,
+               .committed_ns = (i * 100 + 2) * kSecond,
+               .settled_ns = (i * 100 + 3) * kSecond,
+               .raw_bytes = 1000,
+               .stored_bytes = i});
+    job.unsaved_ns = (i * 100 + 3) * kSecond;
+  }
+  ASSERT_TRUE(journal_->Write(job, {}));
   Reopen();
   const Job read = journal_->Load()->front();
   ASSERT_THAT(read.costs, SizeIs(kCostsKept));
@@ -239,46 +246,50 @@ TEST_F(JournalTest, AddsUpInterruptions) {
   EXPECT_EQ(journal_->Interrupted()->node_time, hours(3));
 }
 
-TEST_F(JournalTest, OlderVersionIsUpgraded) {
-  Job job = SomeJob(1);
-  job.checkpoint.reset();
-  ASSERT_TRUE(journal_->Write(job, {SaveCheckpoint{{.number = 1, .committed_ns = 5}}}));
-  Tamper(
-      "ALTER TABLE checkpoints DROP COLUMN ran_ns; ALTER TABLE meta DROP COLUMN interruptions;"
-      "ALTER TABLE meta DROP COLUMN node_ms; ALTER TABLE jobs DROP COLUMN ended_well;"
-      "ALTER TABLE jobs DROP COLUMN kept_seconds; ALTER TABLE jobs DROP COLUMN removed;"
-      "PRAGMA user_version=1");
-  Reopen();
-  EXPECT_THAT(*journal_->Load(), SizeIs(1));
-  EXPECT_THAT(*journal_->Checkpoints(1), SizeIs(1));
-  EXPECT_EQ(*journal_->FirstJob(), 1U);
-  ASSERT_TRUE(journal_->Write(job, {Count{{.count = 1}}}));
-  EXPECT_EQ(journal_->Interrupted()->count, 1U);
-}
-
-TEST_F(JournalTest, AJobOfVersion2HasItsTimeBeforeIt) {
-  Job job = SomeJob(10);
-  job.stage = Stage::kEnded;
-  ASSERT_TRUE(journal_->Write(job, {}));
-  Tamper(
-      "ALTER TABLE jobs DROP COLUMN ended_well; ALTER TABLE jobs DROP COLUMN kept_seconds;"
-      "ALTER TABLE jobs DROP COLUMN removed; PRAGMA user_version=2");
-  Reopen();
-  const auto jobs = journal_->Load();
-  ASSERT_THAT(*jobs, SizeIs(1));
-  EXPECT_EQ(jobs->front().stage, Stage::kEnded);
-  EXPECT_FALSE(jobs->front().ended_well);
-  EXPECT_EQ(jobs->front().kept_seconds, 0u);
-  job.removed = true;
-  ASSERT_TRUE(journal_->Write(job, {}));
-  EXPECT_TRUE(journal_->Load()->front().removed);
-}
-
 TEST_F(JournalTest, NewerVersionIsRefused) {
   Tamper("PRAGMA user_version=99");
   const auto opened = Journal::Open(path_);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Code::kUnsupported);
+}
+
+TEST_F(JournalTest, KeepsWhatARestartMustNotLose) {
+  Job job = SomeJob(42);
+  job.checkpoint->precopied_ns = 99;
+  job.start.wish = Wish{.reason = Reason::kPreemption, .stop = true, .deadline_unix_ms = 5};
+  job.start.suspicion = Suspicion{"the pod died", {"n2"}};
+  job.start.doubted_end.emplace().set_exit_code(3);
+  ASSERT_TRUE(journal_->Write(job, {}));
+  Reopen();
+  const auto jobs = journal_->Load();
+  ASSERT_TRUE(jobs);
+  ASSERT_THAT(*jobs, SizeIs(1));
+  EXPECT_TRUE(static_cast<const Durable&>(jobs->front()) == static_cast<const Durable&>(job));
+  EXPECT_THAT(jobs->front().pods, SizeIs(2)) << "one for each node, none of them heard of";
+  EXPECT_EQ(journal_->Checkpoints(42)->front().precopied_ns, 99);
+}
+
+TEST_F(JournalTest, UnreadableRowIsReportedAndNotAnEmptyJob) {
+  ASSERT_TRUE(journal_->Write(SomeJob(1), {}));
+  ASSERT_TRUE(journal_->Write(SomeJob(2), {}));
+  ASSERT_TRUE(journal_->Write(SomeJob(3), {}));
+  Tamper(
+      "UPDATE jobs SET job = x'ff00' WHERE job_id = 1;"
+      "UPDATE jobs SET job = (SELECT job FROM jobs WHERE job_id = 3) WHERE job_id = 2");
+  Reopen();
+  for (int i = 0; i < 2; ++i) {
+    const auto jobs = journal_->Load();
+    ASSERT_TRUE(jobs) << jobs.error().message();
+    ASSERT_THAT(*jobs, SizeIs(1));
+    EXPECT_EQ(jobs->front().id, 3U);
+    const auto unreadable = journal_->Unreadable();
+    ASSERT_TRUE(unreadable);
+    ASSERT_THAT(*unreadable, SizeIs(2));
+    EXPECT_THAT(unreadable->at(2), HasSubstr("of job 3"));
+    Reopen();
+  }
+  ASSERT_TRUE(journal_->Write(SomeJob(1), {}));
+  EXPECT_THAT(*journal_->Unreadable(), SizeIs(1)) << "it is known again";
 }
 
 TEST_F(JournalTest, UnwritablePlaceIsNamed) {

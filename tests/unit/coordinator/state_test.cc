@@ -32,7 +32,8 @@ class StateTest : public ::testing::Test {
     return notice;
   }
   Status Save(bool stop = false) {
-    return world.Happen(Wish{.reason = stop ? "migrate" : "save", .stop = stop,
+    return world.Happen(Wish{.reason = stop ? Reason::kMigrate : Reason::kSave,
+                             .stop = stop,
                              .excluded = stop ? world.job.nodes() : std::vector<std::string>{}});
   }
   void Preempt() {
@@ -93,7 +94,7 @@ TEST_F(StateTest, PreemptionSavesRequeuesAndRestores) {
   Preempt();
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
   EXPECT_EQ(world.deliveries, 0) << "the notice is not the job's";
   EXPECT_EQ(world.requeues, 1);
   EXPECT_THAT(world.job.hostnames, ElementsAre("n1", "n2"));
@@ -178,7 +179,7 @@ TEST_F(StateTest, PreemptionTurnsACheckpointInFlightIntoAStop) {
   world.AnswerAsk();
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.restore_checkpoint, 1U) << "no second one was taken";
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U) << "no second one was taken";
 }
 
 TEST_F(StateTest, PreemptionWhileResumingSavesAgain) {
@@ -187,7 +188,7 @@ TEST_F(StateTest, PreemptionWhileResumingSavesAgain) {
   Reach(Stage::kSettling);
   Preempt();
   world.RunThroughQueue();
-  EXPECT_EQ(world.job.restore_checkpoint, 2U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 2U);
 }
 
 TEST_F(StateTest, PreemptionInTheMiddleOfARestore) {
@@ -207,7 +208,7 @@ TEST_F(StateTest, PreemptionInTheMiddleOfARestore) {
   EXPECT_EQ(world.job.stage, Stage::kLeaving);
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
 TEST_F(StateTest, PreemptedBeforeItRanStartsFresh) {
@@ -218,7 +219,7 @@ TEST_F(StateTest, PreemptedBeforeItRanStartsFresh) {
   world.AnswerAsk();
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.restore_job, 0U);
+  EXPECT_EQ(world.job.start.restore_job, 0U);
 }
 
 TEST_F(StateTest, FailureInAnyPodAbortsAll) {
@@ -260,7 +261,7 @@ class PrecopyTest : public StateTest {
     return precopied;
   }
   Wish Spot(int64_t seconds) {
-    return Wish{.reason = "spot",
+    return Wish{.reason = Reason::kSpot,
                 .stop = true,
                 .deadline_unix_ms = world.now / 1'000'000 + seconds * 1000};
   }
@@ -302,7 +303,7 @@ TEST_F(PrecopyTest, PreemptionFreezesAtOnce) {
   EXPECT_TRUE(Asked(0, v1::ToWarden::kPrepare));
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.restore_checkpoint, 1U) << "no second one was taken";
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U) << "no second one was taken";
 }
 
 TEST_F(PrecopyTest, NothingIsStoredAheadOfAPreemption) {
@@ -324,7 +325,7 @@ TEST_F(PrecopyTest, ADeadlineLeavesTimeForIt) {
   world.Fire(TimerKind::kPhase);
   EXPECT_EQ(world.job.stage, Stage::kFreezing);
   world.RunThroughQueue();
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
 TEST_F(PrecopyTest, SomeOtherWishIsRefusedMeanwhile) {
@@ -402,7 +403,7 @@ TEST_F(StateTest, CoordinatorDiesBeforeTheCommitWasSeen) {
   world.RestartCoordinator();
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
 TEST_F(StateTest, CoordinatorDiesBeforeTheCommitArrives) {
@@ -413,7 +414,7 @@ TEST_F(StateTest, CoordinatorDiesBeforeTheCommitArrives) {
   world.Connect(1);
   EXPECT_EQ(world.job.stage, Stage::kCommitting) << "pod 0 may have committed";
   world.RunThroughQueue();
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
 TEST_F(StateTest, CoordinatorDiesWhileFreezing) {
@@ -449,7 +450,7 @@ TEST_F(StateTest, LostWardenWithACheckpointIsRestoredElsewhere) {
   world.Fire(TimerKind::kReconnect);
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
 TEST_F(StateTest, LostWardenWithoutACheckpointEndsTheJob) {
@@ -484,7 +485,7 @@ TEST_F(StateTest, RequeueByOthersIsFollowed) {
   ASSERT_TRUE(world.Happen(world.slurm));
   EXPECT_EQ(world.requeues, 0);
   world.RunThroughQueue();
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
 TEST_F(StateTest, DamagedManifestIsNamedAndTheCheckpointBeforeItRestored) {
@@ -501,7 +502,7 @@ TEST_F(StateTest, DamagedManifestIsNamedAndTheCheckpointBeforeItRestored) {
   world.slurm.asked_ns = world.now;
   ASSERT_TRUE(world.Happen(world.slurm));
   world.RunThroughQueue();
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
   EXPECT_THAT(world.job.bad, ElementsAre(2U));
   EXPECT_EQ(world.job.last_error, "checkpoint 2: manifest-000002.h5: not authentic");
   ASSERT_TRUE(Save());
@@ -559,9 +560,9 @@ TEST_F(RestoreTest, ExclusionsAreForOneStartAndKeepTheUsers) {
   ASSERT_EQ(world.job.stage, Stage::kRunning);
   world.slurm.excluded.push_back("n9");  // the user's own, meanwhile
   std::ranges::sort(world.slurm.excluded);
-  world.job.user_excluded = {"n9"};
-  world.job.set_excluded = world.slurm.excluded;
-  ASSERT_TRUE(world.Happen(Wish{.reason = "migrate", .stop = true, .excluded = {"n3"}}));
+  world.job.exclusions.user = {"n9"};
+  world.job.exclusions.set = world.slurm.excluded;
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kMigrate, .stop = true, .excluded = {"n3"}}));
   world.Settle();
   world.Clean();
   world.Fire(TimerKind::kAsk);
@@ -572,8 +573,8 @@ TEST_F(RestoreTest, ExclusionsAreForOneStartAndKeepTheUsers) {
 TEST_F(RestoreTest, FailureIsTriedOnOtherNodesThenHeld) {
   EXPECT_THAT(world.slurm.excluded, ElementsAre("n1", "n2"));
   ASSERT_TRUE(Fail(1, v1::PHASE_FRESH, "unsupported"));
-  const std::string first = world.job.pods[1].node;
-  EXPECT_THAT(world.job.excluded, ElementsAre(first));
+  const std::string first = world.job.nodes()[1];
+  EXPECT_THAT(world.job.exclusions.next, ElementsAre(first));
   world.Settle();
   GoToRestore();
   EXPECT_THAT(world.slurm.excluded, ElementsAre(first)) << "where it may go back to counts no more";
@@ -598,7 +599,7 @@ TEST_F(RestoreTest, DamagedCheckpointFallsBackToTheOneBefore) {
   ASSERT_TRUE(Fail(0, v1::PHASE_FRESH, "corrupt"));
   world.Settle();
   GoToRestore();
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
   ASSERT_TRUE(Fail(0, v1::PHASE_FRESH, "corrupt"));
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kHeld);
@@ -611,7 +612,7 @@ TEST_F(RestoreTest, MemoryThatIsDamagedFallsBackToTheCheckpointBefore) {
   EXPECT_EQ(world.job.stage, Stage::kLeaving);
   world.Settle();
   GoToRestore();
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
 TEST_F(RestoreTest, MemoryThatDoesNotComeIsTriedElsewhereThenHeld) {
@@ -619,7 +620,7 @@ TEST_F(RestoreTest, MemoryThatDoesNotComeIsTriedElsewhereThenHeld) {
     world.Settle();
     ASSERT_EQ(world.job.stage, Stage::kRunning);
     ASSERT_TRUE(Fail(1, v1::PHASE_RUNNING, "unavailable"));
-    EXPECT_EQ(world.job.restore_checkpoint, 2U);
+    EXPECT_EQ(world.job.start.restore_checkpoint, 2U);
     world.Settle();
     GoToRestore();
   }
@@ -632,7 +633,7 @@ TEST_F(RestoreTest, MemoryThatDoesNotComeIsTriedElsewhereThenHeld) {
 
 TEST_F(RestoreTest, MemoryMayBeMissedWhenTheNextCheckpointBegins) {
   world.Settle();
-  ASSERT_TRUE(world.Happen(Wish{.reason = "save"}));
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave}));
   ASSERT_EQ(world.job.stage, Stage::kFreezing);
   ASSERT_TRUE(Fail(1, v1::PHASE_RUNNING, "unavailable"));
   EXPECT_EQ(world.job.stage, Stage::kLeaving);
@@ -648,7 +649,7 @@ TEST_F(RestoreTest, ResumeMayNameACheckpoint) {
   EXPECT_THAT(world.slurm.excluded, ElementsAre("n1"));
   world.StartJob();
   world.Settle();
-  EXPECT_EQ(world.job.restore_checkpoint, 1U);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
 TEST_F(StateTest, RestoreFromAnotherJob) {
@@ -668,7 +669,7 @@ TEST_F(StateTest, RestoreFromAnotherJob) {
 TEST_F(StateTest, CheckpointsOfAnEarlierJobWithTheSameIdAreNotTouched) {
   world.committed = {4, 5};
   Run();
-  EXPECT_EQ(world.job.restore_job, 0U);
+  EXPECT_EQ(world.job.start.restore_job, 0U);
   EXPECT_EQ(world.job.newest(), 0U);
   ASSERT_TRUE(Save());
   world.Settle();
@@ -677,7 +678,7 @@ TEST_F(StateTest, CheckpointsOfAnEarlierJobWithTheSameIdAreNotTouched) {
 
 TEST_F(StateTest, SaveWithStopHolds) {
   Run();
-  ASSERT_TRUE(world.Happen(Wish{.reason = "save", .stop = true, .hold = true}));
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave, .stop = true, .hold = true}));
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kHeld);
   EXPECT_EQ(world.comment, "saved as checkpoint 1 and held; next: holdfast resume 7");
@@ -689,7 +690,7 @@ TEST_F(StateTest, SaveWithStopHolds) {
 
 TEST_F(StateTest, ReleasedByScontrolIsFollowed) {
   Run();
-  ASSERT_TRUE(world.Happen(Wish{.reason = "save", .stop = true, .hold = true}));
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave, .stop = true, .hold = true}));
   world.RunThroughQueue();
   world.slurm.held = false;
   world.slurm.asked_ns = world.now;
@@ -719,7 +720,7 @@ TEST_F(StateTest, AnEndThatALostNodeCausedIsNotTheEnd) {
   world.AnswerAsk();
   EXPECT_EQ(world.job.stage, Stage::kLeaving);
   EXPECT_EQ(world.requeues, 1);
-  EXPECT_THAT(world.job.excluded, ElementsAre("n2"));
+  EXPECT_THAT(world.job.exclusions.next, ElementsAre("n2"));
   EXPECT_THAT(world.job.last_error, HasSubstr("exit code 0"));
 }
 
@@ -843,9 +844,9 @@ TEST_F(RetentionTest, AJobThatRunsAgainNeedsThem) {
   world.StartJob();
   world.Settle();
   ASSERT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.restore_checkpoint, 1u);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1u);
   EXPECT_EQ(KeptFor(), std::nullopt);
-  EXPECT_EQ(world.job.kept_seconds, 0u);
+  EXPECT_EQ(world.job.aftermath.kept_seconds, 0u);
 }
 
 TEST_F(RetentionTest, OnlyWhatIsOverIsRemovedWhole) {

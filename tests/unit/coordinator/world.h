@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/job_codec.h"
 #include "coordinator/state.h"
 
 namespace holdfast::coordinator {
@@ -47,6 +48,7 @@ class World {
   std::set<TimerKind> timers;
   std::chrono::milliseconds interval{0};  // as last armed
   Record slurm{.state = Record::State::kRunning, .job_id = 7, .start_time = 1};
+  bool check_kept = true;  // at every step, not only at restarts
   bool ran = false;  // some process of the job has run
   int deliveries = 0;
   int requeues = 0;
@@ -58,10 +60,23 @@ class World {
   Status Happen(decltype(Event::body) body, uint32_t pod = 0) {
     now += 1'000'000;
     const Event event{.unix_ns = now, .pod = pod, .body = std::move(body)};
+    const Job before = job;
     auto actions = Step(job, event, policy);
     if (!actions) return std::unexpected(actions.error());
+    EXPECT_TRUE(MayLead(before, event, job.stage))
+        << "not in the table: " << EventName(event) << " leads from " << StageName(before.stage)
+        << " to " << StageName(job.stage);
+    if (check_kept) (void)Kept();
     for (const Action& action : *actions) Do(action);
     return {};
+  }
+
+  // What another process would read of the job.
+  Durable Kept() const {
+    const Result<Durable> read = ParseJob(Serialize(job));
+    EXPECT_TRUE(read) << read.error().message();
+    EXPECT_TRUE(*read == static_cast<const Durable&>(job)) << "something of it is not kept";
+    return *read;
   }
 
   v1::Hello HelloOf(uint32_t pod) const {
@@ -130,15 +145,7 @@ class World {
     }
     timers.clear();
     requeue_asked_ = asked_ = false;
-    for (Pod& pod : job.pods) pod = Pod{.node = pod.node};
-    job.wish.reset();
-    job.suspicion.clear();
-    job.notice_ns = 0;
-    job.notice_lookups = 0;
-    job.since_ns = 0;
-    job.awaited_start = 0;
-    job.commit_sent = job.requeue_failed = false;
-    job.counted_ns = 0;
+    job = Revive(Kept());
     if (!job.pods.empty()) (void)Happen(Restarted{});
   }
 
@@ -290,7 +297,7 @@ class World {
     if (warden.phase != v1::PHASE_FRESH) return;
     ASSERT_EQ(welcome.network().peers_size(), static_cast<int>(wardens.size()));
     if (welcome.restore_job() == 0) {
-      EXPECT_TRUE(!ran || job.from_start) << "started over";
+      EXPECT_TRUE(!ran || job.request.from_start) << "started over";
     } else {
       EXPECT_TRUE(committed.contains(welcome.restore_checkpoint())) << "restores nothing";
     }

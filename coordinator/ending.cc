@@ -1,0 +1,107 @@
+// How a job ends: by its script, or because it cannot go on.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "coordinator/transitions.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+bool IsGood(const v1::Ended& ended) { return ended.exit_code() == 0 && ended.signal() == 0; }
+
+std::string Describe(const v1::Ended& ended) {
+  return ended.signal() != 0 ? fmt::format("signal {}", ended.signal())
+                             : fmt::format("exit code {}", ended.exit_code());
+}
+
+void EndScript(Turn& turn, v1::Ended ended) {
+  Job& job = turn.job;
+  job.start.doubted_end.reset();
+  NoteEnd(turn, IsGood(ended));
+  GiveUpCheckpoint(turn, "the job ended meanwhile");
+  turn.Mark("script-ended", 0, Describe(ended));
+  CountTime(turn, /*interrupted=*/false);
+  for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
+  DisarmRunTimers(turn);
+  turn.Enter(Stage::kEnding);
+}
+
+// A node that dies takes the program with it: mpirun on another node sees a connection close and
+// ends (Open MPI's even with exit code 0), and news of that can be here before the node is missed.
+// Pods that are all right end after pod 0's, and say so.
+bool MayBeALostNodesDoing(const Job& job) {
+  return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
+}
+
+}  // namespace
+
+void BlameLostNode(Turn& turn) {
+  Job& job = turn.job;
+  turn.Do(Disarm{TimerKind::kEnd});
+  Suspect(turn, fmt::format("a node was lost, and the script ended with {}",
+                            Describe(*job.start.doubted_end)));
+  job.start.doubted_end.reset();
+}
+
+void RefuseAll(Turn& turn, const std::string& why) {
+  Job& job = turn.job;
+  if (!job.any_connected()) return Hold(turn, why);
+  job.last_error = why;
+  GiveUpCheckpoint(turn, why);
+  turn.Mark("refused", 0, why);
+  turn.Do(Comment{why});
+  job.commented = true;
+  job.start.refused = true;
+  for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
+  DisarmRunTimers(turn);
+  turn.Enter(Stage::kEnding, turn.policy.settle_timeout);
+}
+
+void TellTheEnd(Turn& turn, uint32_t pod) {
+  v1::ToWarden message;
+  if (turn.job.start.refused)
+    message.mutable_refuse()->set_message(turn.job.last_error);
+  else
+    message.mutable_finish()->set_remove_checkpoints(turn.job.aftermath.ended_well && pod == 0);
+  turn.Tell(pod, std::move(message));
+}
+
+void OnEndingTimeout(Turn& turn, const Timer&) {
+  // Nobody is left to end the job with an error, so it is taken off its nodes.
+  if (turn.job.start.refused && !turn.job.any_connected()) return Hold(turn, turn.job.last_error);
+  turn.Do(Arm{TimerKind::kPhase, turn.policy.settle_timeout});
+}
+
+void OnEnded(Turn& turn, const v1::Ended& ended) {
+  Job& job = turn.job;
+  if (turn.pod().phase == v1::PHASE_RELEASED ||
+      (job.stage == Stage::kSettling && job.checkpoint->how == v1::Settle::RELEASE))
+    return;  // we killed it
+  turn.pod().phase = v1::PHASE_ENDED;
+  const bool script = turn.event.pod == 0 && job.started;
+  if (!script && job.started && IsGood(ended)) {
+    // Its root has seen pod 0's go; how that went, pod 0's warden tells.
+    if (job.start.doubted_end && job.all_in(v1::PHASE_ENDED))
+      EndScript(turn, *job.start.doubted_end);
+    return;
+  }
+  if (!script) {
+    const std::string why =
+        fmt::format("{}: the pod died: {}{}{}", turn.Name(turn.event.pod), Describe(ended),
+                    ended.message().empty() ? "" : ": ", ended.message());
+    if (job.stage == Stage::kPrecopying || job.stage == Stage::kFreezing) Abort(turn, why);
+    return Suspect(turn, why);
+  }
+  if (job.start.doubted_end) return;  // said again
+  if (!MayBeALostNodesDoing(job)) return EndScript(turn, ended);
+  job.start.doubted_end = ended;
+  if (!job.lost_nodes().empty()) return BlameLostNode(turn);
+  if (job.all_connected()) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+}
+
+void OnEndBelieved(Turn& turn, const Timer&) {
+  if (turn.job.start.doubted_end) EndScript(turn, *turn.job.start.doubted_end);
+}
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,137 @@
+// What Slurm says of the job, by the job's stage.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "coordinator/transitions.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+// Slurm was asked before this start of the job, or its departure, began.
+bool IsStale(const Turn& turn, const Record& record) { return record.asked_ns < turn.job.since_ns; }
+
+bool IsOver(const Job& job, const Record& record) {
+  if (record.state == Record::State::kGone) return true;
+  return record.state == Record::State::kTerminal && (!record.completing || !job.any_connected());
+}
+
+void End(Turn& turn, const std::string& how) {
+  CountTime(turn, /*interrupted=*/false);
+  DisarmRunTimers(turn);
+  turn.Do(Disarm{TimerKind::kAsk});
+  turn.Enter(Stage::kEnded);
+  turn.Mark("ended", 0, how);
+  KeepForATime(turn);
+}
+
+// It is pending, and nothing of it is left on its old nodes.
+void Arrive(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  turn.Do(Disarm{TimerKind::kAsk});
+  turn.Mark("requeued", job.move ? turn.now() - job.move->left_ns : 0);
+  if (job.move) {
+    job.move->requeued_ns = turn.now();
+    turn.Do(SaveMove{*job.move});
+  }
+  Amend amend{.excluded = ChangeExclusions(job, record.excluded)};
+  if (job.departure.hold) {
+    amend.hold = !record.held;
+    turn.Enter(Stage::kHeld);
+    turn.Do(Comment{fmt::format("{}; next: holdfast resume {}",
+                                job.last_error.empty()
+                                    ? fmt::format("saved as checkpoint {} and held", job.newest())
+                                    : job.last_error,
+                                job.id)});
+    job.commented = true;
+  } else {
+    amend.eligible = true;
+    amend.release = record.held && record.requeued_too_often;
+    turn.Enter(Stage::kWaiting);
+  }
+  turn.Do(std::move(amend));
+}
+
+// One look at how far the requeue has got.
+void Follow(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  if (record.state_name == "PREEMPTED" && !record.completing) {
+    // Its partition's PreemptMode is not REQUEUE.
+    turn.Do(Requeue{job.departure.hold});
+    return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
+  }
+  if (IsOver(job, record)) return End(turn, record.state_name);
+  if (record.state == Record::State::kPending && !record.completing) return Arrive(turn, record);
+  if (record.state == Record::State::kRunning && record.restart_count > job.start.restart_count) {
+    // Started again already. Its wardens decide what becomes of it.
+    turn.Do(Disarm{TimerKind::kAsk});
+    return turn.Enter(Stage::kWaiting);
+  }
+  if (record.state == Record::State::kRunning && job.requeue_failed) {
+    job.requeue_failed = false;
+    turn.Do(Requeue{job.departure.hold});
+  }
+  turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
+}
+
+}  // namespace
+
+void OnRecordActive(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  if (IsStale(turn, record)) return;
+  if (record.state == Record::State::kPending) {
+    // Requeued by somebody else: an administrator, or Slurm when a node failed.
+    Depart(turn, Reason::kRequeued);
+    return Follow(turn, record);
+  }
+  if (IsOver(job, record)) return End(turn, record.state_name);
+  if (record.state == Record::State::kTerminal) return DeliverPending(turn);
+  if (record.restart_count != job.start.restart_count) return;
+  if (job.start.suspicion) return Break(turn);
+  job.grace_seconds = record.grace_seconds;
+  ConsiderRecord(turn, record);
+}
+
+void OnRecordLeaving(Turn& turn, const Record& record) {
+  if (!IsStale(turn, record)) Follow(turn, record);
+}
+
+void OnRecordWaiting(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  if (IsStale(turn, record)) return;
+  if (IsOver(job, record)) return End(turn, record.state_name);
+  if (record.state == Record::State::kRunning && record.restart_count > job.awaited_start) {
+    job.awaited_start = record.restart_count;
+    turn.Do(Arm{TimerKind::kPhase, turn.policy.gather_timeout});
+  }
+  if (record.state != Record::State::kPending) return;
+  if (job.stage == Stage::kHeld && !record.held) {
+    job.stage = Stage::kWaiting;  // released without asking us
+    job.departure.hold = false;
+  }
+  if (job.stage != Stage::kWaiting) return;
+  if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
+    // Better on one of the nodes it was to avoid than nowhere.
+    turn.Mark("exclusion-dropped", 0, fmt::format("{}", fmt::join(job.exclusions.next, ",")));
+    job.exclusions.next.clear();
+    turn.Do(Amend{
+        .excluded = ChangeExclusions(job, record.excluded), .eligible = true, .release = true});
+    return;
+  }
+  if (!job.departure.hurry) return;
+  job.departure.hurry = record.begin_time > turn.now() / 1'000'000'000;
+  if (job.departure.hurry) turn.Do(Amend{.eligible = true});
+}
+
+void OnRecordEnding(Turn& turn, const Record& record) {
+  if (IsStale(turn, record)) return;
+  if (record.state == Record::State::kPending) {
+    Depart(turn, Reason::kRequeued);
+    return Follow(turn, record);
+  }
+  if (IsOver(turn.job, record)) End(turn, record.state_name);
+}
+
+}  // namespace holdfast::coordinator
