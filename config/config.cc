@@ -204,8 +204,8 @@ std::string Reference() {
     }
     const std::string value = ValueText(key, Config{});
     const std::string default_text = value.empty() ? "none" : fmt::format("`{}`", value);
-    text += fmt::format("| `{}` | {} | {} | {} |\n", key.name, Accepted(key),
-                        default_text, key.doc);
+    text +=
+        fmt::format("| `{}` | {} | {} | {} |\n", key.name, Accepted(key), default_text, key.doc);
   }
   return text;
 }
