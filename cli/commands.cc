@@ -275,8 +275,8 @@ void Declare(CLI::App& app, Options& options) {
       ->add_flag("--from-start", options.from_start,
                  "begin anew, over its own output; what was saved is given up")
       ->excludes(checkpoint);
-  CLI::App* evacuate = app.add_subcommand(
-      "evacuate", "administrators: drain nodes, and move their jobs to others");
+  CLI::App* evacuate =
+      app.add_subcommand("evacuate", "administrators: drain nodes, and move their jobs to others");
   evacuate->add_option("NODES", options.nodes, "n3, n[1-3],n7")->required();
   evacuate->add_option("--reason", options.reason, "for Slurm's record of the nodes");
   DeclareCheckpoints(app, options);

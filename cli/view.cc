@@ -123,8 +123,9 @@ std::string HeaderText(const json& job) {
                         Number(options, "keep"), Text(options, "directory"));
     text += PlanText(Member(job, "plan"), Member(options, "auto_interval") == json(true));
     if (const std::string rollback = Text(options, "rollback"); !rollback.empty())
-      text += fmt::format("  files       put back: {}{}\n", rollback,
-                          Text(options, "files").empty() ? "" : ", and all in " + Text(options, "files"));
+      text += fmt::format(
+          "  files       put back: {}{}\n", rollback,
+          Text(options, "files").empty() ? "" : ", and all in " + Text(options, "files"));
   }
   if (const json& kept = Member(job, "kept_for_seconds"); kept.is_number())
     text += fmt::format(

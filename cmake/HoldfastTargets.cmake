@@ -6,6 +6,11 @@ find_package(GTest REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 
+# What is installed, and nothing else: a demo needs no tests. `fakes` is the servers that the lab's cloud
+# is made of; `all` has the tests and benches too.
+add_custom_target(product)
+add_custom_target(fakes)
+
 add_library(holdfast_options INTERFACE)
 target_include_directories(holdfast_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(holdfast_options INTERFACE
@@ -37,10 +42,12 @@ function(holdfast_add_executable name)
     set_target_properties(${name} PROPERTIES OUTPUT_NAME ${ARG_OUTPUT})
   endif()
   install(TARGETS ${name} RUNTIME DESTINATION ${ARG_DESTINATION})
+  add_dependencies(product ${name})
 endfunction()
 
 # holdfast_add_test(COMPONENT STEM [LIBS target...])
-# Builds tests/unit/COMPONENT/STEM_test.cc and registers its cases with CTest.
+# Builds tests/unit/COMPONENT/STEM_test.cc and registers its cases with CTest. The target
+# COMPONENT_tests builds all of a component.
 function(holdfast_add_test component stem)
   cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
   string(REPLACE "-" "_" prefix ${component})
@@ -49,6 +56,10 @@ function(holdfast_add_test component stem)
   target_link_libraries(${name} PRIVATE holdfast_options ${ARG_LIBS} GTest::gmock GTest::gtest_main)
   # Compiled sooner rather than to be fast: half of a build's time is tests.
   target_compile_options(${name} PRIVATE -O0 -g1)
+  if(NOT TARGET ${prefix}_tests)
+    add_custom_target(${prefix}_tests)
+  endif()
+  add_dependencies(${prefix}_tests ${name})
   gtest_discover_tests(${name} TEST_PREFIX ${component}. PROPERTIES TIMEOUT 120 DISCOVERY_TIMEOUT 60)
   set_property(GLOBAL APPEND PROPERTY HOLDFAST_TEST_SOURCES
     ${PROJECT_SOURCE_DIR}/tests/unit/${component}/${stem}_test.cc)

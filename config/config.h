@@ -45,7 +45,8 @@ struct Config {
     std::string state_directory = "/var/lib/holdfast";
     std::chrono::seconds poll_interval{2};  // of tracked jobs' Slurm records (PreemptTime)
     uint32_t restore_attempts = 3;          // on different nodes, before the job is held
-    std::string evacuate_reason;  // regex over the reasons of drained nodes; empty: none is evacuated
+    std::string
+        evacuate_reason;  // regex over the reasons of drained nodes; empty: none is evacuated
   } coordinator;
   struct {
     std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user
@@ -55,15 +56,15 @@ struct Config {
     std::chrono::seconds auto_shortest{120};  // bounds of an interval that is chosen
     std::chrono::seconds auto_longest{7200};
     std::chrono::seconds node_lifetime{7 * 24 * 3600};  // coordinator/planning.h
-    uint64_t memory_budget_bytes = 256ULL << 20;  // buffers of one warden
-    int compression_level = 1;                    // zstd; 0 stores as is, or kAutomatic
-    std::string encryption_key_file;              // empty: nothing is encrypted
-    uint32_t precopy_cpu = 10;           // percent of the job's cores; 0: no pre-copy
-    uint64_t precopy_bandwidth_bytes = 0;  // of memory, each second; 0: no limit
-    std::chrono::seconds timeout{600};            // for one checkpoint or restore
-    std::string restore = "lazy";                 // memory comes while the job runs; or eager, before
-    uint64_t files_limit_bytes = 64ULL << 30;     // of files' contents in one checkpoint
-    uint32_t files_count = 10000;                 // and how many files
+    uint64_t memory_budget_bytes = 256ULL << 20;        // buffers of one warden
+    int compression_level = 1;                          // zstd; 0 stores as is, or kAutomatic
+    std::string encryption_key_file;                    // empty: nothing is encrypted
+    uint32_t precopy_cpu = 10;                 // percent of the job's cores; 0: no pre-copy
+    uint64_t precopy_bandwidth_bytes = 0;      // of memory, each second; 0: no limit
+    std::chrono::seconds timeout{600};         // for one checkpoint or restore
+    std::string restore = "lazy";              // memory comes while the job runs; or eager, before
+    uint64_t files_limit_bytes = 64ULL << 30;  // of files' contents in one checkpoint
+    uint32_t files_count = 10000;              // and how many files
   } checkpoint;
   struct {
     std::string key_file = "/etc/holdfast/site.key";

@@ -16,8 +16,8 @@ namespace holdfast::pod {
 namespace {
 
 // A pod has its own of these.
-constexpr std::array<std::string_view, 5> kPrivateDirectories{"/tmp/", "/dev/shm/", "/run/holdfast/",
-                                                              "/proc/", "/sys/"};
+constexpr std::array<std::string_view, 5> kPrivateDirectories{"/tmp/", "/dev/shm/",
+                                                              "/run/holdfast/", "/proc/", "/sys/"};
 
 std::vector<Limit> CurrentLimits() {
   std::vector<Limit> limits;
@@ -61,9 +61,9 @@ Result<std::string> PathOfDescriptor(int fd) {
 }
 
 std::vector<std::string> ScriptEnvironment(const char* const* environment) {
-  constexpr std::array<std::string_view, 4> kOurs{
-      kOpenModeVariable, kPodStepVariable, kTaskFdVariable,
-      "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
+  constexpr std::array<std::string_view, 4> kOurs{kOpenModeVariable, kPodStepVariable,
+                                                  kTaskFdVariable,
+                                                  "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
   std::vector<std::string> kept;
   bool chose_open_mode = false;
   for (; *environment != nullptr; ++environment) {
@@ -74,7 +74,8 @@ std::vector<std::string> ScriptEnvironment(const char* const* environment) {
   }
   // sbatch tells of the open mode if one was asked for; here the plugin did, and not the user.
   if (chose_open_mode)
-    std::erase_if(kept, [](const std::string& entry) { return entry.starts_with("SLURM_OPEN_MODE="); });
+    std::erase_if(kept,
+                  [](const std::string& entry) { return entry.starts_with("SLURM_OPEN_MODE="); });
   return kept;
 }
 
@@ -85,8 +86,7 @@ Result<Launch> CaptureLaunch(std::vector<std::string> argv) {
   launch.environment = ScriptEnvironment(environ);
   std::error_code error;
   launch.cwd = std::filesystem::current_path(error);
-  if (error)
-    return std::unexpected(Error::FromErrno("finding the job's directory", error.value()));
+  if (error) return std::unexpected(Error::FromErrno("finding the job's directory", error.value()));
   launch.umask = ::umask(0);
   ::umask(launch.umask);
   launch.limits = CurrentLimits();

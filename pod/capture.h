@@ -16,8 +16,8 @@ Result<Launch> CaptureLaunch(std::vector<std::string> argv);
 // The environment without what Holdfast and SPANK put there for themselves.
 std::vector<std::string> ScriptEnvironment(const char* const* environment);
 
-// Where descriptor `fd` leads, if a process elsewhere can open the same thing by that name: kInvalid,
-// with the remedy, for a file that is gone or private to a pod, a pipe or a terminal.
+// Where descriptor `fd` leads, if a process elsewhere can open the same thing by that name:
+// kInvalid, with the remedy, for a file that is gone or private to a pod, a pipe or a terminal.
 Result<std::string> PathOfDescriptor(int fd);
 
 }  // namespace holdfast::pod

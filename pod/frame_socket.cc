@@ -16,7 +16,9 @@ FrameSocket::FrameSocket(UniqueFd socket) : socket_(std::move(socket)) {
   ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-short FrameSocket::events() const { return static_cast<short>(out_.empty() ? POLLIN : POLLIN | POLLOUT); }
+short FrameSocket::events() const {
+  return static_cast<short>(out_.empty() ? POLLIN : POLLIN | POLLOUT);
+}
 
 void FrameSocket::Queue(RshFrame type, std::string_view data) {
   const auto length = static_cast<uint32_t>(data.size());
@@ -69,7 +71,8 @@ std::optional<RshMessage> FrameSocket::Next() {
     return std::nullopt;
   }
   if (in_.size() < kHeaderBytes + length) return std::nullopt;
-  RshMessage message{.type = static_cast<RshFrame>(in_[kHeaderBytes - 1]), .data = in_.substr(kHeaderBytes, length)};
+  RshMessage message{.type = static_cast<RshFrame>(in_[kHeaderBytes - 1]),
+                     .data = in_.substr(kHeaderBytes, length)};
   in_.erase(0, kHeaderBytes + length);
   return message;
 }

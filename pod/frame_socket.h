@@ -1,5 +1,5 @@
-// The connection between holdfast-rsh and the pod-root that serves it: frames over TCP on the job's own
-// network. One thread; never blocks; what cannot be sent yet waits here.
+// The connection between holdfast-rsh and the pod-root that serves it: frames over TCP on the job's
+// own network. One thread; never blocks; what cannot be sent yet waits here.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,13 @@ namespace holdfast::pod {
 
 // Numbers are saved in running jobs: do not change.
 enum class RshFrame : uint8_t {
-  kWatch = 1,     // another pod's root: nothing follows; the end of the connection is the job's end
-  kRun = 2,       // first frame of a session: a serialized Launch
-  kInput = 3,     // to the command
+  kWatch = 1,  // another pod's root: nothing follows; the end of the connection is the job's end
+  kRun = 2,    // first frame of a session: a serialized Launch
+  kInput = 3,  // to the command
   kInputEnd = 4,
-  kOutput = 5,    // from the command
+  kOutput = 5,  // from the command
   kError = 6,
-  kExit = 7,      // last frame: how it ended, as text "CODE SIGNAL"
+  kExit = 7,  // last frame: how it ended, as text "CODE SIGNAL"
 };
 
 struct RshMessage {

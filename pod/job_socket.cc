@@ -11,8 +11,8 @@ namespace holdfast::pod {
 namespace {
 
 // How long an attempt may take, the first and the last ones. Left to itself, the kernel asks again
-// after a second, and then ever less often; but what it asked may have been dropped because the other
-// pod was a few milliseconds later, or cut off for a checkpoint.
+// after a second, and then ever less often; but what it asked may have been dropped because the
+// other pod was a few milliseconds later, or cut off for a checkpoint.
 constexpr std::chrono::milliseconds kFirstAttempt{20};
 constexpr std::chrono::milliseconds kLongestAttempt{1000};
 constexpr std::chrono::milliseconds kPause{20};
@@ -24,7 +24,8 @@ void LimitSending(const UniqueFd& socket, std::chrono::milliseconds limit) {
 }
 
 Result<sockaddr_in> AddressOf(const Peer& peer) {
-  sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(kRshPort), .sin_addr = {}, .sin_zero = {}};
+  sockaddr_in address{
+      .sin_family = AF_INET, .sin_port = htons(kRshPort), .sin_addr = {}, .sin_zero = {}};
   if (::inet_pton(AF_INET, peer.address.c_str(), &address.sin_addr) != 1)
     return Fail(Code::kInvalid, peer.address + " is not an IPv4 address");
   return address;

@@ -1,5 +1,5 @@
-// What makes an unmodified `mpirun` or `mpiexec` in the job's script spread over the job's pods: host
-// lists, slots, and holdfast-rsh as the way to start daemons there.
+// What makes an unmodified `mpirun` or `mpiexec` in the job's script spread over the job's pods:
+// host lists, slots, and holdfast-rsh as the way to start daemons there.
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@
 
 namespace holdfast::pod {
 
-// "2(x3),1" -> 2 2 2 1, as Slurm writes SLURM_TASKS_PER_NODE. kInvalid if it is not that, or has more than
-// a million nodes.
+// "2(x3),1" -> 2 2 2 1, as Slurm writes SLURM_TASKS_PER_NODE. kInvalid if it is not that, or has
+// more than a million nodes.
 Result<std::vector<unsigned>> ParseCounts(std::string_view text);
 
 // Slots by pod: SLURM_TASKS_PER_NODE, or else SLURM_JOB_CPUS_PER_NODE, or else one each.

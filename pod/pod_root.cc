@@ -70,8 +70,8 @@ Status PodRoot::WatchFirstPod() {
 }
 
 Status PodRoot::Turn() {
-  std::vector<pollfd> fds{{signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0},
-                          {first_.get(), POLLIN, 0}};
+  std::vector<pollfd> fds{
+      {signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}, {first_.get(), POLLIN, 0}};
   for (const UniqueFd& caller : callers_) fds.push_back({caller.get(), POLLIN, 0});
   for (const UniqueFd& watcher : watchers_) fds.push_back({watcher.get(), POLLIN, 0});
   if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return FailErrno("poll");

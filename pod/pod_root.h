@@ -1,9 +1,9 @@
 // pod-root: the root of the process tree that is saved. It starts the batch script in pod 0, serves
-// holdfast-rsh in every pod, passes on signals, and collects what its descendants leave behind. It ends as
-// the script ends; in other pods, when pod 0's does.
+// holdfast-rsh in every pod, passes on signals, and collects what its descendants leave behind. It
+// ends as the script ends; in other pods, when pod 0's does.
 //
-// Linked statically and run from a copy inside the pod, so that a restore needs no file of the node's. Runs
-// as the job's user and is trusted with nothing more.
+// Linked statically and run from a copy inside the pod, so that a restore needs no file of the
+// node's. Runs as the job's user and is trusted with nothing more.
 #pragma once
 
 #include <sys/types.h>
@@ -43,9 +43,9 @@ class PodRoot {
   uint32_t pod_;
   std::vector<Peer> peers_;
   UniqueFd signals_, listener_;
-  UniqueFd first_;                 // others than pod 0: the connection to it
-  std::vector<UniqueFd> callers_;  // connections that have not said what they want
-  std::vector<UniqueFd> watchers_; // pod 0: the other pods'
+  UniqueFd first_;                  // others than pod 0: the connection to it
+  std::vector<UniqueFd> callers_;   // connections that have not said what they want
+  std::vector<UniqueFd> watchers_;  // pod 0: the other pods'
   pid_t script_ = -1;
   std::vector<pid_t> sessions_;
   std::optional<ExitStatus> ended_;

@@ -10,11 +10,12 @@
 
 namespace holdfast::pod {
 
-// Starts it as the leader of a session of its own. Standard descriptors are those the launch names a
-// path for; the others are `fds` (SpawnOptions::fds) or this process's.
+// Starts it as the leader of a session of its own. Standard descriptors are those the launch names
+// a path for; the others are `fds` (SpawnOptions::fds) or this process's.
 Result<Process> StartProgram(const Launch& launch, std::vector<std::pair<int, int>> fds = {});
 
-// In the new process: reads the launch from `fd` and becomes its program. Returns only if it cannot.
+// In the new process: reads the launch from `fd` and becomes its program. Returns only if it
+// cannot.
 Error Become(int fd);
 
 }  // namespace holdfast::pod

@@ -1,5 +1,5 @@
-// holdfast-rsh: what mpirun and mpiexec call to start their daemons in the job's other pods, as they would
-// call ssh. The command runs there with the caller's environment, directory and umask.
+// holdfast-rsh: what mpirun and mpiexec call to start their daemons in the job's other pods, as
+// they would call ssh. The command runs there with the caller's environment, directory and umask.
 #pragma once
 
 #include <string>
@@ -16,8 +16,8 @@ struct RshCall {
   std::string command;  // for /bin/sh -c
 };
 
-// The command line of ssh as MPI's launchers use it: options, HOST, words of the command. Options are
-// accepted and ignored: there is one way to reach a pod.
+// The command line of ssh as MPI's launchers use it: options, HOST, words of the command. Options
+// are accepted and ignored: there is one way to reach a pod.
 Result<RshCall> ParseRshArguments(const std::vector<std::string>& arguments);
 // By hostname, short hostname or address.
 Result<Peer> FindPeer(const std::vector<Peer>& peers, const std::string& host);

@@ -49,7 +49,8 @@ class Session {
       ::poll(&poll_fd, 1, -1);
       socket_.Pump();
     }
-    if (request->type != RshFrame::kRun) return Fail(Code::kInvalid, "the caller asked for nothing");
+    if (request->type != RshFrame::kRun)
+      return Fail(Code::kInvalid, "the caller asked for nothing");
     HOLDFAST_TRY(const Launch launch, ParseLaunch(request->data));
     HOLDFAST_TRY(Pipe input, MakePipe());
     HOLDFAST_TRY(Pipe output, MakePipe());
@@ -91,7 +92,8 @@ class Session {
       HOLDFAST_TRY(status_, command_->Wait());
       ended_ = true;
     }
-    // What a background child of the command still holds open is not waited for, only what it wrote before.
+    // What a background child of the command still holds open is not waited for, only what it wrote
+    // before.
     if (ended_ && !exit_queued_) {
       for (Source& source : sources_) Drain(source);
       socket_.Queue(RshFrame::kExit,

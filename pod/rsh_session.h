@@ -7,8 +7,8 @@
 
 namespace holdfast::pod {
 
-// Serves the connection to its end. Signals that this process gets are passed on to the command; if the
-// connection breaks the command is told by SIGHUP, as by any hang-up.
+// Serves the connection to its end. Signals that this process gets are passed on to the command; if
+// the connection breaks the command is told by SIGHUP, as by any hang-up.
 Status ServeRsh(UniqueFd connection);
 
 }  // namespace holdfast::pod

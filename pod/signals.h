@@ -15,8 +15,8 @@ namespace holdfast::pod {
 // that glibc keeps for itself and below those that programs take from either end.
 inline constexpr int kRelaySignal = 49;
 
-// To holdfast-batch, from the coordinator by way of Slurm: end now. Slurm itself then requeues a job
-// that it is preempting (coordinator/libslurm_client.cc says why it must be so).
+// To holdfast-batch, from the coordinator by way of Slurm: end now. Slurm itself then requeues a
+// job that it is preempting (coordinator/libslurm_client.cc says why it must be so).
 inline constexpr int kLeaveSignal = 50;
 
 struct RelayedSignal {

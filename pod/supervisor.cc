@@ -37,10 +37,19 @@ std::optional<std::string_view> Find(const std::vector<std::string>& environment
 // Slurm's variables that describe the job, and the way to Slurm. Others would be taken by srun for
 // options of the step: SLURM_CPUS_PER_TASK alone would take the job's other CPUs from the pods.
 bool SrunNeeds(std::string_view entry) {
-  constexpr std::array<std::string_view, 13> kPrefixes{
-      "PATH=",      "HOME=",      "USER=",          "LANG=",        "SLURM_CONF=",
-      "SLURM_JOB_", "SLURM_JWT=", "SLURM_CLUSTER_", "SLURM_JOBID=", "SLURM_WORKING_CLUSTER=",
-      "SLURM_SPANK_", "SLURM_SACK_", "SLURM_RESTART_COUNT="};
+  constexpr std::array<std::string_view, 13> kPrefixes{"PATH=",
+                                                       "HOME=",
+                                                       "USER=",
+                                                       "LANG=",
+                                                       "SLURM_CONF=",
+                                                       "SLURM_JOB_",
+                                                       "SLURM_JWT=",
+                                                       "SLURM_CLUSTER_",
+                                                       "SLURM_JOBID=",
+                                                       "SLURM_WORKING_CLUSTER=",
+                                                       "SLURM_SPANK_",
+                                                       "SLURM_SACK_",
+                                                       "SLURM_RESTART_COUNT="};
   return std::ranges::any_of(kPrefixes,
                              [&](std::string_view prefix) { return entry.starts_with(prefix); });
 }
@@ -116,8 +125,8 @@ class Supervisor {
     if (!task_.valid()) return {};
     for (const int signal : std::exchange(early_signals_, {})) {
       // If the task is gone, its end tells.
-      [[maybe_unused]] const Status sent = SendFrame(
-          task_, {.type = FrameType::kSignal, .signal = signal, .from_batch = true});
+      [[maybe_unused]] const Status sent =
+          SendFrame(task_, {.type = FrameType::kSignal, .signal = signal, .from_batch = true});
     }
     return {};
   }
@@ -188,8 +197,9 @@ class Supervisor {
     }
     while (step_output_.valid()) OnStepOutput();
     std::fputs(step_messages_.c_str(), stderr);
-    return Fail(Code::kInternal, "the step that holds the job's processes ended before the script (" +
-                                     status.ToString() + ")");
+    return Fail(Code::kInternal,
+                "the step that holds the job's processes ended before the script (" +
+                    status.ToString() + ")");
   }
 
   Launch launch_;

@@ -87,8 +87,9 @@ class Task {
   }
 
   Result<ExitStatus> OnAbandoned() {
-    const std::string message = "the warden of this node ended unexpectedly, and nobody requeued "
-                                "the job: see the warden's log, then `holdfast show`";
+    const std::string message =
+        "the warden of this node ended unexpectedly, and nobody requeued "
+        "the job: see the warden's log, then `holdfast show`";
     ToBatch({.type = FrameType::kFailed, .message = message});
     return Fail(Code::kUnavailable, message);
   }

@@ -22,19 +22,19 @@ build_prune() {
     done
 }
 
-# build_product: compiles and installs the checkout into $build_dir/stage.
+# build_product [TARGET...]: compiles what is installed, and TARGETs, and installs it into $build_dir/stage.
 build_product() {
     build_place
     exec 8<"$build_dir"
     flock --nonblock 8 || { say "waiting for another build of this checkout"; flock 8; }
-    build_preset release
+    build_preset release product "$@"
     build_in /bin/sh -c 'rm -rf /build/stage.new && DESTDIR=/build/stage.new cmake --install /build/release &&
         rm -rf /build/stage && mkdir -p /build/stage.new && mv /build/stage.new /build/stage' >/dev/null ||
         die "installing the build: cmake --install failed; its messages are above. lab/up --plain boots without Holdfast"
     flock --shared 8
 }
 
-# build_preset PRESET: configures and compiles one build tree.
+# build_preset PRESET TARGET...: configures one build tree and compiles TARGETs.
 build_preset() {
     local quiet=(-- --quiet)
     [ ! -t 2 ] || quiet=()
@@ -43,7 +43,7 @@ build_preset() {
         cat "$build_dir/$1-configure.log" >&2
         die "configuring $src ($1) failed; lab/up --plain boots without Holdfast"
     }
-    build_in cmake --build "/build/$1" "${quiet[@]}" >&2 ||
+    build_in cmake --build "/build/$1" --target "${@:2}" "${quiet[@]}" >&2 ||
         die "compiling $src ($1) failed; lab/up --plain boots without Holdfast"
 }
 

@@ -44,7 +44,7 @@ root_enter() {
     local new=$1
     shift
     mkdir -p "$new/.outside"
-    cd "$new"
+    cd "$new" || return
     pivot_root . .outside
     exec chroot . /bin/bash -c 'umount -l /.outside && rmdir /.outside && cd / && exec "$@"' bash "$@"
 }

@@ -53,10 +53,10 @@ inline void Print(const std::vector<Figure>& figures, bool json) {
     if (!json) {
       fmt::print("{:60} {:9.3f} / {:9.3f} {:4} = {:5.3f}{}\n", figure.name, figure.ours,
                  figure.theirs, figure.unit, ratio,
-                 figure.target ? fmt::format("  target {} {}",
-                                             figure.higher_is_better ? "at least" : "at most",
-                                             *figure.target)
-                               : "");
+                 figure.target
+                     ? fmt::format("  target {} {}",
+                                   figure.higher_is_better ? "at least" : "at most", *figure.target)
+                     : "");
       continue;
     }
     list.push_back({{"name", figure.name},

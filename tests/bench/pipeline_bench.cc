@@ -183,8 +183,7 @@ class Bench {
   uint32_t next_ = 1;
 };
 
-Figure StoredBytes(std::string name, uint64_t ours, uint64_t theirs,
-                   std::optional<double> target) {
+Figure StoredBytes(std::string name, uint64_t ours, uint64_t theirs, std::optional<double> target) {
   return {.name = std::move(name),
           .ours = static_cast<double>(ours) / 1e6,
           .theirs = static_cast<double>(theirs) / 1e6,
@@ -203,11 +202,11 @@ std::vector<Figure> Measure(const Options& options) {
   const auto save_first = [&] { return bench.SaveFirst(memory); };
   bench.SaveFirst(memory);
 
-  figures.push_back(Compare(options, "pipeline: memory to packs / memcpy to new memory + BLAKE3", memory,
-                            save_first, to_new));
+  figures.push_back(Compare(options, "pipeline: memory to packs / memcpy to new memory + BLAKE3",
+                            memory, save_first, to_new));
   figures.back().target = 0.7;
-  figures.push_back(Compare(options, "pipeline: memory to packs / memcpy to used memory + BLAKE3", memory,
-                            save_first, to_used));
+  figures.push_back(Compare(options, "pipeline: memory to packs / memcpy to used memory + BLAKE3",
+                            memory, save_first, to_used));
   const uint64_t first_bytes = bench.stored_bytes();
   figures.push_back(Compare(
       options, "pipeline: packs to memory / memcpy to used memory + BLAKE3", memory,
@@ -219,10 +218,11 @@ std::vector<Figure> Measure(const Options& options) {
       FillIncompressible(memory.extent(i), seed++);
     return bench.SaveNext(memory);
   };
-  figures.push_back(Compare(options, "pipeline: 5% changed in runs of 256 KiB / memcpy to used memory + BLAKE3", memory,
-                            change_runs, to_used));
   figures.push_back(
-      StoredBytes("bytes stored, 5% changed in runs of 256 KiB / of the first", bench.stored_bytes(), first_bytes, 0.08));
+      Compare(options, "pipeline: 5% changed in runs of 256 KiB / memcpy to used memory + BLAKE3",
+              memory, change_runs, to_used));
+  figures.push_back(StoredBytes("bytes stored, 5% changed in runs of 256 KiB / of the first",
+                                bench.stored_bytes(), first_bytes, 0.08));
 
   // From a checkpoint that is in one piece, as a second one is.
   bench.SaveFirst(memory);
@@ -234,11 +234,9 @@ std::vector<Figure> Measure(const Options& options) {
                                 bench.stored_bytes(), first_bytes, 0.25));
 
   FillNumbers(memory.bytes());
-  figures.push_back(Compare(options,
-                            "pipeline: doubles to packs / memcpy to new memory + BLAKE3",
+  figures.push_back(Compare(options, "pipeline: doubles to packs / memcpy to new memory + BLAKE3",
                             memory, save_first, to_new));
-  figures.push_back(
-      StoredBytes("bytes stored of doubles / in memory", bench.stored_bytes(),
+  figures.push_back(StoredBytes("bytes stored of doubles / in memory", bench.stored_bytes(),
                                 memory.bytes().size(), std::nullopt));
   return figures;
 }

@@ -7,8 +7,8 @@
 // The pod holds one process with incompressible memory. "Runs" is when it answers: it waits for a
 // FIFO to be written to, and then writes another one. Each figure is the median of its runs.
 //
-// A second process has its memory in huge pages. What is measured of it is how fast it reads here and
-// there, before it is saved and after it has been restored.
+// A second process has its memory in huge pages. What is measured of it is how fast it reads here
+// and there, before it is saved and after it has been restored.
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -178,14 +178,13 @@ class Bench {
     if (::readlink("/proc/self/exe", self, sizeof self - 1) < 0) Die(Error::Errno("readlink"));
     Must(pod_->StartRoot(
         {"/bin/sh", "-c",
-         fmt::format("exec {} {} {} </dev/null >/dev/null 2>&1 3<>{}/ask 4<>{}/answer", self, option,
-                     size_bytes, options_.directory, options_.directory)}));
+         fmt::format("exec {} {} {} </dev/null >/dev/null 2>&1 3<>{}/ask 4<>{}/answer", self,
+                     option, size_bytes, options_.directory, options_.directory)}));
     Await();
     before();
     Must(RemoveTree(Images()));
     Must(MakeDirectories(Images(), 0700));
-    Criu({"dump", "--unprivileged", "--leave-running", "--tree",
-          std::to_string(pod_->root_pid())},
+    Criu({"dump", "--unprivileged", "--leave-running", "--tree", std::to_string(pod_->root_pid())},
          true);
     return Save(number);
   }
@@ -238,7 +237,8 @@ class Bench {
         *pod_, *writer,
         {.criu = "criu", .log_directory = options_.directory + "/log", .threads = options_.threads},
         Events()));
-    storage::Manifest manifest{.job_id = 1, .checkpoint = number, .uid = owner_.uid, .gid = owner_.gid};
+    storage::Manifest manifest{
+        .job_id = 1, .checkpoint = number, .uid = owner_.uid, .gid = owner_.gid};
     manifest.hostnames = {"bench"};
     manifest.parts = {Must(writer->Finish())};
     Must(pod_->Kill());

@@ -167,8 +167,9 @@ class Bench {
     ::sync();
     TouchMemory(options_.size_bytes);
     const Saved ahead = Save(true);
-    const std::string by_hand = "criu dump --leave-running --images-dir DISK/images; "
-                                "tar -cf DISK/images.tar images; cp images.tar DISK/shared; sync -f";
+    const std::string by_hand =
+        "criu dump --leave-running --images-dir DISK/images; "
+        "tar -cf DISK/images.tar images; cp images.tar DISK/shared; sync -f";
     return {{.name = "to committed, first / criu dump, tar, copy, fsync",
              .ours = first.committed,
              .theirs = theirs,
@@ -244,9 +245,8 @@ class Bench {
   // What the freeze will not have to store again, within a tenth of the cores.
   void StoreAhead(storage::PodWriter& writer) {
     const auto begin = Clock::now();
-    const AheadResult result =
-        Must(CopyAhead(*pod_, writer,
-                       {.threads = 1, .cores = std::thread::hardware_concurrency() * 0.1}, {}));
+    const AheadResult result = Must(CopyAhead(
+        *pod_, writer, {.threads = 1, .cores = std::thread::hardware_concurrency() * 0.1}, {}));
     Must(writer.Flush());
     writer.BeginAgain();
     Say(fmt::format("pre-copy, {:.2f} s of CPU time",
@@ -323,12 +323,12 @@ class Bench {
     TouchMemory(3 * options_.size_bytes);  // images, archive, copy
     const auto begin = Clock::now();
     CriuDump(disk_ + "/images");
-    const auto output = Must(RunCommand(
-        {.argv = {"/bin/sh", "-ec",
-                  "tar -cf images.tar images; mkdir shared; cp images.tar shared; "
-                  "sync shared/images.tar; sync shared"},
-         .cwd = disk_},
-        std::chrono::seconds(1200)));
+    const auto output =
+        Must(RunCommand({.argv = {"/bin/sh", "-ec",
+                                  "tar -cf images.tar images; mkdir shared; cp images.tar shared; "
+                                  "sync shared/images.tar; sync shared"},
+                         .cwd = disk_},
+                        std::chrono::seconds(1200)));
     const double seconds = SecondsSince(begin);
     if (!output.status.ok()) Die(Error(Code::kInternal, "archiving failed: " + output.output));
     Say("dump, tar, copy, fsync", seconds);

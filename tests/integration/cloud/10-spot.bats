@@ -30,6 +30,7 @@ assert_none_on_disk() {
     done
 }
 
+# bats test_tags=slice
 @test "a spot node is taken back: the MPI job goes on elsewhere from the bucket, with the same digest" {
     expected=$(ring_digest 300)
     job=$(spot_ring 300)

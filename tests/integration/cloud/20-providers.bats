@@ -28,6 +28,7 @@ leaves_in_time() {
     assert_equal "$(job_field "$job" Restarts)" 1
 }
 
+# bats test_tags=slice
 @test "EC2: spot/instance-action, asked for with a session token" {
     leaves_in_time aws 120 'aws: spot/instance-action: terminate at 20'
 }

@@ -15,6 +15,7 @@ setup() {
     fresh_nodes
 }
 
+# bats test_tags=slice
 @test "--checkpoint=auto: the interval is chosen after each checkpoint, and holdfast show says why" {
     job=$(counter auto.out --checkpoint=auto)
     eventually 60 details_are "$job" .state running

@@ -54,6 +54,7 @@ END
     assert_equal "$(cat /shared/alice/log)" $'one\nafter checkpoint\nlast'
 }
 
+# bats test_tags=slice
 @test "a file rewritten in place is put back, and the script goes on over it" {
     job=$(submit --checkpoint --checkpoint-dir=/shared/alice/ckpt -o data.out <<'END'
 #!/bin/bash

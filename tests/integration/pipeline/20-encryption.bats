@@ -62,6 +62,7 @@ ends_well() {
     assert_contains "$(cat /shared/alice/keeper.out)" 'the same'
 }
 
+# bats test_tags=slice
 @test "a job is saved and restored, and nothing of it can be read in between" {
     job=$(keeper)
     stopped "$job"

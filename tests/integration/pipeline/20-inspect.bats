@@ -24,6 +24,7 @@ load ../lib
     alice scancel "$job"
 }
 
+# bats test_tags=slice
 @test "it says so when there is nothing to look at" {
     alice mkdir -p none
     assert_run 1 alice python3 "$examples/inspect/inspect_checkpoints.py" /shared/alice/none none.png

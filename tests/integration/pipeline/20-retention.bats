@@ -43,6 +43,7 @@ packs() { find "/shared/alice/ckpt/$1/packs" -name '*.pack' -printf '%f\n' | sor
 manifests() { find "/shared/alice/ckpt/$1" -name 'manifest-*.h5' -size +0 -printf '%f\n' | sort | tr -dc '0-9\n' | sed 's/5$//; s/^0*//' | paste -sd' '; }
 gone() { [ ! -e "/shared/alice/ckpt/$1" ]; }
 
+# bats test_tags=slice
 @test "after a good end nothing is kept, on two nodes too" {
     for nodes in 1 2; do
         alice rm -f go sleeper.out

@@ -74,6 +74,7 @@ ended_well() {
     assert_equal "$(grep digest /shared/alice/result)" "$2"
 }
 
+# bats test_tags=slice
 @test "a job runs again before its memory is there" {
     digests=$(expected 150)
     job=$(started 150)

@@ -41,6 +41,7 @@ unharmed() {
 
 event() { details "$1" ".events[] | select(.name == \"$2\") | .detail"; }
 
+# bats test_tags=slice
 @test "a saved job has stored its memory ahead of the freeze" {
     job=$(busy 300)
     wait_for_text /shared/alice/busy.out ready

@@ -67,7 +67,9 @@ TEST(ScopedIdentity, NestedPutsBackTheOuterOne) {
   ASSERT_TRUE(WriteFile(directory + "/roots", "secret", 0600));
   {
     const ScopedIdentity user({.uid = 1234, .gid = 2345, .groups = {}});
-    { const ScopedIdentity other({.uid = 1235, .gid = 2345, .groups = {}}); }
+    {
+      const ScopedIdentity other({.uid = 1235, .gid = 2345, .groups = {}});
+    }
     EXPECT_FALSE(ReadFile(directory + "/roots"));
     ASSERT_TRUE(WriteFile(directory + "/users", "x"));
   }

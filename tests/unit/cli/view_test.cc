@@ -162,7 +162,8 @@ TEST_F(ViewTest, ListsJobs) {
 
 TEST_F(ViewTest, SaysOfExpiredJobsOnlyWhatThereWasToDo) {
   const auto job = [](int id, int64_t freed_bytes, const char* error) {
-    return json{{"job_id", id}, {"directory", "/d"}, {"freed_bytes", freed_bytes}, {"error", error}};
+    return json{
+        {"job_id", id}, {"directory", "/d"}, {"freed_bytes", freed_bytes}, {"error", error}};
   };
   EXPECT_EQ(ExpiredText({{"jobs", {job(1, 0, ""), job(2, 2048, ""), job(3, 0, "denied")}}}),
             "job 2: removed, 2.0 KiB freed in /d\njob 3: not removed: denied\n");

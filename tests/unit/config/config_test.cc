@@ -178,7 +178,8 @@ TEST_F(ConfigTest, RefusesWhatIsNoYamlOrAnotherShape) {
 }
 
 TEST_F(ConfigTest, WhatIsUnsetByDefaultMayBeGivenAsEmpty) {
-  const auto config = LoadText("cloud: {proxy: '', ca_file: ''}\ncoordinator: {evacuate_reason: ''}");
+  const auto config =
+      LoadText("cloud: {proxy: '', ca_file: ''}\ncoordinator: {evacuate_reason: ''}");
   ASSERT_TRUE(config) << config.error().message();
   EXPECT_EQ(config->cloud.proxy, "");
 }

@@ -91,8 +91,8 @@ TEST(WardenEnvironment, TheSitesOwnVariablesAreThoseForCloudStorage) {
 
 TEST(WardenEnvironment, NamesWhatIsMissing) {
   const std::string kOptional[] = {"HOLDFAST_CHECKPOINT_INTERVAL", "HOLDFAST_CHECKPOINT_DIR",
-                                   "HOLDFAST_CHECKPOINT_KEEP", "HOLDFAST_RESTORE_FROM",
-                                   "HOLDFAST_CHECKPOINT_FILES", "HOLDFAST_CHECKPOINT_ROLLBACK"};
+                                   "HOLDFAST_CHECKPOINT_KEEP",     "HOLDFAST_RESTORE_FROM",
+                                   "HOLDFAST_CHECKPOINT_FILES",    "HOLDFAST_CHECKPOINT_ROLLBACK"};
   const std::vector<std::string> all = ToStrings(Sample());
   for (size_t left_out = 0; left_out < all.size(); ++left_out) {
     const std::string name = all[left_out].substr(0, all[left_out].find('='));
