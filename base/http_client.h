@@ -5,7 +5,8 @@
 // certificates are always verified and redirects never followed, so that a token given to one host
 // is never given to another. What is sent, and every header, stays out of messages and logs.
 //
-// Used by storage/remote and the back ends over it, and by warden/notices. Thread-safe: Send may be called from many threads.
+// Used by storage/remote and the back ends over it, and by warden/notices. Thread-safe: Send may be
+// called from many threads.
 #pragma once
 
 #include <chrono>
@@ -26,8 +27,8 @@ namespace holdfast::http {
 
 using Clock = std::chrono::steady_clock;
 
-// Signs the request with AWS Signature Version 4. Headers that are to be signed, the session token's
-// and the body's hash among them, are those of the request.
+// Signs the request with AWS Signature Version 4. Headers that are to be signed, the session
+// token's and the body's hash among them, are those of the request.
 struct AwsSignature {
   std::string region, service;
   std::string key_id, secret;

@@ -65,7 +65,8 @@ std::string List(const json& object, const char* key) {
   std::vector<std::string> items;
   if (value.is_array())
     for (const json& item : value)
-      items.push_back(item.is_string() ? Printable(item.get<std::string>(), Newlines::kKeep) : item.dump());
+      items.push_back(item.is_string() ? Printable(item.get<std::string>(), Newlines::kKeep)
+                                       : item.dump());
   return items.empty() ? "-" : fmt::format("{}", fmt::join(items, ","));
 }
 

@@ -21,17 +21,18 @@ inline constexpr const char* kDefaultPath = "/etc/holdfast/holdfast.yaml";
 
 // Section `cloud`: notices, and what storage/ takes for its object stores.
 struct Cloud {
-  std::string provider = "auto";         // whose notices wardens watch for; or none, gce, aws, azure
-  std::string metadata_url;              // empty: the provider's own
-  std::chrono::seconds notice_time{0};   // from a notice to the end; 0: what the provider documents
+  std::string provider = "auto";        // whose notices wardens watch for; or none, gce, aws, azure
+  std::string metadata_url;             // empty: the provider's own
+  std::chrono::seconds notice_time{0};  // from a notice to the end; 0: what the provider documents
   std::string endpoint = "https://storage.googleapis.com";
-  std::string credentials_file;  // a service account's key; empty: GOOGLE_APPLICATION_CREDENTIALS, the machine's own
-  std::string s3_endpoint;             // empty: Amazon's of the region
-  std::string s3_region;               // empty: AWS_REGION, or us-east-1
-  std::string s3_credentials_file;     // empty: the environment's, the machine's own
-  std::string s3_profile = "default";  // of that file
-  std::string ca_file;           // empty: the system's authorities
-  std::string proxy;             // empty: as the environment says
+  std::string credentials_file;  // a service account's key; empty: GOOGLE_APPLICATION_CREDENTIALS,
+                                 // the machine's own
+  std::string s3_endpoint;       // empty: Amazon's of the region
+  std::string s3_region;         // empty: AWS_REGION, or us-east-1
+  std::string s3_credentials_file;         // empty: the environment's, the machine's own
+  std::string s3_profile = "default";      // of that file
+  std::string ca_file;                     // empty: the system's authorities
+  std::string proxy;                       // empty: as the environment says
   std::chrono::seconds patience{120};      // of an operation that makes no progress
   std::chrono::seconds stall_timeout{20};  // of one transfer that moves nothing
 };

@@ -34,8 +34,8 @@ Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
 Controller::~Controller() { Stop(); }
 
 Status Controller::Start() {
-  HOLDFAST_CHECK(journal_.Prune(
-      NowNs() - std::chrono::nanoseconds(options_.remember_ended).count()));
+  HOLDFAST_CHECK(
+      journal_.Prune(NowNs() - std::chrono::nanoseconds(options_.remember_ended).count()));
   HOLDFAST_TRY(std::vector<Job> jobs, journal_.Load());
   HOLDFAST_TRY(unreadable_, journal_.Unreadable());
   for (const auto& [job_id, why] : unreadable_)
@@ -329,9 +329,8 @@ void Controller::Perform(const Job& job, const Action& action) {
     policy_.interruptions.count += counted->more.count;
     policy_.interruptions.node_time += counted->more.node_time;
   } else if (const auto* event = std::get_if<TimelineEvent>(&action)) {
-    log::Info(event->name, {{"job", job_id},
-                            {"checkpoint", event->checkpoint},
-                            {"detail", event->detail}});
+    log::Info(event->name,
+              {{"job", job_id}, {"checkpoint", event->checkpoint}, {"detail", event->detail}});
   }
 }
 
@@ -383,8 +382,8 @@ void Controller::RunTimers() {
       PollSlurm();
       PollNodes();
     }
-    const auto due = std::ranges::find_if(
-        timers_, [now](const auto& timer) { return timer.second <= now; });
+    const auto due =
+        std::ranges::find_if(timers_, [now](const auto& timer) { return timer.second <= now; });
     if (due != timers_.end()) {
       const auto [job_id, kind] = due->first;
       timers_.erase(due);

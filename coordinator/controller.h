@@ -1,6 +1,6 @@
-// Joins the pure state machine (state.h) to the world: streams of wardens, Slurm, the journal, timers,
-// people. One mutex orders all events; Slurm is asked by one thread outside of it, so that a slow slurmctld
-// never holds up a warden. Thread-safe.
+// Joins the pure state machine (state.h) to the world: streams of wardens, Slurm, the journal,
+// timers, people. One mutex orders all events; Slurm is asked by one thread outside of it, so that
+// a slow slurmctld never holds up a warden. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -68,11 +68,12 @@ class Controller {
   // Begins a checkpoint and returns its number; kNotFound or kConflict otherwise.
   Result<uint32_t> Save(uint32_t job_id, Wish wish);
   Status ResumeJob(uint32_t job_id, const Resume& resume);
-  // Drains the node, saves the jobs that have a pod there and requeues them off it. Returns the jobs;
-  // an error if the node cannot be drained, and then nothing has happened.
+  // Drains the node, saves the jobs that have a pod there and requeues them off it. Returns the
+  // jobs; an error if the node cannot be drained, and then nothing has happened.
   Result<std::vector<uint32_t>> Evacuate(Evacuation evacuation);
-  // Blocks until the checkpoint is committed or given up, or the time is over; returns what is known
-  // of it. If the job is to be held afterwards, until it is, so that it can be resumed at once.
+  // Blocks until the checkpoint is committed or given up, or the time is over; returns what is
+  // known of it. If the job is to be held afterwards, until it is, so that it can be resumed at
+  // once.
   Result<Checkpoint> Await(uint32_t job_id, uint32_t number, std::chrono::milliseconds timeout);
 
  private:

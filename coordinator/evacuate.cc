@@ -31,17 +31,17 @@ std::shared_ptr<WardenLink> Controller::LinkOn(const std::string& node) const {
 
 Result<std::vector<uint32_t>> Controller::Evacuate(Evacuation evacuation) {
   const Status drained = slurm_.Drain(evacuation.node, evacuation.reason);
-  if (!drained && drained.error().code() != Code::kDenied)
-    return std::unexpected(drained.error());
+  if (!drained && drained.error().code() != Code::kDenied) return std::unexpected(drained.error());
   const std::lock_guard lock(mutex_);
   evacuation.begun_ns = NowNs();
   if (!drained) {
     const std::shared_ptr<WardenLink> link = LinkOn(evacuation.node);
     if (!link)
-      return Fail(Code::kNotFound,
-                  fmt::format("no checkpointed job runs on node {}; to keep others off it: scontrol "
-                              "update NodeName={} State=DRAIN Reason=...",
-                              evacuation.node, evacuation.node));
+      return Fail(
+          Code::kNotFound,
+          fmt::format("no checkpointed job runs on node {}; to keep others off it: scontrol "
+                      "update NodeName={} State=DRAIN Reason=...",
+                      evacuation.node, evacuation.node));
     TellDrain(*link, evacuation);
   }
   return BeginEvacuation(evacuation);

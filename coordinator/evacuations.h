@@ -24,7 +24,7 @@ struct NodeRecord {
 struct Evacuation {
   std::string node;
   Reason cause = Reason::kNone;  // of the checkpoints
-  std::string reason;  // for Slurm's record of the node
+  std::string reason;            // for Slurm's record of the node
   int64_t deadline_unix_ms = 0;  // when the node goes, or 0
   int64_t begun_ns = 0;
   bool drained = false;  // Slurm has said so

@@ -28,7 +28,7 @@ struct Record {
   int64_t preempt_time = 0;  // or 0
   bool held = false;
   bool requeued_too_often = false;  // held for that: SchedulerParameters=max_batch_requeue
-  bool unsatisfiable = false;  // no nodes can ever fit what it asks for
+  bool unsatisfiable = false;       // no nodes can ever fit what it asks for
   std::string partition;
   uint32_t grace_seconds = 0;         // that the partition leaves a preempted job, or 0
   std::vector<std::string> nodes;     // allocated, in Slurm's order

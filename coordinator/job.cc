@@ -93,9 +93,8 @@ bool Job::all_connected() const {
 }
 
 bool Job::all_in(v1::Phase phase) const {
-  return !pods.empty() && std::ranges::all_of(pods, [phase](const Pod& pod) {
-    return pod.phase == phase;
-  });
+  return !pods.empty() &&
+         std::ranges::all_of(pods, [phase](const Pod& pod) { return pod.phase == phase; });
 }
 
 bool Job::can_save() const { return all_connected() && all_in(v1::PHASE_RUNNING); }
@@ -113,12 +112,13 @@ void Durable::Learn(const Checkpoint& committed) {
   };
   const int64_t stopped_ns = std::max(committed.begun_ns, committed.precopied_ns);
   const bool left = committed.stop || committed.settled_ns == 0;
-  costs.push_back({.ran = std::chrono::nanoseconds(committed.ran_ns),
-                   .to_safe = since(committed.begun_ns, committed.committed_ns),
-                   .stopped = since(stopped_ns, left ? committed.committed_ns : committed.settled_ns),
-                   .raw_bytes = committed.raw_bytes,
-                   .stored_bytes = committed.stored_bytes,
-                   .first = costs.empty()});
+  costs.push_back(
+      {.ran = std::chrono::nanoseconds(committed.ran_ns),
+       .to_safe = since(committed.begun_ns, committed.committed_ns),
+       .stopped = since(stopped_ns, left ? committed.committed_ns : committed.settled_ns),
+       .raw_bytes = committed.raw_bytes,
+       .stored_bytes = committed.stored_bytes,
+       .first = costs.empty()});
   if (costs.size() > kCostsKept) costs.erase(costs.begin());
 }
 

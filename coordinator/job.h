@@ -29,18 +29,18 @@ namespace holdfast::coordinator {
 
 // Where a job is in its life. Persisted by number in the journal: do not change.
 enum class Stage : int {
-  kGathering = 0,   // the wardens of this start are coming
-  kPreparing = 1,   // pods are being created or restored; nothing runs yet
-  kStarting = 2,    // all are ready and have been told to run
+  kGathering = 0,  // the wardens of this start are coming
+  kPreparing = 1,  // pods are being created or restored; nothing runs yet
+  kStarting = 2,   // all are ready and have been told to run
   kRunning = 3,
-  kFreezing = 4,    // pods are being saved, each for itself
-  kCommitting = 5,  // all are saved; pod 0 writes the manifest
-  kSettling = 6,    // the verdict is out: resume, release or abort
-  kLeaving = 7,     // being requeued, until Slurm says it is pending
-  kWaiting = 8,     // pending in Slurm
-  kHeld = 9,        // pending and held, by Holdfast
-  kEnding = 10,     // its wardens have been told to go
-  kEnded = 11,      // no longer in Slurm's hands
+  kFreezing = 4,     // pods are being saved, each for itself
+  kCommitting = 5,   // all are saved; pod 0 writes the manifest
+  kSettling = 6,     // the verdict is out: resume, release or abort
+  kLeaving = 7,      // being requeued, until Slurm says it is pending
+  kWaiting = 8,      // pending in Slurm
+  kHeld = 9,         // pending and held, by Holdfast
+  kEnding = 10,      // its wardens have been told to go
+  kEnded = 11,       // no longer in Slurm's hands
   kPrecopying = 12,  // memory is stored ahead of the freeze; all pods run
 };
 const char* StageName(Stage stage);
@@ -71,9 +71,9 @@ Reason ReasonFromName(std::string_view name);
 struct Checkpoint {
   uint32_t number = 0;
   Reason reason = Reason::kNone;
-  bool stop = false;         // the job leaves its nodes afterwards
-  bool hold = false;         // and is held
-  bool second_try = false;   // of a preemption whose first checkpoint failed
+  bool stop = false;                  // the job leaves its nodes afterwards
+  bool hold = false;                  // and is held
+  bool second_try = false;            // of a preemption whose first checkpoint failed
   std::vector<std::string> excluded;  // nodes, for the next start
   int64_t deadline_unix_ms = 0;
   int64_t ran_ns = 0;    // how long the job had run since it was last saved or started; 0: unknown

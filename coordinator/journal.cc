@@ -31,8 +31,8 @@ Result<int64_t> ReadNumber(sqlite3* database, const char* sql) {
 
 Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
   sqlite3* database = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &database,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  const int code =
+      sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   std::unique_ptr<Journal> journal(new Journal(database));
   if (code != SQLITE_OK)
     return Fail(Code::kDenied, fmt::format("opening the journal {}: {}; may this user write there?",
@@ -75,9 +75,8 @@ Status Journal::Write(const Job& job, const std::vector<Action>& actions) {
 }
 
 Status Journal::WriteJob(const Job& job, const std::string& bytes) {
-  HOLDFAST_CHECK(Statement(database_, "UPDATE meta SET first_job = ? WHERE first_job = 0")
-                     .Bind(job.id)
-                     .Run());
+  HOLDFAST_CHECK(
+      Statement(database_, "UPDATE meta SET first_job = ? WHERE first_job = 0").Bind(job.id).Run());
   HOLDFAST_CHECK(Statement(database_, "INSERT OR REPLACE INTO jobs VALUES (?,?,?)")
                      .Bind(job.id, NowNs(), bytes)
                      .Run());

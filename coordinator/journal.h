@@ -1,8 +1,8 @@
 // What the coordinator must still know after it was killed: its intention for every job, and their
 // history for people. SQLite; the tables are described in docs/formats/journal.md.
 //
-// Storage, not the journal, is the truth about what has been committed. Used by the controller under its
-// mutex, and by REST threads for reading; thread-safe.
+// Storage, not the journal, is the truth about what has been committed. Used by the controller
+// under its mutex, and by REST threads for reading; thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,8 @@ class Journal {
 
   // Of all jobs so far.
   Result<Interruptions> Interrupted();
-  // The first job ever written, or 0. Job ids rise: one above it that is unknown has never been here.
+  // The first job ever written, or 0. Job ids rise: one above it that is unknown has never been
+  // here.
   Result<uint32_t> FirstJob();
   // Another job has got this id.
   Status Forget(uint32_t job_id);

@@ -12,8 +12,8 @@
 namespace holdfast::coordinator {
 namespace {
 
-constexpr std::array kRunTimers{TimerKind::kPhase, TimerKind::kReconnect, TimerKind::kInterval,
-                                TimerKind::kNotice, TimerKind::kRetry,    TimerKind::kEnd};
+constexpr std::array kRunTimers{TimerKind::kPhase,  TimerKind::kReconnect, TimerKind::kInterval,
+                                TimerKind::kNotice, TimerKind::kRetry,     TimerKind::kEnd};
 
 // What ExcNodeList is to be: the user's own and, for the next start, ours.
 std::vector<std::string> WantedExclusions(const Job& job) {

@@ -35,9 +35,9 @@ constexpr size_t kLoadOneByOne = 32;
 constexpr std::chrono::minutes kPartitionsKept{1};
 
 // In the order of enum job_states, whose numbers Slurm never changes.
-constexpr std::array kStateNames{"PENDING", "RUNNING",   "SUSPENDED", "COMPLETED",
-                                 "CANCELLED", "FAILED",  "TIMEOUT",   "NODE_FAIL",
-                                 "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY"};
+constexpr std::array kStateNames{"PENDING",   "RUNNING",   "SUSPENDED", "COMPLETED",
+                                 "CANCELLED", "FAILED",    "TIMEOUT",   "NODE_FAIL",
+                                 "PREEMPTED", "BOOT_FAIL", "DEADLINE",  "OUT_OF_MEMORY"};
 
 bool IsTransient(int error) {
   return error == SLURM_COMMUNICATIONS_CONNECTION_ERROR ||
@@ -283,8 +283,8 @@ class LibslurmClient : public SlurmClient {
     return SlurmError(fmt::format("looking up job {}", job_id), errno);
   }
 
-  // What slurmctld takes to mean this job alone: the plain id of the last task of a job array is that of
-  // the whole array, too.
+  // What slurmctld takes to mean this job alone: the plain id of the last task of a job array is
+  // that of the whole array, too.
   static Result<std::string> Name(uint32_t job_id) {
     HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
     if (message)
@@ -305,11 +305,11 @@ class LibslurmClient : public SlurmClient {
     return SLURM_SUCCESS;
   }
 
-  // While Slurm preempts a job, it must be Slurm that requeues it: a requeue by somebody else leaves
-  // the mark of the grace time on the job (GRACE_PREEMPT, never cleared by _job_requeue_op in
-  // src/slurmctld/job_mgr.c up to 26.05), and when it later ends well, Slurm takes that end for the
-  // preemption's and runs it once more. So the batch script ends, and Slurm does what it does for
-  // any job that leaves within its grace time.
+  // While Slurm preempts a job, it must be Slurm that requeues it: a requeue by somebody else
+  // leaves the mark of the grace time on the job (GRACE_PREEMPT, never cleared by _job_requeue_op
+  // in src/slurmctld/job_mgr.c up to 26.05), and when it later ends well, Slurm takes that end for
+  // the preemption's and runs it once more. So the batch script ends, and Slurm does what it does
+  // for any job that leaves within its grace time.
   static Status LeavePreempted(uint32_t job_id, const std::string& operation) {
     if (slurm_kill_job(job_id, pod::kLeaveSignal, KILL_JOB_BATCH) == SLURM_SUCCESS) return {};
     return SlurmError(operation + ", which Slurm preempts", errno);

@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
   std::string log_path;
   bool check_config = false;
   bool verbose = false;
-  CLI::App app("Holdfast's coordinator: saves jobs before they lose their nodes, and brings them back");
+  CLI::App app(
+      "Holdfast's coordinator: saves jobs before they lose their nodes, and brings them back");
   app.set_version_flag("--version", HOLDFAST_VERSION);
   app.add_option("--config", config_path, "the site's settings")->capture_default_str();
   app.add_option("--log", log_path, "append to this file instead of writing to stderr");

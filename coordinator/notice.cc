@@ -1,5 +1,6 @@
-// Signals to the job, and preemption. At the start of GraceTime Slurm sends the job's steps SIGTERM and
-// notes PreemptTime; a SIGTERM without PreemptTime is somebody's scancel, and belongs to the job.
+// Signals to the job, and preemption. At the start of GraceTime Slurm sends the job's steps SIGTERM
+// and notes PreemptTime; a SIGTERM without PreemptTime is somebody's scancel, and belongs to the
+// job.
 #include <csignal>
 
 #include "coordinator/transitions.h"

@@ -19,7 +19,7 @@ constexpr double kLongestShareSaving = 0.1;
 // Sizes that differ by less than this say nothing about how time depends on size.
 constexpr double kSpreadOfSizes = 0.1;
 
-Seconds Mean(const std::vector<Cost>& costs, Seconds Cost::*member, bool with_first) {
+Seconds Mean(const std::vector<Cost>& costs, Seconds Cost::* member, bool with_first) {
   Seconds sum{0};
   size_t count = 0;
   for (const Cost& cost : costs)

@@ -28,7 +28,7 @@ inline constexpr Seconds kForever{std::numeric_limits<double>::infinity()};
 
 // What one committed checkpoint of the job has cost.
 struct Cost {
-  Seconds ran{0};      // how long the job had run since it was last saved or started; 0: unknown
+  Seconds ran{0};  // how long the job had run since it was last saved or started; 0: unknown
   // From its cause to the commit. With a pre-copy that is longer than a notice's would be.
   Seconds to_safe{0};
   // From its cause, or the end of the pre-copy, until the job went on; to the commit if it left its

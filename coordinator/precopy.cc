@@ -1,6 +1,6 @@
-// Before a freeze, memory is stored while the job runs on: pods do so each for itself, and are frozen
-// together when all have done, so that none stands still for another's sake. Nothing depends on it:
-// whenever the checkpoint is wanted now, it goes on without.
+// Before a freeze, memory is stored while the job runs on: pods do so each for itself, and are
+// frozen together when all have done, so that none stands still for another's sake. Nothing depends
+// on it: whenever the checkpoint is wanted now, it goes on without.
 #include <algorithm>
 #include <chrono>
 

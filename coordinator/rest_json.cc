@@ -137,8 +137,8 @@ json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
 }
 
 json ToJson(const Error& error, const std::string& next) {
-  return {{"error",
-           {{"code", CodeName(error.code())}, {"message", error.message()}, {"next", next}}}};
+  return {
+      {"error", {{"code", CodeName(error.code())}, {"message", error.message()}, {"next", next}}}};
 }
 
 }  // namespace holdfast::coordinator

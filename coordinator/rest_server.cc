@@ -165,18 +165,18 @@ void RestServer::Route() {
                              .dump(),
                          "application/json");
   });
-  server_->Get("/v1/jobs", handle([this](const auto& request, int&) { return ListJobs(request); },
-                                  200));
+  server_->Get("/v1/jobs",
+               handle([this](const auto& request, int&) { return ListJobs(request); }, 200));
   server_->Get(R"(/v1/jobs/(\d+))",
                handle([this](const auto& request, int&) { return ShowJob(request); }, 200));
-  server_->Post(R"(/v1/jobs/(\d+)/save)",
-                handle([this](const auto& request,
-                              int& status) { return Save(request, false, status); },
-                       202));
-  server_->Post(R"(/v1/jobs/(\d+)/migrate)",
-                handle([this](const auto& request,
-                              int& status) { return Save(request, true, status); },
-                       202));
+  server_->Post(
+      R"(/v1/jobs/(\d+)/save)",
+      handle([this](const auto& request, int& status) { return Save(request, false, status); },
+             202));
+  server_->Post(
+      R"(/v1/jobs/(\d+)/migrate)",
+      handle([this](const auto& request, int& status) { return Save(request, true, status); },
+             202));
   server_->Post(R"(/v1/jobs/(\d+)/resume)",
                 handle([this](const auto& request, int&) { return ResumeJob(request); }, 202));
   server_->Get("/v1/expired", handle([this](const auto& request,
@@ -184,9 +184,9 @@ void RestServer::Route() {
                                      200));
   server_->Post(R"(/v1/jobs/(\d+)/removed)",
                 handle([this](const auto& request, int&) { return NoteRemoved(request); }, 200));
-  server_->Post(R"(/v1/nodes/([A-Za-z0-9._-]+)/evacuate)",
-                handle([this](const auto& request, int& status) { return Evacuate(request, status); },
-                       202));
+  server_->Post(
+      R"(/v1/nodes/([A-Za-z0-9._-]+)/evacuate)",
+      handle([this](const auto& request, int& status) { return Evacuate(request, status); }, 202));
 }
 
 Status RestServer::Listen(const std::string& host, int port) {

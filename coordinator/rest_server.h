@@ -1,5 +1,6 @@
-// The REST API for people and tools: docs/operations/rest-api.md. Every request but /v1/health carries a MUNGE
-// credential (protocol/rest.h); users reach their own jobs, root, Slurm's user and the coordinator's all.
+// The REST API for people and tools: docs/operations/rest-api.md. Every request but /v1/health
+// carries a MUNGE credential (protocol/rest.h); users reach their own jobs, root, Slurm's user and
+// the coordinator's all.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// Checkpoints, in two phases. Two rules carry the safety of it: Release is sent only after Committed, and
-// Abort never once Commit has been, unless pod 0 itself says that it did not commit.
+// Checkpoints, in two phases. Two rules carry the safety of it: Release is sent only after
+// Committed, and Abort never once Commit has been, unless pod 0 itself says that it did not commit.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -74,8 +74,9 @@ void Commit(Turn& turn) {
   turn.TellAll(MakeSettle(checkpoint));
 }
 
-// The checkpoint failed and the job runs on. If it must leave, that is tried once more; then the job
-// gets the signal that it would have got without Holdfast, and the checkpoint before this one stands.
+// The checkpoint failed and the job runs on. If it must leave, that is tried once more; then the
+// job gets the signal that it would have got without Holdfast, and the checkpoint before this one
+// stands.
 void Regret(Turn& turn, const Checkpoint& failed) {
   Job& job = turn.job;
   if (failed.stop && IsUrgent(failed.reason)) {
@@ -93,13 +94,12 @@ void Regret(Turn& turn, const Checkpoint& failed) {
 void FinishIfSettled(Turn& turn) {
   Job& job = turn.job;
   const v1::Settle::How how = job.checkpoint->how;
-  const bool settled = how == v1::Settle::RELEASE
-                           ? std::ranges::all_of(job.pods,
-                                                 [](const Pod& pod) {
-                                                   return pod.phase == v1::PHASE_RELEASED ||
-                                                          !pod.connected;
-                                                 })
-                           : job.can_save();
+  const bool settled =
+      how == v1::Settle::RELEASE
+          ? std::ranges::all_of(
+                job.pods,
+                [](const Pod& pod) { return pod.phase == v1::PHASE_RELEASED || !pod.connected; })
+          : job.can_save();
   if (!settled) return;
   Checkpoint done = *job.checkpoint;
   done.settled_ns = turn.now();
@@ -109,7 +109,9 @@ void FinishIfSettled(Turn& turn) {
     job.Learn(done);
     job.unsaved_ns = turn.now();
   }
-  turn.Mark(how == v1::Settle::RELEASE ? "released" : failed ? "aborted" : "resumed",
+  turn.Mark(how == v1::Settle::RELEASE ? "released"
+            : failed                   ? "aborted"
+                                       : "resumed",
             turn.now() - done.begun_ns, done.error);
   job.checkpoint.reset();
   if (how == v1::Settle::RELEASE) {
@@ -277,8 +279,7 @@ void OnSettled(Turn& turn, const v1::Settled& settled) {
     return GrantWish(turn);
   }
   if (job.stage != Stage::kSettling || settled.checkpoint() != job.checkpoint->number) return;
-  turn.pod().phase =
-      settled.how() == v1::Settle::RELEASE ? v1::PHASE_RELEASED : v1::PHASE_RUNNING;
+  turn.pod().phase = settled.how() == v1::Settle::RELEASE ? v1::PHASE_RELEASED : v1::PHASE_RUNNING;
   turn.pod().part.reset();
   FinishIfSettled(turn);
 }
@@ -286,11 +287,10 @@ void OnSettled(Turn& turn, const v1::Settled& settled) {
 void OnSaveFailed(Turn& turn, const v1::Failed& failed) {
   Job& job = turn.job;
   if (failed.checkpoint() != job.checkpoint->number) return;
-  const std::string why =
-      fmt::format("{}: {}{}", turn.Name(turn.event.pod), failed.message(),
-                  failed.log().empty() ? "" : "; log: " + failed.log());
-  const bool may_abort = job.stage == Stage::kFreezing ||
-                         (job.stage == Stage::kCommitting && turn.event.pod == 0);
+  const std::string why = fmt::format("{}: {}{}", turn.Name(turn.event.pod), failed.message(),
+                                      failed.log().empty() ? "" : "; log: " + failed.log());
+  const bool may_abort =
+      job.stage == Stage::kFreezing || (job.stage == Stage::kCommitting && turn.event.pod == 0);
   if (may_abort) return Abort(turn, why);
   turn.Mark("failed", 0, why);
 }
@@ -335,12 +335,12 @@ void Reconcile(Turn& turn, const v1::Hello& hello) {
       if (phase == v1::PHASE_RELEASED) return Suspect(turn, turn.Name(hello.pod()) + ": released");
       if (phase == v1::PHASE_PREPARING || phase == v1::PHASE_PREPARED ||
           phase == v1::PHASE_COMMITTED) {
-        // Of a checkpoint that nobody here remembers. Resuming loses nothing, committed or not; and while
-        // this pod was still being saved, there was no commit.
-        turn.Tell(hello.pod(), MakeSettle(Checkpoint{
-                                   .number = hello.checkpoint(),
-                                   .how = phase == v1::PHASE_PREPARING ? v1::Settle::ABORT
-                                                                       : v1::Settle::RESUME}));
+        // Of a checkpoint that nobody here remembers. Resuming loses nothing, committed or not; and
+        // while this pod was still being saved, there was no commit.
+        turn.Tell(hello.pod(),
+                  MakeSettle(Checkpoint{.number = hello.checkpoint(),
+                                        .how = phase == v1::PHASE_PREPARING ? v1::Settle::ABORT
+                                                                            : v1::Settle::RESUME}));
       }
       if (job.all_connected()) EnterRunning(turn);
       return;

@@ -22,9 +22,10 @@ Status CheckUser(const std::string& name) {
   if (user == nullptr)
     return Fail(Code::kInvalid, fmt::format("coordinator.user: there is no user '{}'", name));
   if (user->pw_uid != ::geteuid())
-    return Fail(Code::kDenied, fmt::format("coordinator.user is '{}' (uid {}), but this process runs "
-                                           "with uid {}: start it as '{}'",
-                                           name, user->pw_uid, ::geteuid(), name));
+    return Fail(Code::kDenied,
+                fmt::format("coordinator.user is '{}' (uid {}), but this process runs "
+                            "with uid {}: start it as '{}'",
+                            name, user->pw_uid, ::geteuid(), name));
   return {};
 }
 

@@ -1,5 +1,6 @@
-// Slurm, as far as the coordinator needs it. The real one (libslurm_client.cc) speaks to slurmctld as the
-// coordinator's user, who must be a Slurm operator. Calls block, and may be made from any thread.
+// Slurm, as far as the coordinator needs it. The real one (libslurm_client.cc) speaks to slurmctld
+// as the coordinator's user, who must be a Slurm operator. Calls block, and may be made from any
+// thread.
 #pragma once
 
 #include <memory>
@@ -18,10 +19,10 @@ class SlurmClient {
   // A job that slurmctld does not know is State::kGone. kUnavailable if slurmctld does not answer.
   virtual Result<Record> Load(uint32_t job_id) = 0;
   virtual Result<std::vector<Record>> LoadMany(const std::vector<uint32_t>& job_ids) = 0;
-  // Takes a running job, or one that was preempted to its end, off its nodes and back into the queue.
-  // Success, and no effect, on any other: a cancelled one is not brought back. A job that Slurm is
-  // preempting is told to leave, and Slurm requeues it: then `hold` has no effect. A job that was submitted with --no-requeue is requeued, too: its
-  // user asked for --checkpoint.
+  // Takes a running job, or one that was preempted to its end, off its nodes and back into the
+  // queue. Success, and no effect, on any other: a cancelled one is not brought back. A job that
+  // Slurm is preempting is told to leave, and Slurm requeues it: then `hold` has no effect. A job
+  // that was submitted with --no-requeue is requeued, too: its user asked for --checkpoint.
   virtual Status Requeue(uint32_t job_id, bool hold) = 0;
   virtual Status Apply(uint32_t job_id, const Amend& amend) = 0;
   // In the job's Comment, after what its user has there (MergeComment).
@@ -35,12 +36,12 @@ class SlurmClient {
   virtual Result<uid_t> SlurmUser() = 0;
 };
 
-// A job's comment with our text in it, in place of what was ours before; an empty text takes it away. Only
-// administrators could set AdminComment, and the coordinator is an operator.
+// A job's comment with our text in it, in place of what was ours before; an empty text takes it
+// away. Only administrators could set AdminComment, and the coordinator is an operator.
 std::string MergeComment(const std::string& present, const std::string& text);
 
-// libslurm, with /etc/slurm/slurm.conf or wherever SLURM_CONF says. Ends the process if there is no valid
-// configuration, as every Slurm program does.
+// libslurm, with /etc/slurm/slurm.conf or wherever SLURM_CONF says. Ends the process if there is no
+// valid configuration, as every Slurm program does.
 std::unique_ptr<SlurmClient> MakeLibslurmClient();
 
 }  // namespace holdfast::coordinator

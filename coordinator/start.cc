@@ -1,5 +1,5 @@
-// From the Hellos of a start to a running job. What is restored is decided here: storage's word, as pod 0
-// brings it, on what exists; the journal's on what the job has already done.
+// From the Hellos of a start to a running job. What is restored is decided here: storage's word, as
+// pod 0 brings it, on what exists; the journal's on what the job has already done.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -113,10 +113,10 @@ void Decide(Turn& turn) {
     return Welcome(turn);
   }
   if (job.started)
-    return Hold(turn, fmt::format("no committed checkpoint to restore{}; "
-                                  "`holdfast resume {} --from-start` starts it over",
-                                  job.bad.empty() ? "" : " but damaged ones: " + job.last_error,
-                                  job.id));
+    return Hold(turn,
+                fmt::format("no committed checkpoint to restore{}; "
+                            "`holdfast resume {} --from-start` starts it over",
+                            job.bad.empty() ? "" : " but damaged ones: " + job.last_error, job.id));
   if (!job.options.restore_from().empty() &&
       !ParseRestoreFrom(job.options.restore_from(), job.start.restore_job,
                         job.start.restore_checkpoint))
@@ -169,8 +169,8 @@ void FailStart(Turn& turn, Code code, const std::string& why, const std::string&
     return RefuseAll(turn, why);
   }
   if (++job.attempts >= turn.policy.restore_attempts) {
-    const std::string given_up = fmt::format("{} (attempt {} of {})", why, job.attempts,
-                                             turn.policy.restore_attempts);
+    const std::string given_up =
+        fmt::format("{} (attempt {} of {})", why, job.attempts, turn.policy.restore_attempts);
     return restoring || job.started ? Hold(turn, given_up) : RefuseAll(turn, given_up);
   }
   job.last_error = why;
@@ -241,7 +241,8 @@ void OnHello(Turn& turn, const v1::Hello& hello) {
   if (hello.pod() == 0) job.commit_sent = false;
   pod.part.reset();
   if (hello.has_prepared()) pod.part = hello.prepared().part();
-  job.next_checkpoint = std::max({job.next_checkpoint, hello.checkpoint() + 1, hello.committed() + 1});
+  job.next_checkpoint =
+      std::max({job.next_checkpoint, hello.checkpoint() + 1, hello.committed() + 1});
   if (job.stage != Stage::kGathering) return Reattach(turn, hello);
   if (hello.phase() != v1::PHASE_FRESH) {
     // Only a lost journal makes a running job unknown: let it run on.
@@ -334,8 +335,8 @@ void OnStartTimeout(Turn& turn, const Timer&) {
     late.push_back(job.nodes()[i].empty() ? fmt::format("pod {}", i) : turn.Name(i));
     if (node.empty()) node = job.nodes()[i];
   }
-  const std::string why = fmt::format("{}: not in time: {}", StageName(job.stage),
-                                      fmt::join(late, ", "));
+  const std::string why =
+      fmt::format("{}: not in time: {}", StageName(job.stage), fmt::join(late, ", "));
   if (job.stage == Stage::kStarting) return Suspect(turn, why);
   FailStart(turn, Code::kTimeout, why, node);
 }

@@ -20,8 +20,8 @@ using Stages = unsigned;  // a set, by bit
 constexpr Stages In(auto... stages) { return ((1U << static_cast<unsigned>(stages)) | ...); }
 
 using enum Stage;
-constexpr Stages kUp = In(kGathering, kPreparing, kStarting, kRunning, kPrecopying, kFreezing,
-                          kCommitting, kSettling);
+constexpr Stages kUp =
+    In(kGathering, kPreparing, kStarting, kRunning, kPrecopying, kFreezing, kCommitting, kSettling);
 constexpr Stages kInFlight = In(kFreezing, kCommitting, kSettling);
 constexpr Stages kGone = In(kLeaving, kWaiting, kHeld, kEnding, kEnded);
 constexpr Stages kAny = kUp | kGone;

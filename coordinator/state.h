@@ -17,8 +17,8 @@
 
 namespace holdfast::coordinator {
 
-// Fails, with the job unchanged, when the event means nothing in the job's stage (kConflict), or when
-// what is wished for is not possible now.
+// Fails, with the job unchanged, when the event means nothing in the job's stage (kConflict), or
+// when what is wished for is not possible now.
 Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy);
 
 // Whether the table says that the event may lead a job from there to that stage. For tests: Step

@@ -23,7 +23,8 @@ inline Status Execute(sqlite3* database, const char* sql) {
 
 class Statement {
  public:
-  // The statement's text is a constant of the program: a mistake in it is reported by the first Step.
+  // The statement's text is a constant of the program: a mistake in it is reported by the first
+  // Step.
   Statement(sqlite3* database, std::string_view sql) : database_(database) {
     prepared_ = sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement_,
                                    nullptr);
@@ -59,8 +60,8 @@ class Statement {
   std::string Text() {
     const int size = sqlite3_column_bytes(statement_, column_);
     const void* data = sqlite3_column_blob(statement_, column_++);
-    return data == nullptr ? std::string() : std::string(static_cast<const char*>(data),
-                                                         static_cast<size_t>(size));
+    return data == nullptr ? std::string()
+                           : std::string(static_cast<const char*>(data), static_cast<size_t>(size));
   }
   void NextRow() { column_ = 0; }
 

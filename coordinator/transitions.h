@@ -24,7 +24,7 @@ struct Turn {
   void Do(A action) {
     actions.emplace_back(std::move(action));
   }
-  void Tell(uint32_t pod, v1::ToWarden message);   // if it is connected
+  void Tell(uint32_t pod, v1::ToWarden message);  // if it is connected
   void TellAll(const v1::ToWarden& message);
   // Enters a stage and arms its time limit; 0: none.
   void Enter(Stage stage, std::chrono::milliseconds limit = {});

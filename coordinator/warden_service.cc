@@ -129,7 +129,8 @@ Status CheckHello(const v1::Hello& hello, const Record& record) {
                             record.restart_count));
   if (hello.uid() != record.uid)
     return deny(fmt::format("the job belongs to uid {}, not {}", record.uid, hello.uid()));
-  // Slurm clears the list when the job has left its nodes; then a reconnecting pod is about to end anyway.
+  // Slurm clears the list when the job has left its nodes; then a reconnecting pod is about to end
+  // anyway.
   if (record.state != Record::State::kRunning) return {};
   if (hello.pods() != record.nodes.size() || hello.pod() >= record.nodes.size() ||
       record.nodes[hello.pod()] != hello.node())
@@ -149,7 +150,8 @@ Status WardenService::Listen(const std::string& address) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // Wardens ping too; gRPC would call that abuse.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
-  // One listener only: with SO_REUSEPORT a second coordinator would silently take half of the wardens.
+  // One listener only: with SO_REUSEPORT a second coordinator would silently take half of the
+  // wardens.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   server_ = builder.BuildAndStart();
   if (!server_ || port_ == 0)
@@ -170,9 +172,8 @@ Status WardenService::Admit(const v1::Hello& hello, const std::string& nonce) {
                 fmt::format("the warden on {} speaks protocol {}, the coordinator {}: install the "
                             "same Holdfast on all nodes",
                             hello.node(), hello.protocol(), protocol::kProtocolVersion));
-  const std::string purpose =
-      fmt::format("holdfast-warden {} {} {} {}", hello.job_id(), hello.restart_count(),
-                  hello.pod(), nonce);
+  const std::string purpose = fmt::format("holdfast-warden {} {} {} {}", hello.job_id(),
+                                          hello.restart_count(), hello.pod(), nonce);
   HOLDFAST_TRY(const protocol::Credential credential, authenticator_.Unseal(hello.credential()));
   if (credential.uid != 0 || credential.payload != purpose)
     return Fail(Code::kDenied, "the credential is not root's for this stream");

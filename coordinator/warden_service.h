@@ -1,5 +1,5 @@
-// The gRPC server that wardens call. A stream's thread proves who is at its other end, checks that against
-// Slurm's record of the job, and then hands every message to the controller.
+// The gRPC server that wardens call. A stream's thread proves who is at its other end, checks that
+// against Slurm's record of the job, and then hands every message to the controller.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -15,7 +15,8 @@
 
 namespace holdfast::coordinator {
 
-// Whether Slurm's record bears out what the warden says of its job. kDenied if it can never be admitted.
+// Whether Slurm's record bears out what the warden says of its job. kDenied if it can never be
+// admitted.
 Status CheckHello(const v1::Hello& hello, const Record& record);
 
 class WardenService final : public v1::Coordinator::Service {

@@ -22,8 +22,8 @@
 
 #include "base/identity.h"
 #include "base/result.h"
-#include "config/config.h"
 #include "base/unique_fd.h"
+#include "config/config.h"
 #include "storage/keys.h"
 
 namespace holdfast::storage {
@@ -110,15 +110,16 @@ class PodWriter {
                      uint64_t address = 0, uint32_t pid = 0) = 0;
   // The stream's length, if it is longer than what was put.
   virtual Status SetSize(uint32_t stream, uint64_t size_bytes) = 0;
-  // An image that the part of the same number in the newest checkpoint has; nothing if there is none.
+  // An image that the part of the same number in the newest checkpoint has; nothing if there is
+  // none.
   virtual std::optional<std::string> PreviousImage(const std::string& name) const = 0;
-  // A new stream with the contents that the stream of this name has there, which are not read. False
-  // if it has none, or not all of its data is where it was.
+  // A new stream with the contents that the stream of this name has there, which are not read.
+  // False if it has none, or not all of its data is where it was.
   virtual bool KeepStream(const std::string& name) = 0;
   // Makes durable what has been put. For when there is time: Finish does it too.
   virtual Status Flush() = 0;
-  // What has been put until now was only stored ahead, and is not part of the checkpoint. What is put
-  // from now on is compared with it, as with the newest checkpoint. No Put may be under way.
+  // What has been put until now was only stored ahead, and is not part of the checkpoint. What is
+  // put from now on is compared with it, as with the newest checkpoint. No Put may be under way.
   virtual void BeginAgain() = 0;
   // A small file of CRIU's, kept whole.
   virtual Status AddImage(std::string name, std::string_view contents) = 0;

@@ -40,7 +40,9 @@ class Merge {
 
  private:
   // A pack is at most 1 GiB.
-  static uint64_t LocationOf(const BlobRow& blob) { return uint64_t{blob.pack} << 32 | blob.offset; }
+  static uint64_t LocationOf(const BlobRow& blob) {
+    return uint64_t{blob.pack} << 32 | blob.offset;
+  }
 
   Part& into_;
   std::unordered_map<std::string, uint32_t> packs_;
@@ -82,8 +84,8 @@ ExtentIndex ExtentIndex::Below(Part newer) const {
   std::unordered_set<uint64_t> covered;
   for (const ExtentRow& extent : newer.extents)
     if (extent.address != 0) covered.insert(WindowOf(extent));
-  // What is no longer whole, because of covered windows or of packs that cannot be used, must not be
-  // found as a stream: it loses its name.
+  // What is no longer whole, because of covered windows or of packs that cannot be used, must not
+  // be found as a stream: it loses its name.
   std::unordered_set<uint32_t> partial;
   for (const ExtentRow& extent : part_.extents)
     if (extent.address != 0 || !usable_[part_.blobs[extent.blob].pack])

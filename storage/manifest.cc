@@ -148,8 +148,8 @@ Result<Manifest> ReadManifest(std::span<const std::byte> image) {
     HOLDFAST_TRY(auto files, file.Table<PodRow>(kFilesTable));
     if (files.size() != 1) return Fail(Code::kInvalid, "manifest: not one part with files");
     const PodRow& row = files[0];
-    manifest.files = PartSummary{row.pod,       row.part,         row.digest,
-                                 row.raw_bytes, row.stored_bytes, row.processes};
+    manifest.files =
+        PartSummary{row.pod, row.part, row.digest, row.raw_bytes, row.stored_bytes, row.processes};
   }
   HOLDFAST_CHECK(CheckManifest(manifest));
   return manifest;

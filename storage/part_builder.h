@@ -35,8 +35,8 @@ class PartBuilder {
   // One that was added.
   std::optional<uint32_t> FindBlob(const Digest& key) const;
 
-  // Fills the tables of `part`; `new_packs` are those that blobs were added to. Packs that no blob is
-  // in are left out. Leaves this empty.
+  // Fills the tables of `part`; `new_packs` are those that blobs were added to. Packs that no blob
+  // is in are left out. Leaves this empty.
   void Build(std::span<const PackRow> new_packs, Part& part);
 
  private:

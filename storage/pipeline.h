@@ -13,7 +13,8 @@
 // The pipeline is as parallel as its callers, up to `threads` in the last three steps, and its
 // buffers are bounded by the memory budget: more callers wait.
 //
-// Thread-safe, but for Flush and Compare. The first error is remembered and is every later call's answer.
+// Thread-safe, but for Flush and Compare. The first error is remembered and is every later call's
+// answer.
 #pragma once
 
 #include <atomic>

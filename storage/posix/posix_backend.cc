@@ -73,7 +73,7 @@ Status Publish(const UniqueFd& directory, const std::string& from, const std::st
   if (::linkat(fd, from.c_str(), fd, to.c_str(), 0) != 0) {
     const int link_errno = errno;
     // An NFS client that repeats a request whose answer was lost gets EEXIST for its own link.
-    struct stat status {};
+    struct stat status{};
     const bool linked = link_errno == EEXIST &&
                         ::fstatat(fd, from.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
                         status.st_nlink == 2;
@@ -220,7 +220,7 @@ class PosixBackend : public Backend {
     // O_NONBLOCK: a FIFO put there must not hold us up.
     auto file = OpenAt(place.directory, place.name, O_RDONLY | O_NONBLOCK);
     if (!file) return std::unexpected(std::move(file).error().Wrap("reading " + Describe(key)));
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file->get(), &status) != 0) return FailErrno("stat " + Describe(key));
     if (!S_ISREG(status.st_mode))
       return Fail(Code::kCorrupt, "reading " + Describe(key) + ": not a regular file");
@@ -285,7 +285,7 @@ class PosixBackend : public Backend {
     auto job = OpenAt(base, job_, kDirectoryFlags);
     if (!job)
       return std::unexpected(std::move(job).error().Wrap("opening directory " + Describe("")));
-    struct stat status {};
+    struct stat status{};
     if (::fstat(job->get(), &status) != 0) return FailErrno("stat " + Describe(""));
     if (status.st_uid != owner_.uid || (status.st_mode & 077) != 0)
       return Fail(Code::kDenied,
@@ -312,7 +312,7 @@ class PosixBackend : public Backend {
     HOLDFAST_TRY(const auto names, NamesIn(directory, Describe(parent)));
     for (const std::string& name : names) {
       const std::string key = parent + name;
-      struct stat status {};
+      struct stat status{};
       if (::fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) continue;
         return FailErrno("stat " + Describe(key));

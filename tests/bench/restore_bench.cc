@@ -34,11 +34,11 @@
 #include "tests/bench/figures.h"
 #include "tests/bench/options.h"
 #include "tests/bench/touch_memory.h"
-#include "warden/criu/criu.h"
 #include "warden/checkpoint/dump.h"
-#include "warden/memory/huge_pages.h"
-#include "warden/isolation/pod.h"
 #include "warden/checkpoint/restore.h"
+#include "warden/criu/criu.h"
+#include "warden/isolation/pod.h"
+#include "warden/memory/huge_pages.h"
 
 namespace holdfast::warden {
 namespace {

@@ -24,10 +24,10 @@
 #include "tests/bench/figures.h"
 #include "tests/bench/options.h"
 #include "tests/bench/touch_memory.h"
-#include "warden/criu/criu.h"
 #include "warden/checkpoint/dump.h"
-#include "warden/memory/copy_ahead.h"
+#include "warden/criu/criu.h"
 #include "warden/isolation/pod.h"
+#include "warden/memory/copy_ahead.h"
 
 namespace holdfast::warden {
 namespace {

@@ -33,8 +33,8 @@ class MetadataServer {
   // All is as before.
   void Withdraw();
 
-  // What the default service account's token is (GCE), or the session token of the role's key (AWS),
-  // and for how long.
+  // What the default service account's token is (GCE), or the session token of the role's key
+  // (AWS), and for how long.
   void SetToken(const std::string& token, std::chrono::seconds lifetime);
   // Session tokens given out so far stop being valid (AWS).
   void ForgetSessions();

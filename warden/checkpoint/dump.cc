@@ -5,8 +5,8 @@
 //      frozen until the session ends. --leave-running, always: then every way in which it can end
 //      (an orderly one, a broken connection, the death of CRIU) lets the tasks go on unharmed.
 //   2. Meanwhile Holdfast reads memory itself, in parallel (warden/memory/frozen_memory.h), copies
-//      CRIU's images and the pod's private files (warden/files/scratch.h), and notes what the open files
-//      are like.
+//      CRIU's images and the pod's private files (warden/files/scratch.h), and notes what the open
+//      files are like.
 //   3. Resume ends the session. To stop the tasks instead, the pod is killed while it is frozen.
 //
 // If CRIU cannot do it that way ("plain" dump), it writes memory too, and is held at its post-dump
@@ -28,17 +28,17 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "warden/isolation/affinity.h"
+#include "warden/checkpoint/preflight.h"
 #include "warden/criu/criu.h"
 #include "warden/criu/dump_refusal.h"
-#include "warden/files/check.h"
-#include "warden/files/lent_names.h"
 #include "warden/criu/images.h"
 #include "warden/criu/interrupted_waits.h"
-#include "warden/memory/frozen_memory.h"
-#include "warden/checkpoint/preflight.h"
-#include "warden/files/scratch.h"
 #include "warden/criu/watches.h"
+#include "warden/files/check.h"
+#include "warden/files/lent_names.h"
+#include "warden/files/scratch.h"
+#include "warden/isolation/affinity.h"
+#include "warden/memory/frozen_memory.h"
 
 namespace holdfast::warden {
 namespace {
@@ -115,9 +115,8 @@ class Dump final : public FrozenPod {
 
 Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options, bool lazy) {
   HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
-  CriuRun run{.program = options.criu,
-              .log_path = options.log_directory + "/dump.log",
-              .images = &images};
+  CriuRun run{
+      .program = options.criu, .log_path = options.log_directory + "/dump.log", .images = &images};
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
     HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));
@@ -137,7 +136,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options,
   HOLDFAST_CHECK(criu.WaitForStage(lazy ? "status-ready" : "post-dump"));
   std::optional<UniqueFd> page_socket;
   if (pages) page_socket = std::move(pages->first);
-  return std::make_unique<Dump>(std::move(names), std::move(criu), std::move(images), std::move(page_socket));
+  return std::make_unique<Dump>(std::move(names), std::move(criu), std::move(images),
+                                std::move(page_socket));
 }
 
 // Whether CRIU refused because of how it was asked to treat memory, not because of the processes.
@@ -268,7 +268,8 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_TRY(const uint64_t memory_bytes, SaveMemory(pod, images, writer, options.threads));
   events("memory", Clock::now() - begin, FormatBytes(memory_bytes));
   begin = Clock::now();
-  HOLDFAST_TRY(const uint64_t scratch_bytes, SaveScratch(pod, dump.names(), writer, options.threads));
+  HOLDFAST_TRY(const uint64_t scratch_bytes,
+               SaveScratch(pod, dump.names(), writer, options.threads));
   events("scratch", Clock::now() - begin, FormatBytes(scratch_bytes));
   HOLDFAST_CHECK(SaveImages(pod, dump, writer, options.threads));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));

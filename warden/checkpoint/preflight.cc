@@ -166,9 +166,12 @@ std::vector<const image::reg_file_entry*> FilesWithNames(
 int AccessOf(uint32_t flags) {
   if ((flags & O_PATH) != 0) return F_OK;
   switch (flags & O_ACCMODE) {
-    case O_RDONLY: return R_OK;
-    case O_WRONLY: return W_OK;
-    default: return R_OK | W_OK;
+    case O_RDONLY:
+      return R_OK;
+    case O_WRONLY:
+      return W_OK;
+    default:
+      return R_OK | W_OK;
   }
 }
 

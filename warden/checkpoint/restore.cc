@@ -9,9 +9,9 @@
 //      CheckOpenFiles    programs and libraries are the same
 //   5. LoadMemory        pages into the same directory, but for those
 //   6. CRIU              builds the processes and stays at its post-restore stage: all is there
-//                        but lazy memory, which begins to come (warden/memory/lazy_memory.h) and is waited
-//                        for unless they may run without; every task waits in CRIU's own code. If
-//                        the warden dies now, they never run.
+//                        but lazy memory, which begins to come (warden/memory/lazy_memory.h) and is
+//                        waited for unless they may run without; every task waits in CRIU's own
+//                        code. If the warden dies now, they never run.
 //   7. CompareFiles      all that they have open is what they had (warden/criu/comparison.h)
 //   8. Resume            lets CRIU go on; CompareRights, the last moment before anything runs
 #include "warden/checkpoint/restore.h"
@@ -26,17 +26,17 @@
 
 #include "base/duration.h"
 #include "base/files.h"
-#include "warden/isolation/affinity.h"
+#include "warden/checkpoint/preflight.h"
 #include "warden/criu/comparison.h"
 #include "warden/criu/criu.h"
-#include "warden/isolation/pod_files.h"
 #include "warden/criu/images.h"
 #include "warden/criu/images_rights.h"
+#include "warden/files/scratch.h"
+#include "warden/isolation/affinity.h"
+#include "warden/isolation/pod_files.h"
 #include "warden/memory/huge_pages.h"
 #include "warden/memory/restore_memory.h"
 #include "warden/memory/userfault.h"
-#include "warden/checkpoint/preflight.h"
-#include "warden/files/scratch.h"
 
 namespace holdfast::warden {
 namespace {
@@ -269,7 +269,8 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
     HOLDFAST_CHECK(CompareNodes(reader.info().attributes, DescribeNode(version)));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
-    HOLDFAST_TRY(WorkDirectory directory, WorkDirectory::Create(options.work_directory, pod.options().owner));
+    HOLDFAST_TRY(WorkDirectory directory,
+                 WorkDirectory::Create(options.work_directory, pod.options().owner));
     const MemoryComes comes = HowMemoryComes(options, events);
     HOLDFAST_TRY(const Images images,
                  LoadImages(pod, reader, directory.fd(), comes != MemoryComes::kInFiles));
@@ -289,8 +290,8 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     if (!lazy.empty()) {
       LazyOptions filling = HowToFill(pod, options, events);
       filling.afterwards = HugePageMaker(pod, images.memory, lazy, events);
-      HOLDFAST_TRY(memory, LazyMemory::Listen(directory.fd(), std::move(lazy), reader,
-                                              std::move(filling)));
+      HOLDFAST_TRY(memory,
+                   LazyMemory::Listen(directory.fd(), std::move(lazy), reader, std::move(filling)));
     }
     auto criu = RunCriu(pod, options, directory.fd(), images.highest_pid, memory != nullptr);
     if (criu) {

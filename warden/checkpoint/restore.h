@@ -9,8 +9,8 @@
 #include "storage/checkpoint.h"
 #include "warden/checkpoint/dump.h"
 #include "warden/files/rollback.h"
-#include "warden/memory/lazy_memory.h"
 #include "warden/isolation/pod.h"
+#include "warden/memory/lazy_memory.h"
 
 namespace holdfast::warden {
 

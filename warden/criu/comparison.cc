@@ -30,8 +30,9 @@ Status CompareLink(const std::string& process, const std::string& link, const st
   if (saved.empty()) return {};
   HOLDFAST_TRY(const std::string now, ReadLink(process + "/" + link));
   if (now == saved) return {};
-  return Fail(Code::kChanged, fmt::format("{}: the job had {} open here, and the path leads to {} now",
-                                          link, saved, now));
+  return Fail(
+      Code::kChanged,
+      fmt::format("{}: the job had {} open here, and the path leads to {} now", link, saved, now));
 }
 
 // proc_pid_maps(5): newlines in paths are written as \012.
@@ -131,8 +132,8 @@ Status SavedProcesses::Note(const std::string& name, const std::string& contents
     HOLDFAST_TRY(auto files, ParseImage<image::file_entry>(name, contents, ImageMagic::kFiles));
     for (image::file_entry& file : files) files_.emplace(file.id(), std::move(file));
   } else if (name == "remap-fpath.img") {
-    HOLDFAST_TRY(const auto remaps, ParseImage<image::remap_file_path_entry>(
-                                        name, contents, ImageMagic::kRemapPath));
+    HOLDFAST_TRY(const auto remaps,
+                 ParseImage<image::remap_file_path_entry>(name, contents, ImageMagic::kRemapPath));
     for (const auto& remap : remaps) deleted_.insert(remap.orig_id());
   } else if (const pid_t table = PidOfImage(name, "fdinfo-"); table != 0) {
     HOLDFAST_TRY(descriptors_[static_cast<uint32_t>(table)],
@@ -173,7 +174,8 @@ Result<std::map<pid_t, SavedProcess>> SavedProcesses::Processes() const {
     const auto ids = ids_.find(pid);
     const auto directories = directories_.find(pid);
     if (ids == ids_.end() || directories == directories_.end())
-      return Fail(Code::kCorrupt, fmt::format("the checkpoint has not all images of process {}", pid));
+      return Fail(Code::kCorrupt,
+                  fmt::format("the checkpoint has not all images of process {}", pid));
     SavedProcess& process = processes[pid];
     if (const auto table = descriptors_.find(ids->second.files_id()); table != descriptors_.end())
       for (const image::fdinfo_entry& descriptor : table->second) {
@@ -204,7 +206,8 @@ Status CompareFiles(const Pod& pod, const std::map<pid_t, SavedProcess>& saved) 
       HOLDFAST_CHECK(CompareLink(path, "exe", process.program));
       return CompareMaps(path, process);
     };
-    HOLDFAST_CHECK(compare().transform_error([&](Error error) { return Named(std::move(error), pid); }));
+    HOLDFAST_CHECK(
+        compare().transform_error([&](Error error) { return Named(std::move(error), pid); }));
   }
   return {};
 }

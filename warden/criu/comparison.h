@@ -1,7 +1,7 @@
 // Whether the processes that CRIU has restored are those that were saved, looked at before any of
 // them runs: CRIU opens files by their paths, and whoever owns a directory on the way can have put
-// something else there meanwhile. CRIU could open no more than the job's user may (warden/criu/criu.h);
-// this says that it is also what the processes had.
+// something else there meanwhile. CRIU could open no more than the job's user may
+// (warden/criu/criu.h); this says that it is also what the processes had.
 //
 // Used by restore. Thread-safe as functions of their arguments are.
 #pragma once
@@ -20,8 +20,8 @@
 
 namespace holdfast::warden {
 
-// What one process had. Paths are the pod's; those of deleted files are left out, because CRIU gives
-// them other names.
+// What one process had. Paths are the pod's; those of deleted files are left out, because CRIU
+// gives them other names.
 struct SavedProcess {
   std::set<int> descriptors;             // all
   std::map<int, std::string> files;      // those of them that have a path
@@ -53,8 +53,8 @@ class SavedProcesses {
 // the path it had. CRIU must be held at its stage "post-restore" or later.
 Status CompareFiles(const Pod& pod, const std::map<pid_t, SavedProcess>& saved);
 
-// kDenied, naming the process, unless every thread is exactly the owner and has no capability, and no
-// process has a descriptor that it had not. CRIU must be held at its stage "pre-resume".
+// kDenied, naming the process, unless every thread is exactly the owner and has no capability, and
+// no process has a descriptor that it had not. CRIU must be held at its stage "pre-resume".
 Status CompareRights(const Pod& pod, const std::map<pid_t, SavedProcess>& saved);
 
 }  // namespace holdfast::warden

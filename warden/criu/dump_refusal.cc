@@ -46,7 +46,8 @@ std::string ExplainRights(const std::string& process, const Identity& owner) {
     return "runs as user " + std::to_string(ids->uid) +
            " (a set-user-id program), and only what runs as the job's user can be saved\n"
            "  next: save again when it has ended";
-  return "does not let itself be looked at: its user may execute its program but not read it, or it "
+  return "does not let itself be looked at: its user may execute its program but not read it, or "
+         "it "
          "asked for that (PR_SET_DUMPABLE)\n  next: make the program readable";
 }
 
@@ -69,8 +70,8 @@ std::string ExplainRefusal(const Pod& pod) {
       const std::string link = ReadLink(process + "/fd/" + fd).value_or("");
       for (const Known& known : kKnown) {
         if (!link.starts_with(known.link_prefix) || !said.insert(known.what).second) continue;
-        add("uses " + std::string(known.what) + ", which CRIU cannot save\n  next: " +
-            std::string(known.remedy));
+        add("uses " + std::string(known.what) +
+            ", which CRIU cannot save\n  next: " + std::string(known.remedy));
       }
     }
   }

@@ -44,8 +44,9 @@ bool IsImageName(const std::string& name) {
 }
 
 bool IsInspected(const std::string& name) {
-  constexpr std::string_view kPrefixes[] = {"core-", "fdinfo-",  "files.img",       "fs-",       "ids-",
-                                            "mm-",   "pagemap-", "remap-fpath.img", "pstree.img"};
+  constexpr std::string_view kPrefixes[] = {"core-",     "fdinfo-", "files.img", "fs-",
+                                            "ids-",      "mm-",     "pagemap-",  "remap-fpath.img",
+                                            "pstree.img"};
   return std::ranges::any_of(kPrefixes,
                              [&](std::string_view prefix) { return name.starts_with(prefix); });
 }

@@ -2,8 +2,8 @@
 // which files it has open.
 //
 // An image is a magic of 4 bytes that all images share, one for its kind, and records, each a
-// length of 4 bytes and a protobuf message (warden/criu/criu_images.proto). Contents may come from a
-// store that the user can write: nothing here trusts them, and what does not parse is kCorrupt.
+// length of 4 bytes and a protobuf message (warden/criu/criu_images.proto). Contents may come from
+// a store that the user can write: nothing here trusts them, and what does not parse is kCorrupt.
 //
 // Used by dump and restore. Thread-safe as pure functions are.
 #pragma once

@@ -22,8 +22,8 @@ constexpr uint64_t kWaits[] = {SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS
 
 bool IsWait(uint64_t number) { return std::ranges::find(kWaits, number) != std::end(kWaits); }
 
-// A wait that had been continued before is in restart_syscall(2), and the kernel alone knows which it
-// was. But the C libraries load its number right before: mov $NUMBER,%eax; syscall.
+// A wait that had been continued before is in restart_syscall(2), and the kernel alone knows which
+// it was. But the C libraries load its number right before: mov $NUMBER,%eax; syscall.
 std::optional<uint64_t> NumberInCode(uint64_t ip, const ReadCode& read) {
   std::array<std::byte, 7> code;
   if (ip < code.size() || !read(ip - code.size(), code)) return std::nullopt;

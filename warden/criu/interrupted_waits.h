@@ -1,13 +1,14 @@
 // System calls that wait and that CRIU would let end early.
 //
-// To look at a thread, CRIU interrupts it. Most system calls are simply begun again afterwards. Those
-// whose time is relative (nanosleep, clock_nanosleep, poll, and futex with a timeout) the kernel would
-// continue by restart_syscall(2) with what it remembers, which a restored thread has not got; CRIU lets
-// them return EINTR, which no program expects that has no signal handler (compel's infect.c, CRIU 4.2).
+// To look at a thread, CRIU interrupts it. Most system calls are simply begun again afterwards.
+// Those whose time is relative (nanosleep, clock_nanosleep, poll, and futex with a timeout) the
+// kernel would continue by restart_syscall(2) with what it remembers, which a restored thread has
+// not got; CRIU lets them return EINTR, which no program expects that has no signal handler
+// (compel's infect.c, CRIU 4.2).
 //
-// They are begun again instead. nanosleep and clock_nanosleep have then already been told what is left,
-// if they were given where to put it (glibc's sleep gives the same place for both); all others wait the
-// whole time again: at least as long as asked.
+// They are begun again instead. nanosleep and clock_nanosleep have then already been told what is
+// left, if they were given where to put it (glibc's sleep gives the same place for both); all
+// others wait the whole time again: at least as long as asked.
 //
 // Used by dump. Thread-safe.
 #pragma once

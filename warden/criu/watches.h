@@ -1,5 +1,5 @@
-// What the pod's processes watch with inotify(7). The kernel tells the inode and a file handle, and CRIU,
-// which is not root, may not open handles; given the paths, it looks for the inode there.
+// What the pod's processes watch with inotify(7). The kernel tells the inode and a file handle, and
+// CRIU, which is not root, may not open handles; given the paths, it looks for the inode there.
 //
 // Used by dump. Thread-safe.
 #pragma once
@@ -12,8 +12,8 @@
 
 namespace holdfast::warden {
 
-// As the pod sees them, each once: files first, because CRIU walks through a directory that is not what it
-// looks for. What cannot be found is left out: CRIU then refuses.
+// As the pod sees them, each once: files first, because CRIU walks through a directory that is not
+// what it looks for. What cannot be found is left out: CRIU then refuses.
 Result<std::vector<std::string>> WatchedPaths(const Pod& pod);
 
 }  // namespace holdfast::warden

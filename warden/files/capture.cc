@@ -14,9 +14,9 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "warden/isolation/pod_files.h"
-#include "warden/files/tree.h"
 #include "warden/files/scratch.h"
+#include "warden/files/tree.h"
+#include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
 namespace {
@@ -95,24 +95,25 @@ class Capture {
     root.set_path(path);
     root.set_inode(about.st_ino);
     root.set_complete(true);
-    return WalkTree(*directory, IdOfDirectory(root_, options_.excluded), [&](const FoundFile& found) -> Status {
-      if (static_cast<size_t>(table_.files_size()) >= options_.count_limit) {
-        if (!root.complete()) return {};
-        root.set_complete(false);
-        return Skip(path, fmt::format("more than {} files", options_.count_limit));
-      }
-      const auto file = OpenBeneath(found.parent, found.name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-      struct stat info = found.info;
-      if (file && (::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode))) return {};
-      rollback::File entry = Describe(found.path, info);
-      entry.set_root(static_cast<uint32_t>(table_.roots_size()));
-      entry.set_open(open_.contains(IdOf(info)));
-      if (file && !entry.open()) return Store(*file, info, entry);
-      const bool open = entry.open();
-      *table_.add_files() = std::move(entry);
-      if (open) return {};
-      return Skip(path + "/" + found.path, file.error().message());
-    });
+    return WalkTree(
+        *directory, IdOfDirectory(root_, options_.excluded), [&](const FoundFile& found) -> Status {
+          if (static_cast<size_t>(table_.files_size()) >= options_.count_limit) {
+            if (!root.complete()) return {};
+            root.set_complete(false);
+            return Skip(path, fmt::format("more than {} files", options_.count_limit));
+          }
+          const auto file = OpenBeneath(found.parent, found.name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+          struct stat info = found.info;
+          if (file && (::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode))) return {};
+          rollback::File entry = Describe(found.path, info);
+          entry.set_root(static_cast<uint32_t>(table_.roots_size()));
+          entry.set_open(open_.contains(IdOf(info)));
+          if (file && !entry.open()) return Store(*file, info, entry);
+          const bool open = entry.open();
+          *table_.add_files() = std::move(entry);
+          if (open) return {};
+          return Skip(path + "/" + found.path, file.error().message());
+        });
   }
 
   Result<CaptureSummary> Finish() {
@@ -138,8 +139,8 @@ class Capture {
   }
 
   Status Store(const UniqueFd& file, const struct stat& info, rollback::File& entry) {
-    const uint64_t bytes = std::min(entry.size(), static_cast<uint64_t>(info.st_blocks) *
-                                                      kStatBlockBytes);
+    const uint64_t bytes =
+        std::min(entry.size(), static_cast<uint64_t>(info.st_blocks) * kStatBlockBytes);
     rollback::File& added = *table_.add_files();
     added = std::move(entry);
     const std::string path = PathOf(table_, added);
@@ -166,8 +167,7 @@ class Capture {
       HOLDFAST_CHECK(ReadFullAt(file, data, pieces[i].offset));
       return writer_.Put(stream, pieces[i].offset, data);
     };
-    HOLDFAST_CHECK(
-        ForEachParallel(options_.threads, pieces.size(), store).transform_error(wrap));
+    HOLDFAST_CHECK(ForEachParallel(options_.threads, pieces.size(), store).transform_error(wrap));
     ++summary_.read;
     for (const Piece& piece : pieces) summary_.read_bytes += piece.size_bytes;
     return {};
@@ -200,8 +200,7 @@ Result<CaptureSummary> CaptureFiles(const UniqueFd& root, const Identity& owner,
                                     const CaptureOptions& options, storage::PodWriter& writer) {
   const ScopedIdentity as_owner(owner);
   Capture capture(root, options, writer);
-  for (const storage::FileRecord& record : open_files)
-    HOLDFAST_CHECK(capture.AddOpenFile(record));
+  for (const storage::FileRecord& record : open_files) HOLDFAST_CHECK(capture.AddOpenFile(record));
   for (const std::string& directory : options.directories)
     HOLDFAST_CHECK(capture.AddDirectory(directory));
   return capture.Finish();

@@ -42,8 +42,8 @@ struct CaptureOptions {
 };
 
 struct CaptureSummary {
-  size_t read = 0;                   // files whose contents were read
-  size_t kept = 0;                   // files that are as in the previous checkpoint
+  size_t read = 0;  // files whose contents were read
+  size_t kept = 0;  // files that are as in the previous checkpoint
   uint64_t read_bytes = 0;
   std::vector<std::string> skipped;  // "PATH: why": a restore cannot put these back
 };

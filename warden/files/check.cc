@@ -12,8 +12,8 @@
 #include "base/duration.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "warden/isolation/pod_files.h"
 #include "warden/files/scratch.h"
+#include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
 namespace {

@@ -1,8 +1,8 @@
 // Private files that processes have open or mapped under a name that is gone, while another name of
-// theirs is there. Named semaphores are made so (sem_open(3) makes a file under a temporary name and
-// links it to its own): every Python program with multiprocessing has some. CRIU opens files by the
-// name they were opened by, so they are lent that name for the time of a save, and again for the time
-// of a restore.
+// theirs is there. Named semaphores are made so (sem_open(3) makes a file under a temporary name
+// and links it to its own): every Python program with multiprocessing has some. CRIU opens files by
+// the name they were opened by, so they are lent that name for the time of a save, and again for
+// the time of a restore.
 //
 // Used by dump. One thread.
 #pragma once
@@ -18,8 +18,8 @@ namespace holdfast::warden {
 
 class LentNames {
  public:
-  // Makes the names, and takes them back when it is destroyed. The pod runs meanwhile; what it does to
-  // its files in between, CRIU finds out.
+  // Makes the names, and takes them back when it is destroyed. The pod runs meanwhile; what it does
+  // to its files in between, CRIU finds out.
   static Result<LentNames> Lend(const Pod& pod);
   LentNames(LentNames&&) = default;
   LentNames& operator=(LentNames&&) = delete;

@@ -14,8 +14,8 @@
 
 #include "base/files.h"
 #include "base/parallel.h"
-#include "warden/isolation/pod_files.h"
 #include "warden/files/tree.h"
+#include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
 namespace {
@@ -132,7 +132,8 @@ Result<bool> PutBackContents(const UniqueFd& file, const rollback::File& entry,
   struct stat info = {};
   if (::fstat(file.get(), &info) != 0) return FailErrno("looking at it");
   if (static_cast<uint64_t>(info.st_size) != size) {
-    if (::ftruncate(file.get(), static_cast<off_t>(size)) != 0) return FailErrno("setting its size");
+    if (::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
+      return FailErrno("setting its size");
     differs = true;
   }
   if (differs && ::fsync(file.get()) != 0) return FailErrno("syncing it");
@@ -189,8 +190,7 @@ Result<PutBackResult> PutBack(const UniqueFd& directory, const std::string& path
     if (IsAsRecorded(info, entry)) return result;
     if (info.st_ino != entry.inode()) {
       // Another file has taken its place. It may be one that an earlier restore made.
-      HOLDFAST_TRY(const bool same,
-                   HasContents(file, entry, reader, stream).transform_error(wrap));
+      HOLDFAST_TRY(const bool same, HasContents(file, entry, reader, stream).transform_error(wrap));
       if (same) return result;
       HOLDFAST_TRY(const std::string place, SetAside(parent, name, target.set_aside_name));
       result.set_aside = parent_path == "." ? place : parent_path + "/" + place;
@@ -198,13 +198,14 @@ Result<PutBackResult> PutBack(const UniqueFd& directory, const std::string& path
     }
   }
   if (!exists) {
-    HOLDFAST_TRY(file, OpenAt(parent, name, O_RDWR | O_CREAT | O_EXCL, entry.mode() & 0777)
-                           .transform_error(wrap));
+    HOLDFAST_TRY(
+        file,
+        OpenAt(parent, name, O_RDWR | O_CREAT | O_EXCL, entry.mode() & 0777).transform_error(wrap));
     if (::fchmod(file.get(), entry.mode() & 0777) != 0) return FailErrno("chmod of " + path);
     result.what = PutBackResult::kCreated;
   }
-  HOLDFAST_TRY(const bool differed, PutBackContents(file, entry, reader, stream, target.threads)
-                                        .transform_error(wrap));
+  HOLDFAST_TRY(const bool differed,
+               PutBackContents(file, entry, reader, stream, target.threads).transform_error(wrap));
   // Found right, but touched since: another pod may just have put it back.
   const bool touched = exists && Nanoseconds(info.st_ctim) != entry.ctime_ns();
   if (result.what == PutBackResult::kUnchanged && (differed || touched))
@@ -257,7 +258,8 @@ Result<std::string> SetAside(const UniqueFd& directory, const std::string& path,
       return place + "/" + free;
     if (errno != EEXIST) return FailErrno("setting aside " + path);
   }
-  return Fail(Code::kConflict, "setting aside " + path + ": too many files of that name in " + place);
+  return Fail(Code::kConflict,
+              "setting aside " + path + ": too many files of that name in " + place);
 }
 
 }  // namespace holdfast::warden

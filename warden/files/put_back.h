@@ -21,13 +21,14 @@ struct PutBackResult {
 };
 
 // `path` is looked up in `directory` as its root, through no symbolic link. Afterwards the file is
-// what `file` says, with the contents of the stream. kChanged if something else than a file is there.
+// what `file` says, with the contents of the stream. kChanged if something else than a file is
+// there.
 Result<PutBackResult> PutBack(const UniqueFd& directory, const std::string& path,
                               const rollback::File& file, storage::PodReader& reader,
                               uint32_t stream, const PutBackTarget& target);
 
-// Cuts a file that was only appended to back to its length. False if it has that length. kChanged if
-// it is another file or shorter.
+// Cuts a file that was only appended to back to its length. False if it has that length. kChanged
+// if it is another file or shorter.
 Result<bool> CutBack(const UniqueFd& root, const storage::FileRecord& record);
 
 // Renames the file at `path` below the directory to NAME/path there, and returns that path. A file

@@ -14,9 +14,9 @@
 
 #include "base/files.h"
 #include "warden/files/check.h"
-#include "warden/isolation/pod_files.h"
 #include "warden/files/put_back.h"
 #include "warden/files/tree.h"
+#include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
 namespace {
@@ -36,14 +36,14 @@ class Rollback {
     HOLDFAST_TRY(table_, ParseFilesTable(bytes));
     for (const rollback::File& file : table_.files())
       if (file.root() == 0) open_files_[file.path()] = &file;
-    for (uint32_t i = 0; i < files_->streams().size(); ++i)
-      streams_[files_->streams()[i].name] = i;
+    for (uint32_t i = 0; i < files_->streams().size(); ++i) streams_[files_->streams()[i].name] = i;
     return {};
   }
 
   Status PutBackOpenFile(const storage::FileRecord& record) {
     const auto entry = open_files_.find(record.path);
-    if (entry != open_files_.end() && entry->second->stored()) return PutBackContents(*entry->second);
+    if (entry != open_files_.end() && entry->second->stored())
+      return PutBackContents(*entry->second);
     if (record.job_output) {
       HOLDFAST_TRY(const bool cut, CutBack(root_, record));
       report_.output_cut |= cut;
@@ -66,8 +66,8 @@ class Rollback {
 
  private:
   PutBackTarget Target() const {
-    return {.set_aside_name = fmt::format("{}{}-{}", kSetAsidePrefix, options_.job_id,
-                                          options_.checkpoint),
+    return {.set_aside_name =
+                fmt::format("{}{}-{}", kSetAsidePrefix, options_.job_id, options_.checkpoint),
             .threads = options_.threads};
   }
 
@@ -156,7 +156,8 @@ class Rollback {
 
 std::string Named(const char* what, const std::vector<std::string>& paths) {
   const size_t named = std::min(paths.size(), kNamedFiles);
-  std::string text = fmt::format("{} {}", what, fmt::join(paths.begin(), paths.begin() + static_cast<ptrdiff_t>(named), ", "));
+  std::string text = fmt::format(
+      "{} {}", what, fmt::join(paths.begin(), paths.begin() + static_cast<ptrdiff_t>(named), ", "));
   if (named < paths.size()) text += fmt::format(" and {} more", paths.size() - named);
   return text;
 }
@@ -166,8 +167,8 @@ std::string Named(const char* what, const std::vector<std::string>& paths) {
 std::string RollbackReport::Summary(uint32_t checkpoint) const {
   const size_t count = rewritten.size() + cut.size() + created.size();
   if (count == 0 && set_aside.empty()) return "";
-  std::string text =
-      fmt::format("put back {} {} to checkpoint {}", count, count == 1 ? "file" : "files", checkpoint);
+  std::string text = fmt::format("put back {} {} to checkpoint {}", count,
+                                 count == 1 ? "file" : "files", checkpoint);
   const char* separator = ": ";
   for (const auto& [what, paths] :
        {std::pair{"rewrote", &rewritten}, std::pair{"cut back", &cut},

@@ -1,5 +1,5 @@
-// Putting a job's files back to what they were at the checkpoint that is being restored, before CRIU
-// opens them (it insists on their sizes).
+// Putting a job's files back to what they were at the checkpoint that is being restored, before
+// CRIU opens them (it insists on their sizes).
 //
 // Each pod puts back the files that it had open, the leader (pod 0) those of the declared
 // directories too. Several pods may do so with one shared file at a time: all write the same bytes,
@@ -7,8 +7,8 @@
 //
 // Files are rewritten in place, only where they differ, so that links to them and holes in them
 // stay. What must make way (files that are newer, or have taken the place of another) is renamed
-// into a directory .holdfast-set-aside-JOB-CHECKPOINT, never deleted. All accesses are made with the
-// identity of the job's user, and no symbolic link is followed.
+// into a directory .holdfast-set-aside-JOB-CHECKPOINT, never deleted. All accesses are made with
+// the identity of the job's user, and no symbolic link is followed.
 #pragma once
 
 #include <string>

@@ -310,7 +310,8 @@ Result<uint64_t> SaveScratch(const Pod& pod, const std::map<std::string, std::st
   return total;
 }
 
-Result<scratch::Table> RestoreScratch(const Pod& pod, storage::PodReader& reader, unsigned threads) {
+Result<scratch::Table> RestoreScratch(const Pod& pod, storage::PodReader& reader,
+                                      unsigned threads) {
   HOLDFAST_TRY(const std::string bytes, reader.ReadImage(kScratchTable));
   scratch::Table table;
   if (!table.ParseFromString(bytes) || table.version() != kVersion)

@@ -27,7 +27,8 @@ inline constexpr const char* kScratchStream = "scratch";
 bool IsScratch(const std::string& path);
 
 // The pod is frozen. Returns the bytes of contents. kDenied if a file is not the owner's.
-// `names`: paths that files have for the time of the save (lent_names.h), and those they are saved as.
+// `names`: paths that files have for the time of the save (lent_names.h), and those they are saved
+// as.
 Result<uint64_t> SaveScratch(const Pod& pod, const std::map<std::string, std::string>& names,
                              storage::PodWriter& writer, unsigned threads);
 

@@ -20,7 +20,8 @@ struct Names {
   const char* active_file;
 };
 constexpr Names kVersions[] = {
-    {"/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file", "total_active_file"},
+    {"/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file",
+     "total_active_file"},
     {"/memory.max", "/memory.current", "inactive_file", "active_file"},
 };
 

@@ -58,9 +58,9 @@ class Pod {
   // PID 1 starts pod-root (kPodDirectory/pod-root ARGS) as the owner, in an IPC namespace of its
   // own; returns its pid in the pod.
   virtual Result<pid_t> StartRoot(const std::vector<std::string>& argv) = 0;
-  // While CRIU restores an IPC namespace: it writes the namespace's limits, which only root may, and
-  // CRIU is not. They are what they are in every new namespace, since nothing in a pod can change
-  // them; so what it writes goes into files that vanish.
+  // While CRIU restores an IPC namespace: it writes the namespace's limits, which only root may,
+  // and CRIU is not. They are what they are in every new namespace, since nothing in a pod can
+  // change them; so what it writes goes into files that vanish.
   virtual Status CoverSysctls() = 0;
   virtual Status UncoverSysctls() = 0;
   // Tells PID 1 which restored process is pod-root.

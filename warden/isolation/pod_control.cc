@@ -32,9 +32,9 @@ Status SendControl(const UniqueFd& socket, ControlType type, const std::string& 
 
 Status SendDescriptor(const UniqueFd& socket, ControlType type, const UniqueFd& descriptor) {
   const auto byte = static_cast<std::byte>(type);
-  return SendWithDescriptor(socket, std::span(&byte, 1), descriptor).transform_error([](Error error) {
-    return std::move(error).Wrap("talking to the pod's init");
-  });
+  return SendWithDescriptor(socket, std::span(&byte, 1), descriptor)
+      .transform_error(
+          [](Error error) { return std::move(error).Wrap("talking to the pod's init"); });
 }
 
 Result<ControlMessage> ReceiveControl(const UniqueFd& socket,

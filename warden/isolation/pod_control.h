@@ -1,5 +1,6 @@
 // What a warden and its pod's PID 1 say to each other over a SOCK_SEQPACKET pair: one message per
-// packet. Used by warden/isolation/pod.cc and warden/isolation/pod_init.cc, which always come from the same build.
+// packet. Used by warden/isolation/pod.cc and warden/isolation/pod_init.cc, which always come from
+// the same build.
 #pragma once
 
 #include <chrono>

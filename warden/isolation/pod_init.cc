@@ -113,12 +113,11 @@ Status NameHost(const std::string& hostname) {
 }
 
 // What CRIU writes of an IPC namespace's limits (criu/ipc_ns.c of CRIU 4.2). The files themselves
-// cannot be covered: each IPC namespace has its own at these paths. The directories are everybody's.
-// Without fs/mqueue it leaves those of message queues alone.
-constexpr const char* kIpcLimits[] = {"sem",    "msgmax", "msgmnb",      "auto_msgmni",
-                                      "msgmni", "shmmax", "shmall",      "shmmni",
-                                      "shm_rmid_forced",  "msg_next_id", "sem_next_id",
-                                      "shm_next_id"};
+// cannot be covered: each IPC namespace has its own at these paths. The directories are
+// everybody's. Without fs/mqueue it leaves those of message queues alone.
+constexpr const char* kIpcLimits[] = {
+    "sem",    "msgmax", "msgmnb",          "auto_msgmni", "msgmni",      "shmmax",
+    "shmall", "shmmni", "shm_rmid_forced", "msg_next_id", "sem_next_id", "shm_next_id"};
 constexpr const char* kCovered[] = {"/proc/sys/kernel", "/proc/sys/fs"};
 
 Status CoverSysctls() {

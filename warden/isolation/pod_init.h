@@ -5,9 +5,9 @@
 
 namespace holdfast::warden {
 
-// `holdfast-pod-init HOSTNAME HOSTS_FILE UID GID [GROUP...]`, started by warden/isolation/pod.cc as PID 1 in
-// new mount, UTS, network and PID namespaces, with warden/isolation/pod_control.h on descriptor 3. Returns
-// the exit status; the pod ends with it.
+// `holdfast-pod-init HOSTNAME HOSTS_FILE UID GID [GROUP...]`, started by warden/isolation/pod.cc as
+// PID 1 in new mount, UTS, network and PID namespaces, with warden/isolation/pod_control.h on
+// descriptor 3. Returns the exit status; the pod ends with it.
 int RunPodInit(int argc, char** argv);
 
 }  // namespace holdfast::warden

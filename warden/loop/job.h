@@ -17,12 +17,12 @@ struct Job {
   pod::WardenEnvironment environment;
   config::Config config;
   storage::Keys keys = storage::SiteKey{};  // nobody's, until Configure
-  v1::Options options;  // after defaults
+  v1::Options options;                      // after defaults
   v1::Platform platform;
   Underlay underlay;
   std::chrono::seconds notice_time{0};  // that the node's cloud gives before it takes it back, or 0
-  std::string log_directory;              // of this job on this node, root only
-  std::string launch;                     // pod 0: pod/launch.h, serialized
+  std::string log_directory;            // of this job on this node, root only
+  std::string launch;                   // pod 0: pod/launch.h, serialized
   std::vector<std::string> output_paths;  // pod 0: the job's output files
 
   uint32_t id() const { return environment.job_id; }

@@ -10,8 +10,8 @@
 
 #include "base/duration.h"
 #include "base/files.h"
-#include "base/printable.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {

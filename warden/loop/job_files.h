@@ -10,8 +10,8 @@
 #include "storage/checkpoint.h"
 #include "warden/checkpoint/dump.h"
 #include "warden/files/rollback.h"
-#include "warden/loop/job.h"
 #include "warden/isolation/pod.h"
+#include "warden/loop/job.h"
 
 namespace holdfast::warden {
 

@@ -106,9 +106,8 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       break;
     case v1::ToWarden::kPrecopy:
       if (state_ == State::kRunning)
-        Background("precopy", [this, precopy = message.precopy()] {
-          return operations_.CopyAhead(precopy);
-        });
+        Background("precopy",
+                   [this, precopy = message.precopy()] { return operations_.CopyAhead(precopy); });
       break;
     case v1::ToWarden::kCommit:
       if (message.commit().checkpoint() != checkpoint_) break;

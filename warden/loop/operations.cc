@@ -10,10 +10,10 @@
 #include "pod/pod_directory.h"
 #include "storage/site.h"
 #include "warden/isolation/affinity.h"
-#include "warden/loop/furnish.h"
-#include "warden/loop/job_files.h"
 #include "warden/isolation/limits.h"
 #include "warden/isolation/memory_room.h"
+#include "warden/loop/furnish.h"
+#include "warden/loop/job_files.h"
 #include "warden/loop/summaries.h"
 
 namespace holdfast::warden {
@@ -45,8 +45,8 @@ struct Operations::Origin {
   std::unique_ptr<storage::PodReader> files;  // if the checkpoint has any
 };
 
-Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store,
-                       Inventory found, std::function<void(v1::FromWarden)> tell)
+Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store, Inventory found,
+                       std::function<void(v1::FromWarden)> tell)
     : job_(job),
       store_(std::move(store)),
       tell_(std::move(tell)),
@@ -237,10 +237,9 @@ Status Operations::Save(const v1::Prepare& prepare) {
 }
 
 Result<storage::WriteOptions> Operations::HowToWrite() const {
-  storage::WriteOptions options{
-      .threads = kThreads,
-      .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
-      .compression_level = job_.config.checkpoint.compression_level};
+  storage::WriteOptions options{.threads = kThreads,
+                                .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
+                                .compression_level = job_.config.checkpoint.compression_level};
   HOLDFAST_TRY(const auto room, MemoryRoom());
   if (!room) return options;
   // Rather no checkpoint than a process of the job killed for it.
@@ -318,11 +317,10 @@ Status Operations::Freeze(const v1::Prepare& prepare) {
   thrift_.Note(ahead);
   Tell("saved", frozen,
        fmt::format("{} stored{}", FormatBytes(summary.stored_bytes),
-                   ahead.stored_bytes == 0
-                       ? ""
-                       : fmt::format(", {} of it ahead, {} in vain",
-                                     FormatBytes(ahead.stored_bytes),
-                                     FormatBytes(ahead.wasted_bytes))));
+                   ahead.stored_bytes == 0 ? ""
+                                           : fmt::format(", {} of it ahead, {} in vain",
+                                                         FormatBytes(ahead.stored_bytes),
+                                                         FormatBytes(ahead.wasted_bytes))));
   prepared_.set_checkpoint(prepare.checkpoint());
   *prepared_.mutable_part() = ToPart(summary);
   prepared_.mutable_part()->set_frozen_ns(frozen.count());

@@ -12,13 +12,13 @@
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
 #include "warden/checkpoint/dump.h"
-#include "warden/loop/job.h"
-#include "warden/memory/lazy_memory.h"
+#include "warden/checkpoint/restore.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/pod.h"
+#include "warden/loop/job.h"
 #include "warden/loop/precopy.h"
-#include "warden/checkpoint/restore.h"
 #include "warden/loop/timeline.h"
+#include "warden/memory/lazy_memory.h"
 
 namespace holdfast::warden {
 

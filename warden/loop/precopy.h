@@ -1,5 +1,6 @@
-// A pre-copy under way (memory/copy_ahead.h): a thread of its own beside the worker's, so that a checkpoint
-// that is wanted now can begin at once. Belongs to operations.cc, on the worker's thread.
+// A pre-copy under way (memory/copy_ahead.h): a thread of its own beside the worker's, so that a
+// checkpoint that is wanted now can begin at once. Belongs to operations.cc, on the worker's
+// thread.
 #pragma once
 
 #include <condition_variable>
@@ -12,13 +13,14 @@
 #include "config/config.h"
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
-#include "warden/memory/copy_ahead.h"
 #include "warden/isolation/pod.h"
+#include "warden/memory/copy_ahead.h"
 
 namespace holdfast::warden {
 
 // Whether storing ahead is worth it. A job that rewrites all of its memory gains nothing by it, and
-// its store would be written to twice: then fewer and fewer attempts are made. On the worker's thread.
+// its store would be written to twice: then fewer and fewer attempts are made. On the worker's
+// thread.
 class Thrift {
  public:
   // Before an attempt.

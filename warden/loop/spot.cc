@@ -12,10 +12,9 @@ namespace {
 constexpr std::chrono::seconds kDrainTimeout{20};
 
 Status RunDrain(const std::string& scontrol, const std::string& node, const std::string& reason) {
-  HOLDFAST_TRY(const CommandOutput ran,
-               RunCommand({.argv = {scontrol, "update", "NodeName=" + node, "State=DRAIN",
-                                    "Reason=" + reason}},
-                          kDrainTimeout));
+  HOLDFAST_TRY(const CommandOutput ran, RunCommand({.argv = {scontrol, "update", "NodeName=" + node,
+                                                             "State=DRAIN", "Reason=" + reason}},
+                                                   kDrainTimeout));
   if (ran.status.ok()) return {};
   return Fail(Code::kInternal, fmt::format("draining node {}: scontrol: {}: {}", node,
                                            ran.status.ToString(), ran.output));
@@ -45,9 +44,9 @@ void Spot::OnNotice(const notices::Notice& notice) {
     reclaim_.emplace();
     reclaim_->set_kind(v1::Notice::SPOT);
     reclaim_->set_detail(detail);
-    reclaim_->set_deadline_unix_ms(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                       notice.deadline.time_since_epoch())
-                                       .count());
+    reclaim_->set_deadline_unix_ms(
+        std::chrono::duration_cast<std::chrono::milliseconds>(notice.deadline.time_since_epoch())
+            .count());
   }
   Repeat();
 }

@@ -63,7 +63,7 @@ enum class Action {
   kSaySettled,
   kSayEnded,
   kSayMemoryLost,  // and collect what is left of the pod
-  kEnd,  // collect the exit status and say Ended
+  kEnd,            // collect the exit status and say Ended
 };
 
 struct Step {

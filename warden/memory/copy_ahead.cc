@@ -72,7 +72,8 @@ class Pace {
   std::optional<system_clock::time_point> FreezeBy() const {
     if (!limits_.deadline) return std::nullopt;
     Seconds needed = 2 * kFixedTime;
-    if (rate_ > 0) needed = kFixedTime + Seconds(static_cast<double>(frozen_bytes_) / rate_ / kTrust);
+    if (rate_ > 0)
+      needed = kFixedTime + Seconds(static_cast<double>(frozen_bytes_) / rate_ / kTrust);
     return *limits_.deadline - std::chrono::duration_cast<system_clock::duration>(needed);
   }
 
@@ -148,8 +149,8 @@ uint64_t ScratchBytes(const Pod& pod) {
 
 }  // namespace
 
-Result<AheadResult> CopyAhead(const Pod& pod, storage::PodWriter& writer,
-                              const AheadLimits& limits, const std::stop_token& stop) {
+Result<AheadResult> CopyAhead(const Pod& pod, storage::PodWriter& writer, const AheadLimits& limits,
+                              const std::stop_token& stop) {
   HOLDFAST_TRY(const Plan plan, MakePlan(pod));
   HOLDFAST_TRY(const uint32_t stream, writer.AddStream("ahead"));
   Pace pace(limits, plan.total_bytes + ScratchBytes(pod), stop);

@@ -1,7 +1,7 @@
-// Pre-copying: the memory of a running pod is stored ahead of its freeze, which then stores only what
-// has changed since (storage/checkpoint.h, BeginAgain). One pass over all memory, in the order in
-// which a dump takes it. The job runs on meanwhile and is not to notice: limits say how much of the
-// node this may take (docs/adr/0015-pre-copy.md).
+// Pre-copying: the memory of a running pod is stored ahead of its freeze, which then stores only
+// what has changed since (storage/checkpoint.h, BeginAgain). One pass over all memory, in the order
+// in which a dump takes it. The job runs on meanwhile and is not to notice: limits say how much of
+// the node this may take (docs/adr/0015-pre-copy.md).
 //
 // Used by precopy.cc. Thread-safe.
 #pragma once
@@ -36,7 +36,7 @@ struct AheadResult {
 
 // What is put is one stream, of pieces with their processes and addresses. Processes that end and
 // memory that goes meanwhile are passed over; only the writer can fail.
-Result<AheadResult> CopyAhead(const Pod& pod, storage::PodWriter& writer,
-                              const AheadLimits& limits, const std::stop_token& stop);
+Result<AheadResult> CopyAhead(const Pod& pod, storage::PodWriter& writer, const AheadLimits& limits,
+                              const std::stop_token& stop);
 
 }  // namespace holdfast::warden

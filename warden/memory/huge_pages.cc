@@ -59,8 +59,8 @@ ssize_t Collapse(const UniqueFd& process, std::span<const uint64_t> addresses,
   std::vector<iovec> pages;
   for (const uint64_t address : addresses)
     pages.push_back({.iov_base = reinterpret_cast<void*>(address), .iov_len = size_bytes});
-  const long done = ::syscall(SYS_process_madvise, process.get(), pages.data(), pages.size(),
-                              MADV_COLLAPSE, 0);
+  const long done =
+      ::syscall(SYS_process_madvise, process.get(), pages.data(), pages.size(), MADV_COLLAPSE, 0);
   return done < 0 ? -1 : done / static_cast<long>(size_bytes);
 }
 

@@ -16,9 +16,9 @@
 #include <string_view>
 #include <vector>
 
+#include "warden/isolation/pod.h"
 #include "warden/memory/lazy_memory.h"
 #include "warden/memory/restore_memory.h"
-#include "warden/isolation/pod.h"
 
 namespace holdfast::warden {
 

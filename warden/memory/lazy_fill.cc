@@ -74,9 +74,7 @@ LazyMemory::Piece LazyMemory::MakePiece(const SpacePtr& space, uint64_t address,
                                         uint64_t size_bytes) {
   ++space->in_work;
   in_work_.insert({space.get(), WindowOf(address)});
-  return {.space = space,
-          .address = address,
-          .runs = space->missing.Within(address, size_bytes)};
+  return {.space = space, .address = address, .runs = space->missing.Within(address, size_bytes)};
 }
 
 Status LazyMemory::FillPiece(const Piece& piece, std::span<std::byte> buffer) {

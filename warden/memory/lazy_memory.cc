@@ -47,8 +47,7 @@ Result<UniqueFd> ReceiveDescriptor(const UniqueFd& socket) {
   std::byte byte{};
   auto received = ReceiveWithDescriptor(socket, std::span(&byte, 1));
   if (!received)
-    return std::unexpected(
-        std::move(received).error().Wrap("taking a process's memory from CRIU"));
+    return std::unexpected(std::move(received).error().Wrap("taking a process's memory from CRIU"));
   if (!received->descriptor.valid())
     return Fail(Code::kInternal, "taking a process's memory from CRIU: no descriptor came");
   return std::move(received->descriptor);

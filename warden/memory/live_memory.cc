@@ -100,7 +100,8 @@ Result<Pagemap> LiveMemory::Scan() const {
       const auto count = std::min<uint64_t>((mapping->end - address) / PageBytes(), kEntriesAtOnce);
       const auto some = std::span(entries).first(count);
       // A process that has ended has no entries.
-      if (!ReadFullAt(pages, std::as_writable_bytes(some), address / PageBytes() * sizeof(uint64_t)))
+      if (!ReadFullAt(pages, std::as_writable_bytes(some),
+                      address / PageBytes() * sizeof(uint64_t)))
         return pagemap;
       for (const uint64_t entry : some) {
         if (IsOwn(entry)) AddPage(pagemap, address);

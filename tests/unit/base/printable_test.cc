@@ -16,8 +16,13 @@ TEST(Printable, ControlCharactersAreEscaped) {
 }
 
 TEST(Printable, SoAreThoseOfUtf8) {
-  EXPECT_EQ(Printable("\xc2\x9b" "31m", Newlines::kEscape), "\\xc2\\x9b" "31m");
-  EXPECT_EQ(Printable("\xc2\xa0 \xc2", Newlines::kEscape), "\xc2\xa0 \xc2");  // no-break space, cut off
+  EXPECT_EQ(Printable("\xc2\x9b"
+                      "31m",
+                      Newlines::kEscape),
+            "\\xc2\\x9b"
+            "31m");
+  EXPECT_EQ(Printable("\xc2\xa0 \xc2", Newlines::kEscape),
+            "\xc2\xa0 \xc2");  // no-break space, cut off
 }
 
 TEST(Printable, NewlinesStayWhereTheyMay) {

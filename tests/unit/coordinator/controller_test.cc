@@ -26,9 +26,8 @@ TEST_F(ControllerTest, PreemptedJobComesBackOnOtherNodes) {
   wardens_[1]->Notify(SIGTERM);
   ASSERT_TRUE(Reaches(Stage::kWaiting));
   EXPECT_EQ(wardens_[1]->phase(), v1::PHASE_RELEASED);
-  ASSERT_TRUE(Eventually([&] {
-    return slurm_.Get(kJob).begin_time <= NowNs() / 1'000'000'000;
-  })) << "eligible at once";
+  ASSERT_TRUE(Eventually([&] { return slurm_.Get(kJob).begin_time <= NowNs() / 1'000'000'000; }))
+      << "eligible at once";
 
   StartJob({"n3", "n4"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
@@ -152,9 +151,8 @@ TEST_F(ControllerTest, LostWardenIsNoticedAndTheJobRestored) {
   ASSERT_TRUE(Reaches(Stage::kRunning));
   wardens_[1]->Disconnect();
   EXPECT_TRUE(Reaches(Stage::kWaiting));
-  EXPECT_TRUE(Eventually([&] {
-    return slurm_.Get(kJob).excluded == std::vector<std::string>{"n2"};
-  }));
+  EXPECT_TRUE(
+      Eventually([&] { return slurm_.Get(kJob).excluded == std::vector<std::string>{"n2"}; }));
 }
 
 TEST_F(ControllerTest, FailingRestoreEndsHeldWithTheReason) {
@@ -168,15 +166,15 @@ TEST_F(ControllerTest, FailingRestoreEndsHeldWithTheReason) {
     wardens_.push_back(std::make_unique<FakeWarden>(
         address(), storage_, MakeHello(kJob, slurm_.Get(kJob).restart_count, 0, {"n2"}, kUser)));
     wardens_[0]->fail_create = true;
-    ASSERT_TRUE(Eventually([&] { return slurm_.Get(kJob).state == Record::State::kPending ||
-                                        Get().stage == Stage::kRunning; }));
+    ASSERT_TRUE(Eventually([&] {
+      return slurm_.Get(kJob).state == Record::State::kPending || Get().stage == Stage::kRunning;
+    }));
     if (Get().stage == Stage::kRunning) GTEST_FAIL() << "the fault came too late";
   }
   ASSERT_TRUE(Reaches(Stage::kHeld));
   EXPECT_TRUE(slurm_.Get(kJob).held);
-  EXPECT_TRUE(Eventually([&] {
-    return slurm_.CommentOf(kJob).find("criu restore failed") != std::string::npos;
-  }));
+  EXPECT_TRUE(Eventually(
+      [&] { return slurm_.CommentOf(kJob).find("criu restore failed") != std::string::npos; }));
   ASSERT_TRUE(controller_->ResumeJob(kJob, Resume{}));
   EXPECT_TRUE(Eventually([&] { return !slurm_.Get(kJob).held; }));
 }

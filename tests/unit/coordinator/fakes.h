@@ -150,9 +150,8 @@ class FakeAuthenticator : public Authenticator {
     const size_t colon = credential.find(':');
     if (colon == std::string::npos) return Fail(Code::kDenied, "munge: invalid credential");
     if (!used_.insert(credential).second) return Fail(Code::kDenied, "munge: replayed credential");
-    return protocol::Credential{
-        .payload = credential.substr(colon + 1),
-        .uid = static_cast<uid_t>(std::stoul(credential.substr(0, colon)))};
+    return protocol::Credential{.payload = credential.substr(colon + 1),
+                                .uid = static_cast<uid_t>(std::stoul(credential.substr(0, colon)))};
   }
   void Forget() {
     const std::lock_guard lock(mutex_);
@@ -237,12 +236,11 @@ class FakeWarden {
   void Handle(const v1::ToWarden& message, v1::FromWarden& answer) {
     const uint32_t job_id = hello_.job_id();
     if (message.has_challenge()) {
-      hello_.set_credential(credential.empty()
-                                ? "0:holdfast-warden " + std::to_string(job_id) + " " +
-                                      std::to_string(hello_.restart_count()) + " " +
-                                      std::to_string(hello_.pod()) + " " +
-                                      message.challenge().nonce()
-                                : credential);
+      hello_.set_credential(credential.empty() ? "0:holdfast-warden " + std::to_string(job_id) +
+                                                     " " + std::to_string(hello_.restart_count()) +
+                                                     " " + std::to_string(hello_.pod()) + " " +
+                                                     message.challenge().nonce()
+                                               : credential);
       hello_.set_nonce("warden's");
       hello_.clear_saved();
       if (hello_.pod() == 0) FillSaved(*hello_.mutable_saved());

@@ -1,4 +1,5 @@
-// A whole coordinator, real but for Slurm, MUNGE and the wardens' pods, that can be killed and started again.
+// A whole coordinator, real but for Slurm, MUNGE and the wardens' pods, that can be killed and
+// started again.
 #pragma once
 
 #include <gtest/gtest.h>

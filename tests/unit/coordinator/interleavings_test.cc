@@ -1,6 +1,7 @@
-// The state machine under random orders of everything that can happen, faults included. World checks at every
-// message that nothing is released uncommitted, nothing committed is aborted, nothing starts before all are
-// ready, and nothing starts over; here, that the job always comes to rest, and whole.
+// The state machine under random orders of everything that can happen, faults included. World
+// checks at every message that nothing is released uncommitted, nothing committed is aborted,
+// nothing starts before all are ready, and nothing starts over; here, that the job always comes to
+// rest, and whole.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -69,7 +70,8 @@ class Chaos {
         Slurm();
         return;
       case 11:
-        // A frozen pod that waited too long for a verdict goes on by itself, and keeps what it saved.
+        // A frozen pod that waited too long for a verdict goes on by itself, and keeps what it
+        // saved.
         if (!warden.connected && warden.phase == v1::PHASE_PREPARED && Pick(4) == 0)
           warden.phase = v1::PHASE_RUNNING;
         return;
@@ -146,7 +148,8 @@ TEST(Interleavings, JobIsNeverLostNorStartedOver) {
       for (const World::Warden& warden : world.wardens)
         EXPECT_EQ(warden.phase, v1::PHASE_RUNNING) << "left behind";
     }
-    // Giving up is only for a job that can be resumed by its user, or that had nothing to go back to.
+    // Giving up is only for a job that can be resumed by its user, or that had nothing to go back
+    // to.
     EXPECT_TRUE(world.job.stage != Stage::kEnded || world.committed.empty());
     EXPECT_TRUE(world.job.stage != Stage::kHeld || world.slurm.held);
   }

@@ -20,8 +20,7 @@ class RestServerTest : public CoordinatorTest {
  protected:
   void SetUp() override {
     CoordinatorTest::SetUp();
-    server_ =
-        std::make_unique<RestServer>(*controller_, *journal_, slurm_, authenticator_);
+    server_ = std::make_unique<RestServer>(*controller_, *journal_, slurm_, authenticator_);
     ASSERT_TRUE(server_->Listen("127.0.0.1", 0));
     StartJob({"n1", "n2"});
     ASSERT_TRUE(Reaches(Stage::kRunning));
@@ -150,8 +149,7 @@ TEST_F(RestServerTest, MigrateLeavesTheNodesItIsOn) {
 
 TEST_F(RestServerTest, SaveWithStopHoldsAndResumeReleases) {
   // 200 if it is committed by then.
-  ASSERT_THAT(Ask(kUser, "POST", job_path_ + "/save", R"({"stop":true})").status,
-              AnyOf(202, 200));
+  ASSERT_THAT(Ask(kUser, "POST", job_path_ + "/save", R"({"stop":true})").status, AnyOf(202, 200));
   ASSERT_TRUE(Reaches(Stage::kHeld));
   EXPECT_EQ(Ask(kUser, "GET", job_path_).body["state"], "held");
   EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/resume", R"({"checkpoint":9})").status, 409);

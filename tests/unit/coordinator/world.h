@@ -1,5 +1,6 @@
-// A small model of everything around the state machine: Slurm, storage, and wardens with streams that break.
-// It checks, as messages arrive, what must never happen. Used by the state machine's tests.
+// A small model of everything around the state machine: Slurm, storage, and wardens with streams
+// that break. It checks, as messages arrive, what must never happen. Used by the state machine's
+// tests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -41,15 +42,15 @@ class World {
   Policy policy;
   v1::Options options;
   std::vector<Warden> wardens;
-  std::vector<uint32_t> notice_seconds;              // by pod
-  std::set<uint32_t> committed;                      // in storage
-  std::map<uint32_t, std::string> damaged;           // in storage too, with what is wrong
+  std::vector<uint32_t> notice_seconds;                 // by pod
+  std::set<uint32_t> committed;                         // in storage
+  std::map<uint32_t, std::string> damaged;              // in storage too, with what is wrong
   std::map<std::pair<uint32_t, uint32_t>, bool> parts;  // (checkpoint, pod): durable
   std::set<TimerKind> timers;
   std::chrono::milliseconds interval{0};  // as last armed
   Record slurm{.state = Record::State::kRunning, .job_id = 7, .start_time = 1};
   bool check_kept = true;  // at every step, not only at restarts
-  bool ran = false;  // some process of the job has run
+  bool ran = false;        // some process of the job has run
   int deliveries = 0;
   int requeues = 0;
   std::string comment;
@@ -359,7 +360,8 @@ class World {
     warden.phase = v1::PHASE_COMMITTED;
     warden.committed = number;
     answer.mutable_committed()->set_checkpoint(number);
-    for (const uint32_t saved : committed) AddSaved(*answer.mutable_committed()->add_saved(), saved);
+    for (const uint32_t saved : committed)
+      AddSaved(*answer.mutable_committed()->add_saved(), saved);
   }
 
   void ReadSettle(Warden& warden, uint32_t pod, const v1::Settle& settle, v1::FromWarden& answer) {

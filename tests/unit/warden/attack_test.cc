@@ -21,7 +21,8 @@ class AttackTest : public CriuTest {
     ASSERT_TRUE(WriteFile(roots() + "/config", kSecret, 0644));
   }
 
-  // A job in the user's directory that runs the commands, then says "ready" and waits; saved, killed.
+  // A job in the user's directory that runs the commands, then says "ready" and waits; saved,
+  // killed.
   void SaveJob(const std::string& commands) {
     MakePod();
     StartRoot("cd " + user_directory() + "; " + commands +
@@ -78,11 +79,12 @@ TEST_F(AttackTest, AFileBecomesALinkToAnotherThatTheUserMayOpen) {
 }
 
 TEST_F(AttackTest, AMappedFileBecomesALink) {
-  SaveJob("head -c 8192 /dev/zero > data; python3 -c '\nimport mmap, time\n"
-          "f = open(\"data\", \"r\")\n"
-          "m = mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ); f.close()\n"
-          "open(\"/tmp/mapped\", \"w\").write(\"mapped\")\ntime.sleep(1000)' &\n"
-          "until [ -e /tmp/mapped ]; do sleep 0.02; done");
+  SaveJob(
+      "head -c 8192 /dev/zero > data; python3 -c '\nimport mmap, time\n"
+      "f = open(\"data\", \"r\")\n"
+      "m = mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ); f.close()\n"
+      "open(\"/tmp/mapped\", \"w\").write(\"mapped\")\ntime.sleep(1000)' &\n"
+      "until [ -e /tmp/mapped ]; do sleep 0.02; done");
   ASSERT_TRUE(WriteFile(roots() + "/key", std::string(8192, 'k'), 0600));
   AsUser("mv data elsewhere; ln -s " + roots() + "/key data");
   EXPECT_FALSE(Restore());
@@ -131,10 +133,13 @@ TEST_F(AttackTest, ASocketOfRootsIsNotReplaced) {
   ASSERT_EQ(::bind(daemon.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   struct stat before = {}, after = {};
   ASSERT_EQ(::stat(path.c_str(), &before), 0);
-  SaveJob("mkdir work; python3 -c '\nimport socket, time\ns = socket.socket(socket.AF_UNIX)\n"
-          "s.bind(\"" + user_directory() + "/work/daemon\"); s.listen()\n"
-          "open(\"/tmp/bound\", \"w\").write(\"bound\")\ntime.sleep(1000)' &\n"
-          "until [ -e /tmp/bound ]; do sleep 0.02; done");
+  SaveJob(
+      "mkdir work; python3 -c '\nimport socket, time\ns = socket.socket(socket.AF_UNIX)\n"
+      "s.bind(\"" +
+      user_directory() +
+      "/work/daemon\"); s.listen()\n"
+      "open(\"/tmp/bound\", \"w\").write(\"bound\")\ntime.sleep(1000)' &\n"
+      "until [ -e /tmp/bound ]; do sleep 0.02; done");
   AsUser("rm -r work; ln -s " + roots() + "/run work");
   ExpectRefused();
   ASSERT_EQ(::stat(path.c_str(), &after), 0);
@@ -158,8 +163,8 @@ TEST_F(AttackTest, SwappingAgainAndAgainMeanwhile) {
     const auto held = Restore();
     if (!held) continue;
     // A file of the user's, under the name it had.
-    const auto link = ReadLink(pod_->proc_path() + "/" + std::to_string(checkpoint_.info.root_pid) +
-                               "/fd/5");
+    const auto link =
+        ReadLink(pod_->proc_path() + "/" + std::to_string(checkpoint_.info.root_pid) + "/fd/5");
     ASSERT_TRUE(link);
     EXPECT_THAT(*link, HasSubstr("/user/file"));
   }
@@ -173,9 +178,9 @@ TEST_F(AttackTest, GroupsMayHaveComeSinceAndInAnotherOrder) {
   const auto held = Restore();
   ASSERT_TRUE(held) << held.error().message();
   ASSERT_TRUE((*held)->Resume());
-  EXPECT_THAT(ReadFile(pod_->proc_path() + "/" + std::to_string(pod_->root_pid()) + "/status")
-                  .value_or(""),
-              HasSubstr("Groups:\t54321 70001 70002"));
+  EXPECT_THAT(
+      ReadFile(pod_->proc_path() + "/" + std::to_string(pod_->root_pid()) + "/status").value_or(""),
+      HasSubstr("Groups:\t54321 70001 70002"));
 }
 
 TEST_F(AttackTest, AGroupThatTheUserHasLostIsRefusedByName) {

@@ -22,23 +22,26 @@ class CopyAheadTest : public CriuTest {
     store_directory_ = user_directory() + "/store";
     ASSERT_TRUE(MakeDirectories(store_directory_, 0700));
     ASSERT_EQ(::chown(store_directory_.c_str(), kUser, kUser), 0);
-    auto store = storage::JobStore::Open(store_directory_, 1,
-                                         {.uid = kUser, .gid = kUser, .groups = {kUser}},
-                                         storage::SiteKey{});
+    auto store = storage::JobStore::Open(
+        store_directory_, 1, {.uid = kUser, .gid = kUser, .groups = {kUser}}, storage::SiteKey{});
     ASSERT_TRUE(store) << store.error().message();
     store_ = std::move(*store);
     ASSERT_TRUE(store_->Prepare());
     MakePod();
     // Changes the first tenth of its memory when it is told to, and prints a digest of all of it.
-    StartRoot("exec python3 -c '\n"
-              "import hashlib, os, time\n"
-              "memory = bytearray(os.urandom(" + std::to_string(kMemoryBytes) + "))\n"
-              "step = 0\n"
-              "while True:\n"
-              "  open(\"/tmp/step\", \"w\").write(\"%d %s.\" % (step, hashlib.sha256(memory).hexdigest()))\n"
-              "  while not os.path.exists(\"/tmp/go%d\" % step): time.sleep(0.02)\n"
-              "  memory[:len(memory) // 10] = os.urandom(len(memory) // 10)\n"
-              "  step += 1'\n");
+    StartRoot(
+        "exec python3 -c '\n"
+        "import hashlib, os, time\n"
+        "memory = bytearray(os.urandom(" +
+        std::to_string(kMemoryBytes) +
+        "))\n"
+        "step = 0\n"
+        "while True:\n"
+        "  open(\"/tmp/step\", \"w\").write(\"%d %s.\" % (step, "
+        "hashlib.sha256(memory).hexdigest()))\n"
+        "  while not os.path.exists(\"/tmp/go%d\" % step): time.sleep(0.02)\n"
+        "  memory[:len(memory) // 10] = os.urandom(len(memory) // 10)\n"
+        "  step += 1'\n");
     ASSERT_TRUE(Sees("/tmp/step", "0 ", 60));
     ASSERT_TRUE(Sees("/tmp/step", "."));
   }
@@ -114,8 +117,8 @@ TEST_F(CopyAheadTest, StopsAtOnceAndLeavesNothing) {
     Result<AheadResult> ahead = Fail(Code::kInternal, "not run");
     std::thread copying([&] {
       // So slow that it would take minutes.
-      ahead = CopyAhead(*pod_, *writer, {.threads = 2, .bytes_per_second = 1 << 20},
-                        stop.get_token());
+      ahead =
+          CopyAhead(*pod_, *writer, {.threads = 2, .bytes_per_second = 1 << 20}, stop.get_token());
     });
     std::this_thread::sleep_for(milliseconds(1000));
     stop.request_stop();
@@ -140,16 +143,16 @@ TEST_F(CopyAheadTest, KeepsToItsShareOfTheCores) {
 
 TEST_F(CopyAheadTest, StopsInTimeForTheDeadline) {
   const auto writer = Writer(1);
-  const auto soon = CopyAhead(
-      *pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(2)}, {});
+  const auto soon =
+      CopyAhead(*pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(2)}, {});
   ASSERT_TRUE(soon) << soon.error().message();
   EXPECT_FALSE(soon->complete);
   EXPECT_EQ(soon->read_bytes, 0u);
   ASSERT_TRUE(soon->freeze_by);
   EXPECT_LT(*soon->freeze_by, system_clock::now());
 
-  const auto later = CopyAhead(
-      *pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(300)}, {});
+  const auto later =
+      CopyAhead(*pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(300)}, {});
   ASSERT_TRUE(later) << later.error().message();
   EXPECT_TRUE(later->complete);
   ASSERT_TRUE(later->freeze_by);

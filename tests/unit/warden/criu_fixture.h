@@ -17,11 +17,11 @@
 
 #include "base/files.h"
 #include "fake_checkpoint.h"
-#include "warden/criu/criu.h"
 #include "warden/checkpoint/dump.h"
-#include "warden/isolation/pod_files.h"
-#include "warden/isolation/pod.h"
 #include "warden/checkpoint/restore.h"
+#include "warden/criu/criu.h"
+#include "warden/isolation/pod.h"
+#include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
 

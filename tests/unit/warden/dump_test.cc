@@ -120,11 +120,11 @@ TEST_F(DumpTest, IsNotSavedWhenCriuIsKilledMeanwhile) {
   StartCounter();
   int killed = 0;
   FakeWriter writer(checkpoint_);
-  const auto frozen = FrozenPod::Save(
-      *pod_, writer, Dumping(),
-      [&](const std::string& name, std::chrono::nanoseconds, const std::string&) {
-        if (name == "frozen") killed = KillCriu();
-      });
+  const auto frozen =
+      FrozenPod::Save(*pod_, writer, Dumping(),
+                      [&](const std::string& name, std::chrono::nanoseconds, const std::string&) {
+                        if (name == "frozen") killed = KillCriu();
+                      });
   EXPECT_EQ(killed, 1);
   ASSERT_FALSE(frozen);
   EXPECT_EQ(frozen.error().code(), Code::kUnavailable);

@@ -50,7 +50,7 @@ TEST(InterruptedWaits, AreBegunAgain) {
 
 TEST(InterruptedWaits, OtherCallsAndOtherResultsStay) {
   for (const auto& [ax, orig_ax] : std::initializer_list<std::pair<uint64_t, uint64_t>>{
-           {kInterrupted, SYS_epoll_wait},           // the kernel's own answer
+           {kInterrupted, SYS_epoll_wait},             // the kernel's own answer
            {kInterrupted, static_cast<uint64_t>(-1)},  // after a signal handler
            {0, SYS_nanosleep},
            {static_cast<uint64_t>(-EAGAIN), SYS_futex}}) {

@@ -215,20 +215,22 @@ exec python3 /tmp/job.py)");
   const auto root = OpenPodRoot(*pod_);
   const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
   ASSERT_TRUE(OpenAt(*tmp, "check", O_WRONLY | O_CREAT));
-  EXPECT_TRUE(Sees("/tmp/out",
-                   "names same\nheld -1\nposted 0\nfile TEXT\nlink /tmp/first (deleted)\n"))
+  EXPECT_TRUE(
+      Sees("/tmp/out", "names same\nheld -1\nposted 0\nfile TEXT\nlink /tmp/first (deleted)\n"))
       << ReadInPod("/tmp/out");
 }
 
 TEST_F(RestoreTest, WatchesAreKept) {
   MakePod();
   StartRoot(R"(
-    mkdir watched; cp /bin/sh a-file; cd )" + user_directory() + R"(
+    mkdir watched; cp /bin/sh a-file; cd )" +
+            user_directory() + R"(
     exec python3 -c '
 import ctypes, os, time
 libc = ctypes.CDLL(None)
 fd = libc.inotify_init1(0)
-for path in (b"/tmp/watched", b"/tmp/a-file", b")" + user_directory() + R"("):
+for path in (b"/tmp/watched", b"/tmp/a-file", b")" +
+            user_directory() + R"("):
     assert libc.inotify_add_watch(fd, path, 0x100 | 0x2) > 0, path   # IN_CREATE | IN_MODIFY
 print("ready", flush=True)
 while not os.path.exists("/tmp/check"): time.sleep(0.01)

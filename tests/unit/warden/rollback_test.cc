@@ -378,7 +378,8 @@ TEST_F(FilesRollbackTest, BeyondTheLimitsFilesAreNamedAndMustNotChange) {
   Write("/data/large", std::string(100'000, 'x'));
   const CaptureSummary summary = Capture({Open("/data/small"), Open("/data/large")});
   EXPECT_EQ(summary.read, 1u);
-  EXPECT_THAT(summary.skipped, ElementsAre(HasSubstr("/data/large: beyond checkpoint.files_limit")));
+  EXPECT_THAT(summary.skipped,
+              ElementsAre(HasSubstr("/data/large: beyond checkpoint.files_limit")));
   Overwrite("/data/small", 0, "SMALL");
   RolledBack();
   EXPECT_EQ(Read("/data/small"), "small");

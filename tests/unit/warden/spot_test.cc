@@ -101,8 +101,7 @@ TEST_F(SpotTest, DrainsTheNodeByScontrol) {
     Spot spot("n1", tell(), scontrol);
     spot.Drain("holdfast: gce: it goes");
   }  // waits for it
-  EXPECT_EQ(ReadFile(said),
-            "update\nNodeName=n1\nState=DRAIN\nReason=holdfast: gce: it goes\n");
+  EXPECT_EQ(ReadFile(said), "update\nNodeName=n1\nState=DRAIN\nReason=holdfast: gce: it goes\n");
 }
 
 }  // namespace
