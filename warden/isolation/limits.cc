@@ -76,4 +76,20 @@ Status CopyLimits(pid_t from, pid_t to) {
   return {};
 }
 
+void RaiseHardLimits() {
+  // Nobody may have more descriptors than this (proc_sys_fs(5)).
+  const std::string nr_open = ReadFile("/proc/sys/fs/nr_open").value_or("");
+  const auto most_files = ParseNumber<rlim_t>(nr_open.substr(0, nr_open.find('\n')));
+  for (const auto& [name, resource] : kLimits) {
+    const auto which = static_cast<__rlimit_resource>(resource);
+    rlimit limit = {};
+    if (::getrlimit(which, &limit) != 0) continue;
+    const rlim_t most =
+        resource == RLIMIT_NOFILE ? most_files.value_or(limit.rlim_max) : RLIM_INFINITY;
+    limit.rlim_max = std::max(limit.rlim_max, most);
+    // Without CAP_SYS_RESOURCE it stays as it is, and CRIU fails where a limit is above it.
+    ::setrlimit(which, &limit);
+  }
+}
+
 }  // namespace holdfast::warden

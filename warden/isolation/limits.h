@@ -17,5 +17,8 @@ namespace holdfast::warden {
 Result<std::vector<std::pair<int, rlimit>>> ParseLimits(const std::string& text);
 // Gives process `to`, which must be root's, the limits of process `from`.
 Status CopyLimits(pid_t from, pid_t to);
+// Raises the calling process's hard limits as far as it may, and no soft one: CRIU gives restored
+// processes their limits, and is not root then.
+void RaiseHardLimits();
 
 }  // namespace holdfast::warden

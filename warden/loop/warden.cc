@@ -27,6 +27,7 @@
 #include "warden/files/capture.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/cgroup.h"
+#include "warden/isolation/limits.h"
 #include "warden/loop/channel.h"
 #include "warden/loop/cloud.h"
 #include "warden/loop/lifecycle.h"
@@ -164,6 +165,7 @@ Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
   HOLDFAST_CHECK(WaitForExec(environment.exec_fd));
   HOLDFAST_CHECK(JoinCgroupsOf(environment.task_pid));
   HOLDFAST_CHECK(BindLike(environment.task_pid));
+  RaiseHardLimits();
   Job job{.environment = environment};
   HOLDFAST_CHECK(Configure(job));
   HOLDFAST_TRY(Store store, OpenStore(job));

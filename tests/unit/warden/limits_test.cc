@@ -1,6 +1,7 @@
 #include "warden/isolation/limits.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,6 +50,24 @@ TEST(CopyLimits, LowersThemToTheOtherProcess) {
   ASSERT_EQ(::prlimit(to->pid(), RLIMIT_NOFILE, nullptr, &limit), 0);
   EXPECT_EQ(limit.rlim_cur, 77u);
   EXPECT_EQ(limit.rlim_max, 77u);
+}
+
+TEST(RaiseHardLimits, LowersNoneAndLeavesSoftOnes) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {  // the test's own limits stay
+    const auto before = ParseLimits(ReadFile("/proc/self/limits").value()).value();
+    RaiseHardLimits();
+    const auto after = ParseLimits(ReadFile("/proc/self/limits").value()).value();
+    for (size_t i = 0; i < before.size(); ++i)
+      if (after[i].second.rlim_cur != before[i].second.rlim_cur ||
+          after[i].second.rlim_max < before[i].second.rlim_max)
+        ::_exit(1);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace
