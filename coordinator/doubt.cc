@@ -1,13 +1,24 @@
 // Finding out that a job has lost a part of itself, and what is done about it.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "coordinator/transitions.h"
 
 namespace holdfast::coordinator {
+namespace {
+
+std::string WhoIsMissed(const Turn& turn) {
+  return "the warden did not come back: " +
+         turn.Names(turn.PodsThat([](const Pod& pod) { return !pod.connected; }));
+}
+
+void Miss(Turn& turn) {
+  if (turn.job.start.doubted_end && turn.job.pods[0].connected) return BlameLostNode(turn);
+  Suspect(turn, WhoIsMissed(turn));
+}
+
+}  // namespace
 
 void Break(Turn& turn) {
   Job& job = turn.job;
@@ -30,28 +41,32 @@ void Suspect(Turn& turn, const std::string& why) {
   turn.Do(Ask{});
 }
 
-void OnLost(Turn& turn, const Lost&) {
-  Job& job = turn.job;
+void OnLostQuietly(Turn& turn, const Lost&) {
   turn.pod().connected = false;
-  if (turn.event.pod == 0) job.commit_sent = false;
-  if (!IsActive(job.stage) || job.stage == Stage::kGathering) return;
+  if (turn.event.pod == 0) turn.job.commit_sent = false;
+}
+
+void OnLost(Turn& turn, const Lost& lost) {
+  OnLostQuietly(turn, lost);
   turn.Do(Arm{TimerKind::kReconnect, turn.policy.reconnect_grace});
-  if (job.start.doubted_end && turn.event.pod != 0) return BlameLostNode(turn);
+  if (turn.job.start.doubted_end && turn.event.pod != 0) return BlameLostNode(turn);
   turn.Do(Ask{});
 }
 
-void OnReconnectTimeout(Turn& turn, const Timer&) {
-  Job& job = turn.job;
-  std::vector<std::string> lost;
-  for (uint32_t i = 0; i < job.pods.size(); ++i) {
-    job.pods[i].awaited = false;
-    if (!job.pods[i].connected) lost.push_back(turn.Name(i));
-  }
-  if (lost.empty() || job.stage == Stage::kGathering) return;
-  const std::string why = fmt::format("the warden did not come back: {}", fmt::join(lost, ", "));
-  if (job.stage == Stage::kPrecopying || job.stage == Stage::kFreezing) Abort(turn, why);
-  if (job.start.doubted_end && job.pods[0].connected) return BlameLostNode(turn);
-  Suspect(turn, why);
+void OnNotBackGathering(Turn& turn, const Timer&) {
+  for (Pod& pod : turn.job.pods) pod.awaited = false;
+}
+
+void OnNotBack(Turn& turn, const Timer& timer) {
+  OnNotBackGathering(turn, timer);
+  if (!turn.job.all_connected()) Miss(turn);
+}
+
+void OnNotBackSaving(Turn& turn, const Timer& timer) {
+  OnNotBackGathering(turn, timer);
+  if (turn.job.all_connected()) return;
+  Abort(turn, WhoIsMissed(turn));
+  Miss(turn);
 }
 
 }  // namespace holdfast::coordinator

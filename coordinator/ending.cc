@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <string>
 
 #include "coordinator/transitions.h"
 
@@ -32,6 +34,30 @@ void EndScript(Turn& turn, v1::Ended ended) {
 // Pods that are all right end after pod 0's, and say so.
 bool MayBeALostNodesDoing(const Job& job) {
   return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
+}
+
+// Takes note of a pod's end. If the pod died with work undone, says how.
+std::optional<std::string> TakeEnd(Turn& turn, const v1::Ended& ended) {
+  Job& job = turn.job;
+  if (turn.pod().phase == v1::PHASE_RELEASED) return std::nullopt;  // we killed it
+  turn.pod().phase = v1::PHASE_ENDED;
+  const bool script = turn.event.pod == 0 && job.started;
+  if (script) {
+    if (job.start.doubted_end) return std::nullopt;  // said again
+    if (!MayBeALostNodesDoing(job)) return EndScript(turn, ended), std::nullopt;
+    job.start.doubted_end = ended;
+    if (!job.lost_nodes().empty()) return BlameLostNode(turn), std::nullopt;
+    if (job.all_connected()) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+    return std::nullopt;
+  }
+  if (job.started && IsGood(ended)) {
+    // Its root has seen pod 0's go; how that went, pod 0's warden tells.
+    if (job.start.doubted_end && job.all_in(v1::PHASE_ENDED))
+      EndScript(turn, *job.start.doubted_end);
+    return std::nullopt;
+  }
+  return fmt::format("{}: the pod died: {}{}{}", turn.Name(turn.event.pod), Describe(ended),
+                     ended.message().empty() ? "" : ": ", ended.message());
 }
 
 }  // namespace
@@ -74,30 +100,18 @@ void OnEndingTimeout(Turn& turn, const Timer&) {
 }
 
 void OnEnded(Turn& turn, const v1::Ended& ended) {
-  Job& job = turn.job;
-  if (turn.pod().phase == v1::PHASE_RELEASED ||
-      (job.stage == Stage::kSettling && job.checkpoint->how == v1::Settle::RELEASE))
-    return;  // we killed it
-  turn.pod().phase = v1::PHASE_ENDED;
-  const bool script = turn.event.pod == 0 && job.started;
-  if (!script && job.started && IsGood(ended)) {
-    // Its root has seen pod 0's go; how that went, pod 0's warden tells.
-    if (job.start.doubted_end && job.all_in(v1::PHASE_ENDED))
-      EndScript(turn, *job.start.doubted_end);
-    return;
-  }
-  if (!script) {
-    const std::string why =
-        fmt::format("{}: the pod died: {}{}{}", turn.Name(turn.event.pod), Describe(ended),
-                    ended.message().empty() ? "" : ": ", ended.message());
-    if (job.stage == Stage::kPrecopying || job.stage == Stage::kFreezing) Abort(turn, why);
-    return Suspect(turn, why);
-  }
-  if (job.start.doubted_end) return;  // said again
-  if (!MayBeALostNodesDoing(job)) return EndScript(turn, ended);
-  job.start.doubted_end = ended;
-  if (!job.lost_nodes().empty()) return BlameLostNode(turn);
-  if (job.all_connected()) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+  if (const auto death = TakeEnd(turn, ended)) Suspect(turn, *death);
+}
+
+void OnEndedSaving(Turn& turn, const v1::Ended& ended) {
+  const auto death = TakeEnd(turn, ended);
+  if (!death) return;
+  Abort(turn, *death);
+  Suspect(turn, *death);
+}
+
+void OnEndedSettling(Turn& turn, const v1::Ended& ended) {
+  if (turn.job.checkpoint->how != v1::Settle::RELEASE) OnEnded(turn, ended);  // else: we killed it
 }
 
 void OnEndBelieved(Turn& turn, const Timer&) {

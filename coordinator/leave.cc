@@ -124,24 +124,39 @@ void OnResume(Turn& turn, const Resume& resume) {
 }
 
 void OnRestarted(Turn& turn, const Restarted&) {
-  Job& job = turn.job;
-  for (Pod& pod : job.pods) {
+  for (Pod& pod : turn.job.pods) {
     pod.connected = false;
     pod.awaited = true;
   }
-  job.commit_sent = false;
-  if (job.stage == Stage::kEnded) KeepForATime(turn);
-  if (IsActive(job.stage)) {
-    if (job.stage != Stage::kRunning) turn.Do(Arm{TimerKind::kPhase, turn.policy.phase_timeout});
-    turn.Do(Arm{TimerKind::kReconnect, turn.policy.restart_grace});
-    turn.Do(Ask{});
-  } else if (job.stage == Stage::kLeaving) {
-    job.requeue_failed = true;  // it may not have been asked for
-    turn.Do(Ask{});
-  } else if (job.stage == Stage::kEnding) {
-    turn.Do(Arm{TimerKind::kPhase, turn.policy.settle_timeout});
-    turn.Do(Ask{});
-  }
+  turn.job.commit_sent = false;
+}
+
+void OnRestartedRunning(Turn& turn, const Restarted& restarted) {
+  OnRestarted(turn, restarted);
+  turn.Do(Arm{TimerKind::kReconnect, turn.policy.restart_grace});
+  turn.Do(Ask{});
+}
+
+void OnRestartedActive(Turn& turn, const Restarted& restarted) {
+  turn.Do(Arm{TimerKind::kPhase, turn.policy.phase_timeout});
+  OnRestartedRunning(turn, restarted);
+}
+
+void OnRestartedLeaving(Turn& turn, const Restarted& restarted) {
+  OnRestarted(turn, restarted);
+  turn.job.requeue_failed = true;  // it may not have been asked for
+  turn.Do(Ask{});
+}
+
+void OnRestartedEnding(Turn& turn, const Restarted& restarted) {
+  OnRestarted(turn, restarted);
+  turn.Do(Arm{TimerKind::kPhase, turn.policy.settle_timeout});
+  turn.Do(Ask{});
+}
+
+void OnRestartedEnded(Turn& turn, const Restarted& restarted) {
+  OnRestarted(turn, restarted);
+  KeepForATime(turn);
 }
 
 }  // namespace holdfast::coordinator

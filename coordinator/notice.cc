@@ -15,6 +15,23 @@ void Deliver(Turn& turn, uint32_t pod, int32_t signal, bool to_batch) {
   turn.Tell(pod, std::move(message));
 }
 
+// True: it is part of a preemption that is known.
+bool TakeNotice(Turn& turn, const v1::Notice& notice) {
+  Job& job = turn.job;
+  if (notice.signal() != SIGTERM) {
+    // With PreemptParameters=send_user_signal this, too, may be how preemption begins.
+    Deliver(turn, turn.event.pod, notice.signal(), notice.from_batch());
+    turn.Do(Ask{});
+    return false;
+  }
+  turn.pod().signal = SIGTERM;
+  turn.pod().signal_to_batch = notice.from_batch();
+  if (job.start.preemption_seen) return true;
+  if (job.notice.begun_ns == 0) job.notice.begun_ns = turn.now();
+  turn.Do(Ask{});
+  return false;
+}
+
 }  // namespace
 
 void DeliverPending(Turn& turn) {
@@ -29,23 +46,11 @@ void DeliverPending(Turn& turn) {
   turn.Do(Disarm{TimerKind::kNotice});
 }
 
-void OnNotice(Turn& turn, const v1::Notice& notice) {
-  Job& job = turn.job;
-  if (notice.signal() != SIGTERM) {
-    // With PreemptParameters=send_user_signal this, too, may be how preemption begins.
-    Deliver(turn, turn.event.pod, notice.signal(), notice.from_batch());
-    turn.Do(Ask{});
-    return;
-  }
-  turn.pod().signal = SIGTERM;
-  turn.pod().signal_to_batch = notice.from_batch();
-  if (job.start.preemption_seen) {
-    const bool given_up = job.stage == Stage::kRunning && !job.start.wish;
-    if (given_up) DeliverPending(turn);
-    return;
-  }
-  if (job.notice.begun_ns == 0) job.notice.begun_ns = turn.now();
-  turn.Do(Ask{});
+void OnNotice(Turn& turn, const v1::Notice& notice) { TakeNotice(turn, notice); }
+
+void OnNoticeRunning(Turn& turn, const v1::Notice& notice) {
+  // Of a preemption from which the job could not be saved.
+  if (TakeNotice(turn, notice) && !turn.job.start.wish) DeliverPending(turn);
 }
 
 void OnNoticeTimer(Turn& turn, const Timer&) { turn.Do(Ask{}); }
@@ -56,11 +61,10 @@ void ConsiderRecord(Turn& turn, const Record& record) {
   if (preempted && !job.start.preemption_seen) {
     job.start.preemption_seen = true;
     const int64_t end = record.grace_seconds == 0 ? 0 : record.preempt_time + record.grace_seconds;
-    return OnWish(turn,
-                  Wish{.reason = Reason::kPreemption,
-                       .stop = true,
-                       .begun_ns = job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now(),
-                       .deadline_unix_ms = end * 1000});
+    return turn.Follow(Wish{.reason = Reason::kPreemption,
+                            .stop = true,
+                            .begun_ns = job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now(),
+                            .deadline_unix_ms = end * 1000});
   }
   if (preempted || job.notice.begun_ns == 0) return;
   // slurmctld may note the time shortly after the signal has gone out.

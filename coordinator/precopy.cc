@@ -39,20 +39,26 @@ void CopyAhead(Turn& turn) {
   turn.TellAll(MakePrecopy(checkpoint));
 }
 
+void EndPrecopy(Turn& turn) {
+  if (turn.job.can_save()) turn.job.checkpoint->precopied_ns = turn.now();
+  Freeze(turn);
+}
+
 void OnPrecopied(Turn& turn, const v1::Precopied& precopied) {
   Job& job = turn.job;
   if (precopied.checkpoint() != job.checkpoint->number) return;
   turn.pod().precopied = true;
-  if (std::ranges::all_of(job.pods, &Pod::precopied)) return Freeze(turn);
+  if (std::ranges::all_of(job.pods, &Pod::precopied)) return EndPrecopy(turn);
   const int64_t freeze_by = precopied.freeze_by_unix_ms();
   if (freeze_by == 0 || (job.freeze_by_unix_ms != 0 && job.freeze_by_unix_ms <= freeze_by)) return;
   job.freeze_by_unix_ms = freeze_by;
   turn.Do(Arm{TimerKind::kPhase, std::min(Until(turn, freeze_by), turn.policy.phase_timeout)});
 }
 
-void OnPrecopyTimeout(Turn& turn, const Timer&) { Freeze(turn); }
+void OnPrecopyingTimeout(Turn& turn, const Timer&) { EndPrecopy(turn); }
 
-void ResumePrecopy(Turn& turn, const v1::Hello& hello) {
+void OnHelloPrecopying(Turn& turn, const v1::Hello& hello) {
+  if (!ComesBack(turn, hello)) return;
   if (hello.phase() != v1::PHASE_RUNNING)
     return Abort(turn, turn.Name(hello.pod()) + ": came back otherwise than running");
   turn.pod().precopied = false;

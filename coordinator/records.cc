@@ -76,6 +76,34 @@ void Follow(Turn& turn, const Record& record) {
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
 
+// False: it is not pending, or not any more, and that has been dealt with.
+bool IsQueued(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  if (IsStale(turn, record)) return false;
+  if (IsOver(job, record)) return End(turn, record.state_name), false;
+  if (record.state == Record::State::kRunning && record.restart_count > job.awaited_start) {
+    job.awaited_start = record.restart_count;
+    turn.Do(Arm{TimerKind::kPhase, turn.policy.gather_timeout});
+  }
+  return record.state == Record::State::kPending;
+}
+
+// It is to start soon.
+void SeeToQueue(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
+    // Better on one of the nodes it was to avoid than nowhere.
+    turn.Mark("exclusion-dropped", 0, fmt::format("{}", fmt::join(job.exclusions.next, ",")));
+    job.exclusions.next.clear();
+    turn.Do(Amend{
+        .excluded = ChangeExclusions(job, record.excluded), .eligible = true, .release = true});
+    return;
+  }
+  if (!job.departure.hurry) return;
+  job.departure.hurry = record.begin_time > turn.now() / 1'000'000'000;
+  if (job.departure.hurry) turn.Do(Amend{.eligible = true});
+}
+
 }  // namespace
 
 void OnRecordActive(Turn& turn, const Record& record) {
@@ -99,30 +127,15 @@ void OnRecordLeaving(Turn& turn, const Record& record) {
 }
 
 void OnRecordWaiting(Turn& turn, const Record& record) {
-  Job& job = turn.job;
-  if (IsStale(turn, record)) return;
-  if (IsOver(job, record)) return End(turn, record.state_name);
-  if (record.state == Record::State::kRunning && record.restart_count > job.awaited_start) {
-    job.awaited_start = record.restart_count;
-    turn.Do(Arm{TimerKind::kPhase, turn.policy.gather_timeout});
-  }
-  if (record.state != Record::State::kPending) return;
-  if (job.stage == Stage::kHeld && !record.held) {
-    job.stage = Stage::kWaiting;  // released without asking us
-    job.departure.hold = false;
-  }
-  if (job.stage != Stage::kWaiting) return;
-  if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
-    // Better on one of the nodes it was to avoid than nowhere.
-    turn.Mark("exclusion-dropped", 0, fmt::format("{}", fmt::join(job.exclusions.next, ",")));
-    job.exclusions.next.clear();
-    turn.Do(Amend{
-        .excluded = ChangeExclusions(job, record.excluded), .eligible = true, .release = true});
-    return;
-  }
-  if (!job.departure.hurry) return;
-  job.departure.hurry = record.begin_time > turn.now() / 1'000'000'000;
-  if (job.departure.hurry) turn.Do(Amend{.eligible = true});
+  if (IsQueued(turn, record)) SeeToQueue(turn, record);
+}
+
+void OnRecordHeld(Turn& turn, const Record& record) {
+  if (!IsQueued(turn, record) || record.held) return;
+  // Released without asking us.
+  turn.job.stage = Stage::kWaiting;
+  turn.job.departure.hold = false;
+  SeeToQueue(turn, record);
 }
 
 void OnRecordEnding(Turn& turn, const Record& record) {

@@ -47,17 +47,18 @@ void OnKept(Turn& turn, const Timer&) {
 }
 
 void OnRemoved(Turn& turn, const Removed& removed) {
-  Job& job = turn.job;
-  if (!removed.all) {
-    std::erase_if(job.saved, [&](uint32_t number) {
-      return std::ranges::contains(removed.checkpoints, number);
-    });
-    return;
-  }
-  if (job.stage != Stage::kEnded) {
+  if (removed.all) {
     turn.refusal = "it has not ended, so its checkpoints are needed";
     return;
   }
+  std::erase_if(turn.job.saved, [&](uint32_t number) {
+    return std::ranges::contains(removed.checkpoints, number);
+  });
+}
+
+void OnRemovedEnded(Turn& turn, const Removed& removed) {
+  Job& job = turn.job;
+  if (!removed.all) return OnRemoved(turn, removed);
   job.saved.clear();
   job.aftermath.removed = true;
   turn.Do(Disarm{TimerKind::kKept});

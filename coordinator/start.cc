@@ -23,14 +23,6 @@ bool IsPermanent(Code code) {
 
 void BeginStart(Turn& turn, const v1::Hello& hello) {
   Job& job = turn.job;
-  if (IsActive(job.stage) && !job.pods.empty() && job.started) {
-    // Slurm requeued it without our doing, and it is back before the poll saw it pending.
-    job.move = Move{.number = ++job.moves,
-                    .reason = Reason::kRequeued,
-                    .from = job.nodes(),
-                    .left_ns = turn.now()};
-    CountTime(turn, /*interrupted=*/true);
-  }
   for (const TimerKind kind :
        {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice, TimerKind::kRetry,
         TimerKind::kAsk, TimerKind::kEnd, TimerKind::kKept})
@@ -178,96 +170,117 @@ void FailStart(Turn& turn, Code code, const std::string& why, const std::string&
   Leave(turn, restoring ? Reason::kRestore : Reason::kStart);
 }
 
-// A pod's stream is back in this same start.
-void Reattach(Turn& turn, const v1::Hello& hello) {
+std::string NotInTime(const Turn& turn, const std::vector<uint32_t>& late) {
+  return fmt::format("{}: not in time: {}", StageName(turn.job.stage), turn.Names(late));
+}
+
+void FailLateStart(Turn& turn, const std::vector<uint32_t>& late) {
+  std::string node;
+  for (const uint32_t pod : late)
+    if (node.empty()) node = turn.job.nodes()[pod];
+  FailStart(turn, Code::kTimeout, NotInTime(turn, late), node);
+}
+
+std::string Describe(const Turn& turn, const v1::Failed& failed) {
+  const Start& start = turn.job.start;
+  return fmt::format("{}{}: {}{}",
+                     start.restore_job == 0
+                         ? std::string("starting")
+                         : fmt::format("restoring checkpoint {} of job {}",
+                                       start.restore_checkpoint, start.restore_job),
+                     ": " + turn.Name(turn.event.pod), failed.message(),
+                     failed.log().empty() ? "" : "; log: " + failed.log());
+}
+
+// What pod 0 finds in storage.
+void NoteSaved(Turn& turn, const v1::Hello& hello) {
   Job& job = turn.job;
-  const uint32_t pod = turn.event.pod;
-  if (hello.phase() != v1::PHASE_FRESH) {
-    v1::ToWarden credential_only;
-    credential_only.mutable_welcome();
-    turn.Tell(pod, std::move(credential_only));
-  } else if (job.stage != Stage::kPreparing) {
-    if (IsActive(job.stage)) Suspect(turn, turn.Name(pod) + ": its pod does not exist any more");
-    if (job.stage == Stage::kEnding) TellTheEnd(turn, pod);
-    return;
+  uint32_t newest = job.next_checkpoint - 1;
+  job.saved.clear();
+  for (const v1::Saved& saved : hello.saved()) {
+    newest = std::max(newest, saved.number());
+    if (saved.number() >= job.first_checkpoint && saved.pods() == job.pods.size())
+      job.saved.push_back(saved.number());
   }
-  if (job.all_connected()) {
-    turn.Do(Disarm{TimerKind::kReconnect});
-    if (job.start.doubted_end) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+  for (const v1::Damaged& damaged : hello.damaged()) newest = std::max(newest, damaged.number());
+  job.next_checkpoint = newest + 1;
+  if (job.start.restart_count == 0) {
+    // Whatever lies there was left by an earlier job with this id.
+    job.first_checkpoint = job.next_checkpoint;
+    job.saved.clear();
   }
-  switch (job.stage) {
-    case Stage::kPreparing:
-      // Addresses of all are known only when all are there.
-      if (!job.all_connected()) return;
-      for (uint32_t i = 0; i < job.pods.size(); ++i)
-        if (job.pods[i].phase == v1::PHASE_FRESH) turn.Tell(i, MakeWelcome(job));
-      return StartAll(turn);
-    case Stage::kStarting:
-      if (hello.phase() == v1::PHASE_READY) {
-        v1::ToWarden message;
-        message.mutable_start();
-        turn.Tell(pod, message);
-      }
-      if (job.all_in(v1::PHASE_RUNNING)) EnterRunning(turn);
-      return;
-    default:
-      return Reconcile(turn, hello);
+  NoteDamage(turn, hello);
+}
+
+void RunFromNow(Turn& turn) {
+  Job& job = turn.job;
+  turn.Mark("running");
+  job.unsaved_ns = turn.now();
+  if (job.move) {
+    job.move->running_ns = turn.now();
+    turn.Do(SaveMove{*job.move});
+    job.move.reset();
   }
+  job.exclusions.next.clear();
+  job.request.from_start = false;
+  job.request.checkpoint = 0;
+  if (job.commented) turn.Do(Comment{""});
+  job.commented = false;
+  GoOn(turn);
 }
 
 }  // namespace
 
-void OnHello(Turn& turn, const v1::Hello& hello) {
+void OnNewStart(Turn& turn, const v1::Hello& hello) {
+  BeginStart(turn, hello);
+  OnHelloGathering(turn, hello);
+}
+
+void OnUnforeseenStart(Turn& turn, const v1::Hello& hello) {
   Job& job = turn.job;
-  if (hello.restart_count() < job.start.restart_count) {
-    turn.refusal = fmt::format("start {} is over; start {} is under way", hello.restart_count(),
-                               job.start.restart_count);
-    return;
+  if (!job.pods.empty() && job.started) {
+    job.move = Move{.number = ++job.moves,
+                    .reason = Reason::kRequeued,
+                    .from = job.nodes(),
+                    .left_ns = turn.now()};
+    CountTime(turn, /*interrupted=*/true);
   }
-  if (job.pods.empty() || hello.restart_count() > job.start.restart_count) BeginStart(turn, hello);
-  if (hello.pods() != job.pods.size() || hello.pod() >= job.pods.size()) {
-    turn.refusal = fmt::format("pod {} of {} does not fit a job of {} pods", hello.pod(),
-                               hello.pods(), job.pods.size());
-    return;
-  }
-  Pod& pod = turn.pod();
-  job.start.nodes[hello.pod()] = hello.node();
-  pod.address = hello.address();
-  pod.mtu = hello.mtu();
-  pod.notice_seconds = hello.notice_seconds();
-  pod.connected = true;
-  pod.awaited = false;
-  pod.phase = hello.phase();
-  if (hello.pod() == 0) job.commit_sent = false;
-  pod.part.reset();
-  if (hello.has_prepared()) pod.part = hello.prepared().part();
-  job.next_checkpoint =
-      std::max({job.next_checkpoint, hello.checkpoint() + 1, hello.committed() + 1});
-  if (job.stage != Stage::kGathering) return Reattach(turn, hello);
+  OnNewStart(turn, hello);
+}
+
+void OnHelloGathering(Turn& turn, const v1::Hello& hello) {
+  Job& job = turn.job;
+  if (!NoteHello(turn, hello)) return;
   if (hello.phase() != v1::PHASE_FRESH) {
     // Only a lost journal makes a running job unknown: let it run on.
     job.started = true;
     job.stage = Stage::kRunning;
-    return Reattach(turn, hello);
+    Greet(turn);
+    return RunOn(turn, hello);
   }
-  if (hello.pod() == 0) {
-    uint32_t newest = job.next_checkpoint - 1;
-    job.saved.clear();
-    for (const v1::Saved& saved : hello.saved()) {
-      newest = std::max(newest, saved.number());
-      if (saved.number() >= job.first_checkpoint && saved.pods() == job.pods.size())
-        job.saved.push_back(saved.number());
-    }
-    for (const v1::Damaged& damaged : hello.damaged()) newest = std::max(newest, damaged.number());
-    job.next_checkpoint = newest + 1;
-    if (job.start.restart_count == 0) {
-      // Whatever lies there was left by an earlier job with this id.
-      job.first_checkpoint = job.next_checkpoint;
-      job.saved.clear();
-    }
-    NoteDamage(turn, hello);
-  }
+  if (hello.pod() == 0) NoteSaved(turn, hello);
   if (job.all_connected()) Decide(turn);
+}
+
+void OnHelloPreparing(Turn& turn, const v1::Hello& hello) {
+  Job& job = turn.job;
+  if (!NoteHello(turn, hello)) return;
+  Greet(turn);
+  // Addresses of all are known only when all are there.
+  if (!job.all_connected()) return;
+  for (uint32_t i = 0; i < job.pods.size(); ++i)
+    if (job.pods[i].phase == v1::PHASE_FRESH) turn.Tell(i, MakeWelcome(job));
+  StartAll(turn);
+}
+
+void OnHelloStarting(Turn& turn, const v1::Hello& hello) {
+  if (!ComesBack(turn, hello)) return;
+  if (hello.phase() == v1::PHASE_READY) {
+    v1::ToWarden message;
+    message.mutable_start();
+    turn.Tell(hello.pod(), message);
+  }
+  if (turn.job.all_in(v1::PHASE_RUNNING)) RunFromNow(turn);
 }
 
 void OnReady(Turn& turn, const v1::Ready&) {
@@ -277,68 +290,37 @@ void OnReady(Turn& turn, const v1::Ready&) {
 
 void OnRunning(Turn& turn, const v1::Running&) {
   turn.pod().phase = v1::PHASE_RUNNING;
-  if (turn.job.all_in(v1::PHASE_RUNNING)) EnterRunning(turn);
+  if (turn.job.all_in(v1::PHASE_RUNNING)) RunFromNow(turn);
 }
 
-void EnterRunning(Turn& turn) {
-  Job& job = turn.job;
-  if (job.stage == Stage::kStarting) {
-    turn.Mark("running");
-    job.unsaved_ns = turn.now();
-    if (job.move) {
-      job.move->running_ns = turn.now();
-      turn.Do(SaveMove{*job.move});
-      job.move.reset();
-    }
-    job.exclusions.next.clear();
-    job.request.from_start = false;
-    job.request.checkpoint = 0;
-    if (job.commented) turn.Do(Comment{""});
-    job.commented = false;
-  }
+void GoOn(Turn& turn) {
   turn.Enter(Stage::kRunning);
   PlanInterval(turn);
   GrantWish(turn);
 }
 
-void OnFailed(Turn& turn, const v1::Failed& failed) {
-  const Stage stage = turn.job.stage;
-  const bool memory = failed.phase() == v1::PHASE_RUNNING;
-  if (!memory && (stage == Stage::kRunning || stage == Stage::kPrecopying))
-    return;  // of what was given up meanwhile
-  if (!memory && stage != Stage::kPreparing && stage != Stage::kStarting)
-    return OnSaveFailed(turn, failed);
-  const std::string why =
-      fmt::format("{}{}: {}{}",
-                  turn.job.start.restore_job == 0
-                      ? std::string("starting")
-                      : fmt::format("restoring checkpoint {} of job {}",
-                                    turn.job.start.restore_checkpoint, turn.job.start.restore_job),
-                  ": " + turn.Name(turn.event.pod), failed.message(),
-                  failed.log().empty() ? "" : "; log: " + failed.log());
-  // Once Start has been sent, some of its processes may have run: no other node can be tried
-  // lightly. But a pod that lacks memory has been killed, and nothing was saved since its restore.
-  if (!memory && stage == Stage::kStarting) return Suspect(turn, why);
-  FailStart(turn, CodeFromName(failed.code()), why, turn.job.nodes()[turn.event.pod]);
+void OnFailedStart(Turn& turn, const v1::Failed& failed) {
+  FailStart(turn, CodeFromName(failed.code()), Describe(turn, failed),
+            turn.job.nodes()[turn.event.pod]);
 }
 
-void OnStartTimeout(Turn& turn, const Timer&) {
-  Job& job = turn.job;
-  std::vector<std::string> late;
-  std::string node;
-  for (uint32_t i = 0; i < job.pods.size(); ++i) {
-    const Pod& pod = job.pods[i];
-    const bool in_time = job.stage == Stage::kGathering   ? pod.connected
-                         : job.stage == Stage::kPreparing ? pod.phase == v1::PHASE_READY
-                                                          : pod.phase == v1::PHASE_RUNNING;
-    if (in_time) continue;
-    late.push_back(job.nodes()[i].empty() ? fmt::format("pod {}", i) : turn.Name(i));
-    if (node.empty()) node = job.nodes()[i];
-  }
-  const std::string why =
-      fmt::format("{}: not in time: {}", StageName(job.stage), fmt::join(late, ", "));
-  if (job.stage == Stage::kStarting) return Suspect(turn, why);
-  FailStart(turn, Code::kTimeout, why, node);
+void OnFailedStarting(Turn& turn, const v1::Failed& failed) {
+  // Some of its processes may have run, so no other node can be tried lightly.
+  Suspect(turn, Describe(turn, failed));
+}
+
+void OnGatheringTimeout(Turn& turn, const Timer&) {
+  FailLateStart(turn, turn.PodsThat([](const Pod& pod) { return !pod.connected; }));
+}
+
+void OnPreparingTimeout(Turn& turn, const Timer&) {
+  FailLateStart(turn, turn.PodsThat([](const Pod& pod) { return pod.phase != v1::PHASE_READY; }));
+}
+
+void OnStartingTimeout(Turn& turn, const Timer&) {
+  Suspect(turn, NotInTime(turn, turn.PodsThat([](const Pod& pod) {
+            return pod.phase != v1::PHASE_RUNNING;
+          })));
 }
 
 }  // namespace holdfast::coordinator

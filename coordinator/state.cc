@@ -34,13 +34,19 @@ constexpr Stages kGiveUp = In(kLeaving, kEnding);
 constexpr Stages kQueue = In(kWaiting, kHeld, kEnded);  // as Slurm says
 constexpr Stages kStart = In(kGathering, kPreparing) | kGiveUp | kGoOn;
 
+// What an event may be beside its type, with a name of its own.
+struct Condition {
+  const char* name;
+  bool (*holds)(const Job&, const Event&);
+};
+
 struct Row {
   size_t event;  // index in Event::body
   int timer;     // which, for a Timer; -1 otherwise
   Stages stages;
-  Stages next;            // the job stays, or enters one of these
-  void (*handle)(Turn&);  // null: means nothing there, and that is all right
-  bool (*when)(const Job&, const Event&) = nullptr;  // null: always
+  Stages next;                      // the job stays, or enters one of these
+  void (*handle)(Turn&);            // null: means nothing there, and that is all right
+  const Condition* when = nullptr;  // null: always
 };
 
 template <typename E, size_t I = 0>
@@ -60,7 +66,7 @@ struct Call<Handler> {
 };
 
 template <auto Handler>
-constexpr Row On(Stages stages, Stages next, bool (*when)(const Job&, const Event&) = nullptr) {
+constexpr Row On(Stages stages, Stages next, const Condition* when = nullptr) {
   return {Call<Handler>::kEvent, -1, stages, next, Call<Handler>::Run, when};
 }
 template <auto Handler>
@@ -72,72 +78,96 @@ constexpr Row Ignore(Stages stages) {
   return {IndexOf<E>(), -1, stages, kStay, nullptr};
 }
 
-bool IsNewStart(const Job& job, const Event& event) {
-  return job.pods.empty() ||
-         std::get<v1::Hello>(event.body).restart_count() > job.start.restart_count;
-}
+constexpr Condition kNewStart{"hello of a new start", [](const Job& job, const Event& event) {
+                                const uint32_t start =
+                                    std::get<v1::Hello>(event.body).restart_count();
+                                return start > job.start.restart_count ||
+                                       (job.pods.empty() && start == job.start.restart_count);
+                              }};
+constexpr Condition kOfMemory{"memory lost", [](const Job&, const Event& event) {
+                                return std::get<v1::Failed>(event.body).phase() ==
+                                       v1::PHASE_RUNNING;
+                              }};
 
 // The first row that matches counts; a pair without a row is refused. docs/stages.md is drawn from
 // it.
 constexpr auto kTable = std::to_array<Row>({
     // Wardens come and go.
-    On<OnHello>(kAny, kStart, IsNewStart),
-    On<OnHello>(In(kGathering), In(kPreparing) | kGiveUp | kGoOn),
-    On<OnHello>(In(kPreparing), In(kStarting)), On<OnHello>(In(kStarting, kRunning), kGoOn),
-    On<OnHello>(In(kPrecopying), In(kSettling)),
-    On<OnHello>(In(kFreezing), In(kCommitting, kSettling)),
-    On<OnHello>(In(kCommitting), In(kSettling)), On<OnHello>(In(kSettling), In(kLeaving) | kGoOn),
-    On<OnHello>(kGone, kStay), On<OnLostFreezing>(In(kPrecopying, kFreezing), In(kSettling)),
-    On<OnLostSettling>(In(kSettling), In(kLeaving) | kGoOn), On<OnLost>(kAny, kStay),
+    On<OnUnforeseenStart>(kUp, kStart, &kNewStart), On<OnNewStart>(kGone, kStart, &kNewStart),
+    On<OnHelloGathering>(In(kGathering), In(kPreparing) | kGiveUp | kGoOn),
+    On<OnHelloPreparing>(In(kPreparing), In(kStarting)), On<OnHelloStarting>(In(kStarting), kGoOn),
+    On<OnHelloRunning>(In(kRunning), kSave), On<OnHelloPrecopying>(In(kPrecopying), In(kSettling)),
+    On<OnHelloFreezing>(In(kFreezing), In(kCommitting, kSettling)),
+    On<OnHelloCommitting>(In(kCommitting), In(kSettling)),
+    On<OnHelloSettling>(In(kSettling), In(kLeaving) | kGoOn),
+    On<OnHelloGone>(In(kLeaving, kWaiting, kHeld), kStay), On<OnHelloEnding>(In(kEnding), kStay),
+    On<OnHelloEnded>(In(kEnded), kStay), On<OnLostQuietly>(In(kGathering) | kGone, kStay),
+    On<OnLostSaving>(In(kPrecopying, kFreezing), In(kSettling)),
+    On<OnLostSettling>(In(kSettling), In(kLeaving) | kGoOn), On<OnLost>(kUp, kStay),
 
     // A start.
     On<OnReady>(In(kPreparing), In(kStarting)), On<OnRunning>(In(kStarting), kGoOn),
-    On<OnFailed>(In(kPreparing, kStarting, kRunning, kPrecopying), kGiveUp),
-    On<OnFailed>(kInFlight, In(kSettling) | kGiveUp),
-    On<OnStartTimeout>(TimerKind::kPhase, In(kGathering, kPreparing, kStarting), kGiveUp),
+    On<OnFailedStart>(In(kPreparing, kStarting, kRunning, kPrecopying) | kInFlight, kGiveUp,
+                      &kOfMemory),
+    On<OnFailedStart>(In(kPreparing), kGiveUp), On<OnFailedStarting>(In(kStarting), kStay),
+    On<OnGatheringTimeout>(TimerKind::kPhase, In(kGathering), kGiveUp),
+    On<OnPreparingTimeout>(TimerKind::kPhase, In(kPreparing), kGiveUp),
+    On<OnStartingTimeout>(TimerKind::kPhase, In(kStarting), kStay),
 
     // A checkpoint.
-    On<OnWish>(In(kGathering, kPreparing), In(kLeaving)), On<OnWish>(In(kRunning), kSave),
-    On<OnWish>(In(kPrecopying), In(kFreezing, kSettling)),
-    On<OnWish>(In(kStarting) | kInFlight, kStay),
+    On<OnWishUnstarted>(In(kGathering, kPreparing), In(kLeaving)),
+    On<OnWishStarting>(In(kStarting), kStay), On<OnWishRunning>(In(kRunning), kSave),
+    On<OnWishPrecopying>(In(kPrecopying), In(kFreezing, kSettling)),
+    On<OnWishSaving>(In(kFreezing, kCommitting), kStay), On<OnWishSettling>(In(kSettling), kStay),
     On<OnInterval>(TimerKind::kInterval, In(kRunning), kSave),
     On<OnRetry>(TimerKind::kRetry, In(kRunning), kSave),
     On<OnPrecopied>(In(kPrecopying), In(kFreezing, kSettling)),
-    On<OnPrecopyTimeout>(TimerKind::kPhase, In(kPrecopying), In(kFreezing, kSettling)),
+    On<OnPrecopyingTimeout>(TimerKind::kPhase, In(kPrecopying), In(kFreezing, kSettling)),
     Ignore<v1::Precopied>(kAny),  // it was not waited for
     On<OnPrepared>(In(kFreezing), In(kCommitting)), On<OnCommitted>(In(kCommitting), In(kSettling)),
-    On<OnSettled>(In(kRunning), kSave),
-    On<OnSettled>(In(kPrecopying, kFreezing, kCommitting), kStay),
-    On<OnSettled>(In(kSettling), In(kLeaving) | kGoOn),
-    On<OnSaveTimeout>(TimerKind::kPhase, In(kFreezing), In(kSettling)),
-    On<OnSaveTimeout>(TimerKind::kPhase, In(kCommitting), kStay),
-    On<OnSaveTimeout>(TimerKind::kPhase, In(kSettling), In(kLeaving)),
+    On<OnSettledLate>(In(kRunning), kSave), On<OnSettled>(In(kSettling), In(kLeaving) | kGoOn),
+    On<OnFailedFreezing>(In(kFreezing), In(kSettling)),
+    On<OnFailedCommitting>(In(kCommitting), In(kSettling)),
+    On<OnFailedSettling>(In(kSettling), kStay),
+    On<OnFreezingTimeout>(TimerKind::kPhase, In(kFreezing), In(kSettling)),
+    On<OnCommittingTimeout>(TimerKind::kPhase, In(kCommitting), kStay),
+    On<OnSettlingTimeout>(TimerKind::kPhase, In(kSettling), In(kLeaving)),
     Ignore<v1::Prepared>(In(kSettling, kRunning, kPrecopying) | kGone),  // crossed an abort
-    Ignore<v1::Settled>(kGone),  // a release that was not waited for
-    Ignore<v1::Failed>(kGone),   // of what was given up meanwhile
-    Ignore<v1::Ready>(kGone),    // crossed a requeue
+    // A release that was not waited for, or of a checkpoint before.
+    Ignore<v1::Settled>(In(kPrecopying, kFreezing, kCommitting) | kGone),
+    Ignore<v1::Failed>(In(kRunning, kPrecopying) | kGone),  // of what was given up meanwhile
+    Ignore<v1::Ready>(kGone),                               // crossed a requeue
     Ignore<v1::Running>(kGone),
 
     // Slurm wants something.
-    On<OnNotice>(kUp, kStay), Ignore<v1::Notice>(kGone),
+    On<OnNoticeRunning>(In(kRunning), kStay), On<OnNotice>(kUp, kStay), Ignore<v1::Notice>(kGone),
     On<OnNoticeTimer>(TimerKind::kNotice, kUp, kStay),
     On<OnRecordActive>(In(kRunning), kSave | kGiveUp | kQueue),
     On<OnRecordActive>(In(kPrecopying), In(kFreezing, kSettling) | kGiveUp | kQueue),
     On<OnRecordActive>(kUp, kGiveUp | kQueue), On<OnRecordLeaving>(In(kLeaving), kQueue),
-    On<OnRecordWaiting>(In(kWaiting, kHeld), In(kWaiting, kEnded)),
+    On<OnRecordWaiting>(In(kWaiting), In(kEnded)),
+    On<OnRecordHeld>(In(kHeld), In(kWaiting, kEnded)),
     On<OnNoWarden>(TimerKind::kPhase, In(kWaiting, kHeld), In(kLeaving)),
     On<OnEndingTimeout>(TimerKind::kPhase, In(kEnding), In(kLeaving)),
     On<OnRecordEnding>(In(kEnding), In(kLeaving) | kQueue), Ignore<Record>(In(kEnded)),
 
     // The way out, and back.
-    On<OnEnded>(In(kPrecopying, kFreezing), In(kEnding, kSettling)), On<OnEnded>(kUp, In(kEnding)),
+    On<OnEndedSaving>(In(kPrecopying, kFreezing), In(kEnding, kSettling)),
+    On<OnEndedSettling>(In(kSettling), In(kEnding)), On<OnEnded>(kUp, In(kEnding)),
     On<OnEndBelieved>(TimerKind::kEnd, kUp, In(kEnding)), Ignore<v1::Ended>(kGone),
-    On<OnReconnectTimeout>(TimerKind::kReconnect, In(kPrecopying, kFreezing), In(kSettling)),
-    On<OnReconnectTimeout>(TimerKind::kReconnect, kUp, kStay),
+    On<OnNotBackGathering>(TimerKind::kReconnect, In(kGathering), kStay),
+    On<OnNotBackSaving>(TimerKind::kReconnect, In(kPrecopying, kFreezing), In(kSettling)),
+    On<OnNotBack>(TimerKind::kReconnect, kUp, kStay),
     On<OnAsk>(TimerKind::kAsk, kUp | In(kLeaving, kEnding), kStay),
     On<OnRequeueResult>(In(kLeaving), kStay), Ignore<RequeueResult>(kAny),
-    On<OnResume>(In(kWaiting, kHeld), In(kWaiting)), On<OnRestarted>(kAny, kStay),
-    On<OnKept>(TimerKind::kKept, In(kEnded), kStay), On<OnRemoved>(kAny, kStay),
+    On<OnResume>(In(kWaiting, kHeld), In(kWaiting)),
+    On<OnKept>(TimerKind::kKept, In(kEnded), kStay), On<OnRemovedEnded>(In(kEnded), kStay),
+    On<OnRemoved>(kAny, kStay),
+
+    // Another process of the coordinator takes it up.
+    On<OnRestartedRunning>(In(kRunning), kStay), On<OnRestartedActive>(kUp, kStay),
+    On<OnRestartedLeaving>(In(kLeaving), kStay), On<OnRestartedEnding>(In(kEnding), kStay),
+    On<OnRestartedEnded>(In(kEnded), kStay), On<OnRestarted>(In(kWaiting, kHeld), kStay),
     Ignore<Timer>(kAny),  // fired as its stage was left
 });
 
@@ -146,7 +176,7 @@ const Row* Find(const Event& event, const Job& job) {
   for (const Row& row : kTable) {
     if (row.event != event.body.index() || (row.stages & In(job.stage)) == 0) continue;
     if (row.timer >= 0 && row.timer != static_cast<int>(timer->kind)) continue;
-    if (row.when != nullptr && !row.when(job, event)) continue;
+    if (row.when != nullptr && !row.when->holds(job, event)) continue;
     return &row;
   }
   return nullptr;
@@ -162,7 +192,7 @@ constexpr auto kTimerNames = std::to_array<const char*>(
     {"too long", "not back", "interval", "notice", "retry", "ask", "end believed", "kept"});
 
 std::string NameOf(const Row& row) {
-  if (row.when == IsNewStart) return "hello of a new start";
+  if (row.when != nullptr) return row.when->name;
   return row.timer >= 0 ? kTimerNames[static_cast<size_t>(row.timer)] : kEventNames[row.event];
 }
 
@@ -198,7 +228,7 @@ std::string DrawStages() {
     if (row.handle == nullptr || row.next == kStay) continue;
     rows += fmt::format("| {} | {} | {} |\n", NamesOf(row.stages), NameOf(row), NamesOf(row.next));
     // Of a new start, and of Slurm's word, there is one edge for all stages: the table has them.
-    if ((row.stages & kUp) == kUp) continue;
+    if ((row.stages & kUp) == kUp || row.when == &kNewStart) continue;
     for (int from = 0; from <= static_cast<int>(kPrecopying); ++from)
       for (int to = 0; to <= static_cast<int>(kPrecopying); ++to)
         if (from != to && (row.stages & In(from)) != 0 && (row.next & In(to)) != 0)
@@ -244,7 +274,31 @@ void Turn::Mark(std::string name, int64_t duration_ns, std::string detail) {
 }
 
 std::string Turn::Name(uint32_t pod_number) const {
-  return fmt::format("pod {} on {}", pod_number, job.nodes()[pod_number]);
+  const std::string& node = job.nodes()[pod_number];
+  return fmt::format("pod {}{}{}", pod_number, node.empty() ? "" : " on ", node);
+}
+
+std::string Turn::Names(const std::vector<uint32_t>& pods) const {
+  std::string names;
+  for (const uint32_t pod : pods) names += (names.empty() ? "" : ", ") + Name(pod);
+  return names;
+}
+
+std::vector<uint32_t> Turn::PodsThat(bool (*are)(const Pod&)) const {
+  std::vector<uint32_t> found;
+  for (uint32_t i = 0; i < job.pods.size(); ++i)
+    if (are(job.pods[i])) found.push_back(i);
+  return found;
+}
+
+void Turn::Follow(decltype(Event::body) body) {
+  const Event next{.unix_ns = now(), .pod = event.pod, .body = std::move(body)};
+  const Row* row = Find(next, job);
+  if (row == nullptr || row->handle == nullptr) return;
+  Turn turn{job, next, policy, std::move(actions), {}};
+  row->handle(turn);
+  actions = std::move(turn.actions);
+  refusal = std::move(turn.refusal);
 }
 
 Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy) {

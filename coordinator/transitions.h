@@ -29,18 +29,43 @@ struct Turn {
   // Enters a stage and arms its time limit; 0: none.
   void Enter(Stage stage, std::chrono::milliseconds limit = {});
   void Mark(std::string name, int64_t duration_ns = 0, std::string detail = "");
-  // "pod 2 on n3"
+  // "pod 2 on n3"; "pod 2" if it has never come.
   std::string Name(uint32_t pod) const;
+  std::string Names(const std::vector<uint32_t>& pods) const;
+  std::vector<uint32_t> PodsThat(bool (*are)(const Pod&)) const;
+  // What follows from it at once: what the table has for that, as if it had happened next.
+  void Follow(decltype(Event::body) body);
 };
 
+// hello.cc: a warden comes, or comes back.
+// Takes note of what every Hello tells. False: it is refused.
+bool NoteHello(Turn&, const v1::Hello&);
+// Answers it, and if nobody is away now, nobody is missed any more.
+void Greet(Turn&);
+// Both, once pods exist. False: it is refused, or its pod does not exist any more.
+bool ComesBack(Turn&, const v1::Hello&);
+void OnHelloGone(Turn&, const v1::Hello&);
+void OnHelloEnding(Turn&, const v1::Hello&);
+void OnHelloEnded(Turn&, const v1::Hello&);
+
 // start.cc: from Hello to running.
-void OnHello(Turn&, const v1::Hello&);
+void OnNewStart(Turn&, const v1::Hello&);
+// A new job's, or Slurm requeued it without our doing and it is back before the poll saw it
+// pending.
+void OnUnforeseenStart(Turn&, const v1::Hello&);
+void OnHelloGathering(Turn&, const v1::Hello&);
+void OnHelloPreparing(Turn&, const v1::Hello&);
+void OnHelloStarting(Turn&, const v1::Hello&);
 void OnReady(Turn&, const v1::Ready&);
 void OnRunning(Turn&, const v1::Running&);
-// By what failed: a start, a checkpoint, or what a restore still owed.
-void OnFailed(Turn&, const v1::Failed&);
-void OnStartTimeout(Turn&, const Timer&);
-void EnterRunning(Turn&);
+// Also of memory that a restore still owed: its pod has been killed, and nothing was saved since.
+void OnFailedStart(Turn&, const v1::Failed&);
+void OnFailedStarting(Turn&, const v1::Failed&);
+void OnGatheringTimeout(Turn&, const Timer&);
+void OnPreparingTimeout(Turn&, const Timer&);
+void OnStartingTimeout(Turn&, const Timer&);
+// It runs, and what was wished for meanwhile is begun.
+void GoOn(Turn&);
 
 // intervals.cc: how often it is saved, and what is learnt from what it meets with.
 void OnInterval(Turn&, const Timer&);
@@ -51,34 +76,57 @@ void CountTime(Turn&, bool interrupted);
 // Whether a job that leaves its nodes for that reason had them taken from it.
 bool IsInterruption(Reason reason);
 
-// save.cc: checkpoints.
-void OnWish(Turn&, const Wish&);
+// wish.cc: what somebody wants done with it.
+void OnWishUnstarted(Turn&, const Wish&);
+void OnWishStarting(Turn&, const Wish&);
+void OnWishRunning(Turn&, const Wish&);
+void OnWishPrecopying(Turn&, const Wish&);
+void OnWishSaving(Turn&, const Wish&);
+void OnWishSettling(Turn&, const Wish&);
 void OnRetry(Turn&, const Timer&);
+void Begin(Turn&, const Wish&);
+// Begins what was wished for while it could not be.
+void GrantWish(Turn&);
+// The checkpoint failed and the job runs on. If it must leave, that is tried once more; then the
+// job gets the signal that it would have got without Holdfast, and the checkpoint before this one
+// stands.
+void Regret(Turn&, const Checkpoint& failed);
+
+// save.cc: checkpoints.
 void OnPrepared(Turn&, const v1::Prepared&);
 void OnCommitted(Turn&, const v1::Committed&);
 void OnSettled(Turn&, const v1::Settled&);
-void OnSaveFailed(Turn&, const v1::Failed&);
-void OnSaveTimeout(Turn&, const Timer&);
-void OnLostFreezing(Turn&, const Lost&);
+// That was not waited for: the job runs on already.
+void OnSettledLate(Turn&, const v1::Settled&);
+void OnFailedFreezing(Turn&, const v1::Failed&);
+void OnFailedCommitting(Turn&, const v1::Failed&);
+void OnFailedSettling(Turn&, const v1::Failed&);
+void OnFreezingTimeout(Turn&, const Timer&);
+void OnCommittingTimeout(Turn&, const Timer&);
+void OnSettlingTimeout(Turn&, const Timer&);
+void OnLostSaving(Turn&, const Lost&);
 void OnLostSettling(Turn&, const Lost&);
-// A pod came back in the middle of a checkpoint.
-void Reconcile(Turn&, const v1::Hello&);
-void Begin(Turn&, const Wish&);
+void OnHelloRunning(Turn&, const v1::Hello&);
+void OnHelloFreezing(Turn&, const v1::Hello&);
+void OnHelloCommitting(Turn&, const v1::Hello&);
+void OnHelloSettling(Turn&, const v1::Hello&);
+// The pod is there, in whatever phase, and the job runs.
+void RunOn(Turn&, const v1::Hello&);
 // Every pod is to cut, freeze and save now.
 void Freeze(Turn&);
-// Begins what was wished for while it could not be.
-void GrantWish(Turn&);
 void Abort(Turn&, const std::string& why);
 
 // precopy.cc: storing memory before the freeze.
 void CopyAhead(Turn&);
+// Whatever has been stored by now, they freeze.
+void EndPrecopy(Turn&);
 void OnPrecopied(Turn&, const v1::Precopied&);
-void OnPrecopyTimeout(Turn&, const Timer&);
-// A pod came back in the middle of it.
-void ResumePrecopy(Turn&, const v1::Hello&);
+void OnPrecopyingTimeout(Turn&, const Timer&);
+void OnHelloPrecopying(Turn&, const v1::Hello&);
 
 // notice.cc: signals and preemption.
 void OnNotice(Turn&, const v1::Notice&);
+void OnNoticeRunning(Turn&, const v1::Notice&);
 void OnNoticeTimer(Turn&, const Timer&);
 // The job runs, as Slurm says: is it being preempted?
 void ConsiderRecord(Turn&, const Record&);
@@ -88,6 +136,7 @@ void DeliverPending(Turn&);
 // retention.cc: checkpoints of a job that has ended.
 void OnKept(Turn&, const Timer&);
 void OnRemoved(Turn&, const Removed&);
+void OnRemovedEnded(Turn&, const Removed&);
 // The script ended, well or not, which decides what becomes of its checkpoints.
 void NoteEnd(Turn&, bool well);
 // They are kept, for as long as they are to be.
@@ -109,23 +158,36 @@ void OnNoWarden(Turn&, const Timer&);
 void OnAsk(Turn&, const Timer&);
 void OnRequeueResult(Turn&, const RequeueResult&);
 void OnResume(Turn&, const Resume&);
+// Another process has taken the job up: all wardens are away.
 void OnRestarted(Turn&, const Restarted&);
+void OnRestartedActive(Turn&, const Restarted&);
+void OnRestartedRunning(Turn&, const Restarted&);
+void OnRestartedLeaving(Turn&, const Restarted&);
+void OnRestartedEnding(Turn&, const Restarted&);
+void OnRestartedEnded(Turn&, const Restarted&);
 
 // records.cc: what Slurm says.
 void OnRecordActive(Turn&, const Record&);
 void OnRecordLeaving(Turn&, const Record&);
 void OnRecordWaiting(Turn&, const Record&);
+void OnRecordHeld(Turn&, const Record&);
 void OnRecordEnding(Turn&, const Record&);
 
 // doubt.cc: finding out that a job is broken.
 void OnLost(Turn&, const Lost&);
-void OnReconnectTimeout(Turn&, const Timer&);
+// Nobody is missed there yet, or any more.
+void OnLostQuietly(Turn&, const Lost&);
+void OnNotBack(Turn&, const Timer&);
+void OnNotBackGathering(Turn&, const Timer&);
+void OnNotBackSaving(Turn&, const Timer&);
 void Suspect(Turn&, const std::string& why);
 // Slurm says that the job runs, but it has lost a part of itself.
 void Break(Turn&);
 
 // ending.cc: by its script, or because it cannot go on.
 void OnEnded(Turn&, const v1::Ended&);
+void OnEndedSaving(Turn&, const v1::Ended&);
+void OnEndedSettling(Turn&, const v1::Ended&);
 // The script ended, and no node has been missed since.
 void OnEndBelieved(Turn&, const Timer&);
 void OnEndingTimeout(Turn&, const Timer&);

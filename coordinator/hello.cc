@@ -1,0 +1,78 @@
+// A pod's Hello, as far as it means the same in several stages. start.cc has what it means before
+// the job runs, save.cc while it does.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "coordinator/transitions.h"
+
+namespace holdfast::coordinator {
+
+bool NoteHello(Turn& turn, const v1::Hello& hello) {
+  Job& job = turn.job;
+  if (hello.restart_count() < job.start.restart_count) {
+    turn.refusal = fmt::format("start {} is over; start {} is under way", hello.restart_count(),
+                               job.start.restart_count);
+    return false;
+  }
+  if (hello.pods() != job.pods.size() || hello.pod() >= job.pods.size()) {
+    turn.refusal = fmt::format("pod {} of {} does not fit a job of {} pods", hello.pod(),
+                               hello.pods(), job.pods.size());
+    return false;
+  }
+  Pod& pod = turn.pod();
+  job.start.nodes[hello.pod()] = hello.node();
+  pod.address = hello.address();
+  pod.mtu = hello.mtu();
+  pod.notice_seconds = hello.notice_seconds();
+  pod.connected = true;
+  pod.awaited = false;
+  pod.phase = hello.phase();
+  if (hello.pod() == 0) job.commit_sent = false;
+  pod.part.reset();
+  if (hello.has_prepared()) pod.part = hello.prepared().part();
+  job.next_checkpoint =
+      std::max({job.next_checkpoint, hello.checkpoint() + 1, hello.committed() + 1});
+  return true;
+}
+
+void Greet(Turn& turn) {
+  Job& job = turn.job;
+  if (turn.pod().phase != v1::PHASE_FRESH) {
+    v1::ToWarden credential_only;
+    credential_only.mutable_welcome();
+    turn.Tell(turn.event.pod, std::move(credential_only));
+  }
+  if (!job.all_connected()) return;
+  turn.Do(Disarm{TimerKind::kReconnect});
+  if (job.start.doubted_end) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+}
+
+bool ComesBack(Turn& turn, const v1::Hello& hello) {
+  if (!NoteHello(turn, hello)) return false;
+  if (hello.phase() == v1::PHASE_FRESH) {
+    Suspect(turn, turn.Name(hello.pod()) + ": its pod does not exist any more");
+    return false;
+  }
+  Greet(turn);
+  return true;
+}
+
+void OnHelloGone(Turn& turn, const v1::Hello& hello) {
+  // Slurm ends what is left.
+  if (NoteHello(turn, hello) && hello.phase() != v1::PHASE_FRESH) Greet(turn);
+}
+
+void OnHelloEnding(Turn& turn, const v1::Hello& hello) {
+  if (!NoteHello(turn, hello)) return;
+  if (hello.phase() != v1::PHASE_FRESH) Greet(turn);
+  TellTheEnd(turn, hello.pod());
+}
+
+void OnHelloEnded(Turn& turn, const v1::Hello& hello) {
+  if (!NoteHello(turn, hello) || hello.phase() == v1::PHASE_FRESH) return;
+  Greet(turn);
+  TellTheEnd(turn, hello.pod());
+}
+
+}  // namespace holdfast::coordinator

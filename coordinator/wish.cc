@@ -1,0 +1,130 @@
+// What somebody wants done with a job: its user, whoever empties a node, Slurm that preempts it,
+// the cloud, or its own interval. Most may be refused. What must leave its node is kept until it
+// can be done.
+#include <fmt/format.h>
+
+#include "coordinator/transitions.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+bool IsNotice(Reason reason) { return reason == Reason::kPreemption || reason == Reason::kSpot; }
+
+// The job must leave, whatever it is doing.
+bool IsUrgent(Reason reason) { return IsNotice(reason) || reason == Reason::kEvacuate; }
+
+const char* CauseEvent(Reason reason) {
+  if (IsNotice(reason)) return "notice";
+  return reason == Reason::kInterval ? "due" : "requested";
+}
+
+// Whether it may not be refused.
+bool Heed(Turn& turn, const Wish& wish) {
+  // Signals that Slurm sends to a node on its way out are part of it.
+  if (wish.reason == Reason::kSpot) turn.job.start.preemption_seen = true;
+  return IsUrgent(wish.reason);
+}
+
+void RefuseMeanwhile(Turn& turn) {
+  turn.refusal = fmt::format("checkpoint {} ({}) is in progress", turn.job.checkpoint->number,
+                             ReasonName(turn.job.checkpoint->reason));
+}
+
+// The checkpoint that is being taken will do, if the job leaves after it. False: refused.
+bool Join(Turn& turn, const Wish& wish) {
+  if (!Heed(turn, wish)) return RefuseMeanwhile(turn), false;
+  Checkpoint& checkpoint = *turn.job.checkpoint;
+  if (!checkpoint.stop) {
+    checkpoint.stop = true;
+    checkpoint.deadline_unix_ms = wish.deadline_unix_ms;
+    checkpoint.reason = wish.reason;
+    turn.Mark("notice", 0, ReasonName(wish.reason));
+  }
+  AddNodes(checkpoint.excluded, wish.excluded);
+  return true;
+}
+
+}  // namespace
+
+void OnWishUnstarted(Turn& turn, const Wish& wish) {
+  if (!Heed(turn, wish)) {
+    turn.refusal = "it has not started yet";
+    return;
+  }
+  // Nothing of this start has run, so nothing is lost.
+  AddNodes(turn.job.exclusions.next, wish.excluded);
+  Leave(turn, wish.reason);
+}
+
+void OnWishStarting(Turn& turn, const Wish& wish) {
+  if (Heed(turn, wish))
+    turn.job.start.wish = wish;
+  else
+    turn.refusal = "not all of its wardens are connected and ready";
+}
+
+void OnWishRunning(Turn& turn, const Wish& wish) {
+  if (!turn.job.can_save()) return OnWishStarting(turn, wish);
+  Heed(turn, wish);
+  Begin(turn, wish);
+}
+
+void OnWishPrecopying(Turn& turn, const Wish& wish) {
+  if (Join(turn, wish)) EndPrecopy(turn);
+}
+
+void OnWishSaving(Turn& turn, const Wish& wish) { Join(turn, wish); }
+
+void OnWishSettling(Turn& turn, const Wish& wish) {
+  if (!Heed(turn, wish)) return RefuseMeanwhile(turn);
+  if (turn.job.checkpoint->how != v1::Settle::RELEASE) turn.job.start.wish = wish;
+}
+
+void OnRetry(Turn& turn, const Timer&) { GrantWish(turn); }
+
+void GrantWish(Turn& turn) {
+  Job& job = turn.job;
+  if (!job.start.wish || !job.can_save()) return;
+  const Wish wish = *job.start.wish;
+  job.start.wish.reset();
+  Begin(turn, wish);
+}
+
+void Begin(Turn& turn, const Wish& wish) {
+  Job& job = turn.job;
+  const Checkpoint& checkpoint = job.checkpoint.emplace(
+      Checkpoint{.number = job.next_checkpoint++,
+                 .reason = wish.reason,
+                 .stop = wish.stop,
+                 .hold = wish.hold,
+                 .second_try = wish.second_try,
+                 .excluded = wish.excluded,
+                 .deadline_unix_ms = wish.deadline_unix_ms,
+                 .ran_ns = job.unsaved_ns == 0 ? 0 : turn.now() - job.unsaved_ns,
+                 .begun_ns = wish.begun_ns});
+  turn.Do(Disarm{TimerKind::kInterval});
+  turn.Do(Disarm{TimerKind::kRetry});
+  turn.Do(SaveCheckpoint{checkpoint});
+  turn.Do(TimelineEvent{.name = CauseEvent(wish.reason),
+                        .unix_ns = wish.begun_ns,
+                        .detail = ReasonName(wish.reason),
+                        .checkpoint = checkpoint.number});
+  // A notice without a deadline leaves no time that is known of.
+  const bool can_wait = !IsNotice(checkpoint.reason) || checkpoint.deadline_unix_ms != 0;
+  if (turn.policy.precopy && can_wait && !checkpoint.second_try) return CopyAhead(turn);
+  Freeze(turn);
+}
+
+void Regret(Turn& turn, const Checkpoint& failed) {
+  if (!failed.stop || !IsUrgent(failed.reason)) return;
+  if (failed.second_try) return DeliverPending(turn);
+  turn.job.start.wish = Wish{.reason = failed.reason,
+                             .stop = true,
+                             .second_try = true,
+                             .excluded = failed.excluded,
+                             .begun_ns = turn.now(),
+                             .deadline_unix_ms = failed.deadline_unix_ms};
+  turn.Do(Arm{TimerKind::kRetry, turn.policy.retry_pause});
+}
+
+}  // namespace holdfast::coordinator
