@@ -10,7 +10,6 @@ namespace holdfast::v1 {
 
 using google::protobuf::util::MessageDifferencer;
 
-bool operator==(const Options& a, const Options& b) { return MessageDifferencer::Equals(a, b); }
 bool operator==(const Ended& a, const Ended& b) { return MessageDifferencer::Equals(a, b); }
 
 }  // namespace holdfast::v1

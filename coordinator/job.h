@@ -16,11 +16,11 @@
 
 #include "coordinator/planning.h"
 #include "protocol/holdfast.pb.h"
+#include "protocol/job_options.h"
 
 namespace holdfast::v1 {
 
-// Protobuf has none; for the defaulted ones below.
-bool operator==(const Options& a, const Options& b);
+// Protobuf has none; for the defaulted one of Start.
 bool operator==(const Ended& a, const Ended& b);
 
 }  // namespace holdfast::v1
@@ -183,7 +183,7 @@ struct Durable {
   uid_t uid = 0;
   gid_t gid = 0;
   Stage stage = Stage::kGathering;
-  v1::Options options;
+  JobOptions options;
   uint32_t vni = 0;
   std::vector<std::string> hostnames;  // by pod, from the job's first start on
   bool started = false;           // processes of it have run: it may never start over by itself

@@ -32,7 +32,7 @@ void SendCommit(Turn& turn) {
   v1::ToWarden message;
   v1::Commit& commit = *message.mutable_commit();
   commit.set_checkpoint(job.checkpoint->number);
-  commit.set_keep(job.options.keep());
+  commit.set_keep(job.options.keep.value_or(1));
   for (const Pod& pod : job.pods) *commit.add_parts() = *pod.part;
   for (const std::string& hostname : job.hostnames) commit.add_hostnames(hostname);
   job.commit_sent = job.pods[0].connected;

@@ -4,9 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
+#include <utility>
 
 #include "base/result.h"
+#include "coordinator/job_codec.h"
 #include "coordinator/transitions.h"
 
 namespace holdfast::coordinator {
@@ -21,7 +22,7 @@ bool IsPermanent(Code code) {
          code == Code::kNoSpace || code == Code::kChanged;
 }
 
-void BeginStart(Turn& turn, const v1::Hello& hello) {
+void BeginStart(Turn& turn, const v1::Hello& hello, JobOptions options) {
   Job& job = turn.job;
   if (IsActive(job.stage) && !job.pods.empty() && job.started) {
     // Slurm requeued it without our doing, and it is back before the poll saw it pending.
@@ -35,7 +36,7 @@ void BeginStart(Turn& turn, const v1::Hello& hello) {
        {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice, TimerKind::kRetry,
         TimerKind::kAsk, TimerKind::kEnd, TimerKind::kKept})
     turn.Do(Disarm{kind});
-  job.options = hello.options();
+  job.options = std::move(options);
   job.checkpoint.reset();
   job.start = Start{.restart_count = hello.restart_count(),
                     .nodes = std::vector<std::string>(hello.pods())};
@@ -68,18 +69,6 @@ v1::ToWarden MakeWelcome(const Job& job) {
   welcome.set_restore_job(job.start.restore_job);
   welcome.set_restore_checkpoint(job.start.restore_checkpoint);
   return message;
-}
-
-// "JOBID" or "JOBID:CKPT"; the plugin has checked the form at submit time.
-bool ParseRestoreFrom(const std::string& text, uint32_t& job, uint32_t& checkpoint) {
-  const char* end = text.data() + text.size();
-  const auto [colon, error] = std::from_chars(text.data(), end, job);
-  checkpoint = 0;
-  if (error != std::errc() || job == 0) return false;
-  if (colon == end) return true;
-  if (*colon != ':') return false;
-  const auto [rest, error2] = std::from_chars(colon + 1, end, checkpoint);
-  return error2 == std::errc() && rest == end;
 }
 
 void Welcome(Turn& turn) {
@@ -117,11 +106,10 @@ void Decide(Turn& turn) {
                 fmt::format("no committed checkpoint to restore{}; "
                             "`holdfast resume {} --from-start` starts it over",
                             job.bad.empty() ? "" : " but damaged ones: " + job.last_error, job.id));
-  if (!job.options.restore_from().empty() &&
-      !ParseRestoreFrom(job.options.restore_from(), job.start.restore_job,
-                        job.start.restore_checkpoint))
-    return RefuseAll(turn, fmt::format("--restore-from={}: JOBID or JOBID:CHECKPOINT is expected",
-                                       job.options.restore_from()));
+  if (job.options.restore_from) {
+    job.start.restore_job = job.options.restore_from->job;
+    job.start.restore_checkpoint = job.options.restore_from->checkpoint;
+  }
   Welcome(turn);
 }
 
@@ -224,7 +212,14 @@ void OnHello(Turn& turn, const v1::Hello& hello) {
                                job.start.restart_count);
     return;
   }
-  if (job.pods.empty() || hello.restart_count() > job.start.restart_count) BeginStart(turn, hello);
+  if (job.pods.empty() || hello.restart_count() > job.start.restart_count) {
+    Result<JobOptions> options = OptionsOf(hello);
+    if (!options) {
+      turn.refusal = std::move(options).error().Wrap("the job's options").message();
+      return;
+    }
+    BeginStart(turn, hello, std::move(*options));
+  }
   if (hello.pods() != job.pods.size() || hello.pod() >= job.pods.size()) {
     turn.refusal = fmt::format("pod {} of {} does not fit a job of {} pods", hello.pod(),
                                hello.pods(), job.pods.size());

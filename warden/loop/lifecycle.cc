@@ -328,7 +328,7 @@ void Lifecycle::SayHello() {
   hello.set_mtu(job_.underlay.mtu);
   hello.set_uid(environment.owner.uid);
   hello.set_gid(environment.owner.gid);
-  *hello.mutable_options() = job_.options;
+  hello.set_job_options(EncodeOptions(job_.options));
   *hello.mutable_platform() = job_.platform;
   hello.set_phase(*phase);
   hello.set_checkpoint(checkpoint_);

@@ -53,7 +53,7 @@ Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store,
       events_([this](const std::string& name, std::chrono::nanoseconds duration,
                      const std::string& detail) { Tell(name, duration, detail); }),
       inventory_(std::move(found)),
-      keep_(job.options.keep()) {}
+      keep_(job.options.keep.value_or(1)) {}
 
 Operations::~Operations() { Destroy(); }
 
@@ -112,7 +112,7 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
   storage::JobStore* store = store_.get();
   if (welcome.restore_job() != job_.id()) {
     HOLDFAST_TRY(origin.other, storage::JobStore::Open(
-                                   job_.options.directory(), welcome.restore_job(), job_.owner(),
+                                   job_.options.directory, welcome.restore_job(), job_.owner(),
                                    job_.keys, storage::CloudSettings(job_.config)));
     store = origin.other.get();
   }
@@ -121,7 +121,7 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
     HOLDFAST_TRY(const auto listing, store->List());
     if (listing.good.empty())
       return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint in {}",
-                                               welcome.restore_job(), job_.options.directory()));
+                                               welcome.restore_job(), job_.options.directory));
     checkpoint = listing.good.back().checkpoint;
   }
   checkpoint_ = checkpoint;

@@ -20,6 +20,7 @@
 #include "coordinator/clock.h"
 #include "coordinator/slurm_client.h"
 #include "protocol/holdfast.grpc.pb.h"
+#include "protocol/job_options.h"
 
 namespace holdfast::coordinator {
 
@@ -332,8 +333,7 @@ inline v1::Hello MakeHello(uint32_t job_id, uint32_t restart_count, uint32_t pod
   hello.set_address("10.0.0." + std::to_string(pod + 1));
   hello.set_mtu(1500 - pod);
   hello.set_uid(uid);
-  hello.mutable_options()->set_keep(2);
-  hello.mutable_options()->set_directory("/ckpt");
+  hello.set_job_options(EncodeOptions({.checkpoint = true, .directory = "/ckpt", .keep = 2}));
   return hello;
 }
 

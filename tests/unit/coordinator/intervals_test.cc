@@ -41,7 +41,7 @@ class IntervalsTest : public ::testing::Test {
 };
 
 TEST_F(IntervalsTest, AutoPlansAnewAfterEachCheckpoint) {
-  world.options.set_auto_interval(true);
+  world.options.interval = Interval{.automatic = true};
   Run();
   EXPECT_EQ(world.job.plan.basis, Basis::kFirst);
   EXPECT_EQ(world.interval, 2min);
@@ -58,7 +58,7 @@ TEST_F(IntervalsTest, AutoPlansAnewAfterEachCheckpoint) {
 }
 
 TEST_F(IntervalsTest, ManyCheckpointsLeaveTheNewestCosts) {
-  world.options.set_interval_seconds(60);
+  world.options.interval = Interval{.every = 1min};
   Run();
   for (int i = 0; i < 12; ++i) SaveAfter(1min);
   EXPECT_EQ(world.job.costs.size(), kCostsKept);
@@ -68,7 +68,7 @@ TEST_F(IntervalsTest, ManyCheckpointsLeaveTheNewestCosts) {
 }
 
 TEST_F(IntervalsTest, AFailedCheckpointTeachesNothing) {
-  world.options.set_auto_interval(true);
+  world.options.interval = Interval{.automatic = true};
   Run();
   Pass(2min);
   world.Fire(TimerKind::kInterval);

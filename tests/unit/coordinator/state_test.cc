@@ -654,8 +654,8 @@ TEST_F(RestoreTest, ResumeMayNameACheckpoint) {
 
 TEST_F(StateTest, RestoreFromAnotherJob) {
   world.StartJob();
+  world.options.restore_from = CheckpointName{.job = 41, .checkpoint = 3};
   v1::Hello hello = world.HelloOf(0);
-  hello.mutable_options()->set_restore_from("41:3");
   world.wardens[0].connected = world.wardens[1].connected = true;
   ASSERT_TRUE(world.Happen(hello, 0));
   hello.set_pod(1);
@@ -664,6 +664,15 @@ TEST_F(StateTest, RestoreFromAnotherJob) {
   EXPECT_EQ(welcome.restore_job(), 41U);
   EXPECT_EQ(welcome.restore_checkpoint(), 3U);
   EXPECT_EQ(welcome.network().peers(0).hostname(), "") << "only the manifest knows";
+}
+
+TEST_F(StateTest, OptionsThatCannotBeReadAreRefused) {
+  world.StartJob();
+  v1::Hello hello = world.HelloOf(0);
+  hello.set_job_options("holdfast-options 1\ncheckpoint-keep=many\n");
+  const Status said = world.Happen(hello, 0);
+  ASSERT_FALSE(said);
+  EXPECT_THAT(said.error().message(), HasSubstr("--checkpoint-keep=many: accepted is"));
 }
 
 TEST_F(StateTest, CheckpointsOfAnEarlierJobWithTheSameIdAreNotTouched) {
@@ -883,12 +892,8 @@ TEST_F(StateTest, UnknownPairsAreRejected) {
 
 TEST_F(StateTest, IntervalSavesAgainAndAgain) {
   world.StartJob();
-  for (uint32_t pod = 0; pod < 2; ++pod) {
-    v1::Hello hello = world.HelloOf(pod);
-    hello.mutable_options()->set_interval_seconds(60);
-    world.wardens[pod].connected = true;
-    ASSERT_TRUE(world.Happen(hello, pod));
-  }
+  world.options.interval = Interval{.every = std::chrono::seconds(60)};
+  for (uint32_t pod = 0; pod < 2; ++pod) world.Connect(pod);
   world.Settle();
   for (int i = 0; i < 3; ++i) {
     world.Fire(TimerKind::kInterval);

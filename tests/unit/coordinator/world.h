@@ -35,12 +35,12 @@ class World {
 
   explicit World(uint32_t pods) : wardens(pods), notice_seconds(pods) {
     job.id = 7;
-    options.set_keep(2);
+    options.keep = 2;
   }
 
   Job job;
   Policy policy;
-  v1::Options options;
+  JobOptions options{.checkpoint = true};
   std::vector<Warden> wardens;
   std::vector<uint32_t> notice_seconds;                 // by pod
   std::set<uint32_t> committed;                         // in storage
@@ -89,7 +89,7 @@ class World {
     hello.set_pods(static_cast<uint32_t>(wardens.size()));
     hello.set_node(NodeOf(pod));
     hello.set_mtu(1500);
-    *hello.mutable_options() = options;
+    hello.set_job_options(EncodeOptions(options));
     hello.set_notice_seconds(notice_seconds[pod]);
     hello.set_phase(warden.phase);
     hello.set_checkpoint(warden.checkpoint);
