@@ -139,6 +139,12 @@ bool ParseRollback(std::string_view value, JobOptions& options) {
   return policy.has_value();
 }
 
+bool ParseFallbackOption(std::string_view value, JobOptions& options) {
+  const auto fallback = ParseFallback(value);
+  if (fallback) options.fallback = fallback;
+  return fallback.has_value();
+}
+
 constexpr JobOption kTable[] = {
     {.name = "checkpoint",
      .argument = "on|off|auto|INTERVAL",
@@ -180,6 +186,13 @@ constexpr JobOption kTable[] = {
      .accepted = [] { return Alternatives(kRollbackNames); },
      .parse = ParseRollback,
      .format = [](const JobOptions& options) { return NameOf(kRollbackNames, options.rollback); }},
+    {.name = "checkpoint-fallback",
+     .argument = "slurm|hold",
+     .help = "what to do with the job if its nodes are taken before it was ever saved: what Slurm "
+             "alone would do, or hold it",
+     .accepted = [] { return Alternatives(kFallbackNames); },
+     .parse = ParseFallbackOption,
+     .format = [](const JobOptions& options) { return NameOf(kFallbackNames, options.fallback); }},
     {.name = "restore-from",
      .argument = "JOBID[:CKPT]",
      .help = "start from a checkpoint of another job, its newest by default",
@@ -191,6 +204,10 @@ constexpr JobOption kTable[] = {
 };
 
 }  // namespace
+
+std::optional<Fallback> ParseFallback(std::string_view text) {
+  return ParseName<Fallback>(kFallbackNames, text);
+}
 
 std::string JobOption::environment() const {
   std::string variable = std::string("HOLDFAST_") + name;

@@ -29,6 +29,14 @@ enum class RollbackPolicy {
 };
 inline constexpr std::array<std::string_view, 4> kRollbackNames{"auto", "append", "all", "off"};
 
+// --checkpoint-fallback: what becomes of a job that was never saved and whose nodes are taken.
+enum class Fallback {
+  kSlurm,  // what Slurm alone would have done: --requeue starts it over, --no-requeue ends it
+  kHold,   // it is held
+};
+inline constexpr std::array<std::string_view, 2> kFallbackNames{"slurm", "hold"};
+std::optional<Fallback> ParseFallback(std::string_view text);
+
 // --restore-from: a checkpoint of some job.
 struct CheckpointName {
   uint32_t job = 0;
@@ -46,6 +54,7 @@ struct JobOptions {
   std::optional<CheckpointName> restore_from;
   std::vector<std::string> files;  // directories, without a slash at the end
   std::optional<RollbackPolicy> rollback;
+  std::optional<Fallback> fallback;
   // Lines of a newer Holdfast's text, kept as they came.
   std::vector<std::string> unknown;
 

@@ -83,6 +83,7 @@ Result<JobOptions> Complete(JobOptions options, const config::Config& config, ui
   options.interval = options.interval.value_or(site.interval);
   options.keep = options.keep.value_or(site.keep);
   options.rollback = options.rollback.value_or(RollbackPolicy::kAuto);
+  if (!options.fallback) options.fallback = ParseFallback(site.fallback);
   return options;
 }
 

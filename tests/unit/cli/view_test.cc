@@ -122,10 +122,10 @@ TEST_F(ViewTest, SaysHowOftenAJobIsSavedAndWhy) {
 
 TEST_F(ViewTest, ShowsOptionsAsTheyAreGiven) {
   json job = Job();
-  job["options"]["checkpoint-rollback"] = "all";
+  job["options"]["checkpoint-fallback"] = "hold";
   job["options"]["checkpoint"] = "600s";
   EXPECT_THAT(JobText(job),
-              HasSubstr("  options     --checkpoint=600s --checkpoint-rollback=all\n"));
+              HasSubstr("  options     --checkpoint=600s --checkpoint-fallback=hold\n"));
 }
 
 TEST_F(ViewTest, ShowsTheLastErrorInFull) {

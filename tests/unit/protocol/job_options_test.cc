@@ -39,7 +39,8 @@ JobOptions Everything() {
           .keep = 3,
           .restore_from = CheckpointName{.job = 41, .checkpoint = 7},
           .files = {"/scratch/a", "/scratch/b c"},
-          .rollback = RollbackPolicy::kAppend};
+          .rollback = RollbackPolicy::kAppend,
+          .fallback = Fallback::kHold};
 }
 
 TEST(JobOptions, NothingSaidMeansOff) {
@@ -124,6 +125,13 @@ TEST(Rollback, TakesAPolicy) {
             "--checkpoint-rollback=on: accepted is auto, append, all or off");
 }
 
+TEST(Fallback, IsSlurmsOrAHold) {
+  EXPECT_EQ(Taken("checkpoint-fallback", "slurm").fallback, Fallback::kSlurm);
+  EXPECT_EQ(Taken("checkpoint-fallback", "hold").fallback, Fallback::kHold);
+  EXPECT_EQ(Refusal("checkpoint-fallback", "requeue"),
+            "--checkpoint-fallback=requeue: accepted is slurm or hold");
+}
+
 TEST(RestoreFrom, TakesAJobOrOneOfItsCheckpoints) {
   EXPECT_EQ(Taken("restore-from", "4242").restore_from, CheckpointName{.job = 4242});
   EXPECT_EQ(Taken("restore-from", "4242:17").restore_from,
@@ -157,6 +165,7 @@ TEST(OptionsText, ComesBackAsItWas) {
             "checkpoint-keep=3\n"
             "checkpoint-files=/scratch/a:/scratch/b c\n"
             "checkpoint-rollback=append\n"
+            "checkpoint-fallback=hold\n"
             "restore-from=41:7\n");
 }
 
