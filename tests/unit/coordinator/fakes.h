@@ -173,8 +173,13 @@ struct FakeStorage {
 // A warden with an imaginary pod, over a real stream. Answers by itself.
 class FakeWarden {
  public:
-  FakeWarden(std::string address, FakeStorage& storage, v1::Hello hello)
-      : address_(std::move(address)), storage_(storage), hello_(std::move(hello)) {
+  // `credential`: instead of a good one.
+  FakeWarden(std::string address, FakeStorage& storage, v1::Hello hello,
+             std::string credential = "")
+      : address_(std::move(address)),
+        storage_(storage),
+        credential_(std::move(credential)),
+        hello_(std::move(hello)) {
     Connect();
   }
   ~FakeWarden() { Disconnect(); }
@@ -220,7 +225,6 @@ class FakeWarden {
   std::atomic<bool> fail_prepare = false;
   std::atomic<bool> fail_create = false;
   std::atomic<int> delivered = 0;
-  std::string credential;  // instead of a good one
 
  private:
   void Read() {
@@ -237,11 +241,11 @@ class FakeWarden {
   void Handle(const v1::ToWarden& message, v1::FromWarden& answer) {
     const uint32_t job_id = hello_.job_id();
     if (message.has_challenge()) {
-      hello_.set_credential(credential.empty() ? "0:holdfast-warden " + std::to_string(job_id) +
-                                                     " " + std::to_string(hello_.restart_count()) +
-                                                     " " + std::to_string(hello_.pod()) + " " +
-                                                     message.challenge().nonce()
-                                               : credential);
+      hello_.set_credential(credential_.empty() ? "0:holdfast-warden " + std::to_string(job_id) +
+                                                      " " + std::to_string(hello_.restart_count()) +
+                                                      " " + std::to_string(hello_.pod()) + " " +
+                                                      message.challenge().nonce()
+                                                : credential_);
       hello_.set_nonce("warden's");
       hello_.clear_saved();
       if (hello_.pod() == 0) FillSaved(*hello_.mutable_saved());
@@ -309,6 +313,7 @@ class FakeWarden {
 
   const std::string address_;
   FakeStorage& storage_;
+  const std::string credential_;
   std::mutex mutex_;
   v1::Hello hello_;
   v1::Welcome welcome_;
