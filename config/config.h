@@ -66,6 +66,7 @@ struct Config {
     std::string restore = "lazy";              // memory comes while the job runs; or eager, before
     uint64_t files_limit_bytes = 64ULL << 30;  // of files' contents in one checkpoint
     uint32_t files_count = 10000;              // and how many files
+    std::string fallback = "slurm";            // default for --checkpoint-fallback
   } checkpoint;
   struct {
     std::string key_file = "/etc/holdfast/site.key";

@@ -30,6 +30,7 @@ enum class Kind {
   kUrl,       // http:// or https://
   kProvider,  // of a cloud
   kRestore,   // how memory comes back
+  kFallback,  // of a job that was never saved
   kPattern,   // an extended regular expression
 };
 

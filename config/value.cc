@@ -10,6 +10,7 @@
 
 #include "base/duration.h"
 #include "config/keys.h"
+#include "protocol/job_options.h"
 #include "storage/urls/urls.h"
 
 namespace holdfast::config {
@@ -117,6 +118,8 @@ bool IsText(const Key& key, std::string_view text) {
       return std::ranges::contains(kProviders, text);
     case Kind::kRestore:
       return std::ranges::contains(kRestores, text);
+    case Kind::kFallback:
+      return ParseFallback(text).has_value();
     default:
       return true;
   }
@@ -187,6 +190,8 @@ std::string Accepted(const Key& key) {
       return fmt::format("one of {}", fmt::join(kProviders, ", "));
     case Kind::kRestore:
       return fmt::format("one of {}", fmt::join(kRestores, ", "));
+    case Kind::kFallback:
+      return fmt::format("one of {}", fmt::join(kFallbackNames, ", "));
     case Kind::kPattern:
       return "an extended regular expression";
   }

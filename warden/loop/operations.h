@@ -75,7 +75,7 @@ class Operations {
   struct Origin;  // what is restored
   Result<Origin> FindOrigin(const v1::Welcome& welcome);
   Status MakePod(const v1::Network& network, const std::vector<std::string>& hostnames);
-  Status Furnish(const v1::Network& network);
+  Status Furnish(const v1::Welcome& welcome);
   Status Restore(Origin& origin);
   Status AwaitMemory(const v1::Prepare& prepare);
   Status Freeze(const v1::Prepare& prepare);

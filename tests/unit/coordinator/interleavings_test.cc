@@ -78,6 +78,7 @@ class Chaos {
       case 12:
         if (Pick(20) == 0 && world.slurm.state == Record::State::kRunning) {
           world.slurm.state = Record::State::kPending;
+          ++world.slurm.restart_count;
           world.slurm.completing = true;
           world.KillPods();
         }
