@@ -69,6 +69,9 @@ struct Config {
     std::string fallback = "slurm";            // default for --checkpoint-fallback
   } checkpoint;
   struct {
+    std::string cancelled_jobs = "continue";  // what becomes of those that end as PREEMPTED; or end
+  } preemption;
+  struct {
     std::string key_file = "/etc/holdfast/site.key";
     std::string log_directory = "/var/log/holdfast";
     std::string criu = "criu";

@@ -31,7 +31,8 @@ enum class Kind {
   kProvider,  // of a cloud
   kRestore,   // how memory comes back
   kFallback,  // of a job that was never saved
-  kPattern,   // an extended regular expression
+  kCancelledJobs,
+  kPattern,  // an extended regular expression
 };
 
 // The member of a Config that a key sets.

@@ -28,6 +28,8 @@ constexpr std::array<std::string_view, 5> kProviders{kAuto, "none", "gce", "aws"
 
 constexpr std::array<std::string_view, 2> kRestores{"lazy", "eager"};
 
+constexpr std::array<std::string_view, 2> kCancelledJobs{"continue", "end"};
+
 std::optional<int64_t> ParseNumber(std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -120,6 +122,8 @@ bool IsText(const Key& key, std::string_view text) {
       return std::ranges::contains(kRestores, text);
     case Kind::kFallback:
       return ParseFallback(text).has_value();
+    case Kind::kCancelledJobs:
+      return std::ranges::contains(kCancelledJobs, text);
     default:
       return true;
   }
@@ -192,6 +196,8 @@ std::string Accepted(const Key& key) {
       return fmt::format("one of {}", fmt::join(kRestores, ", "));
     case Kind::kFallback:
       return fmt::format("one of {}", fmt::join(kFallbackNames, ", "));
+    case Kind::kCancelledJobs:
+      return fmt::format("one of {}", fmt::join(kCancelledJobs, ", "));
     case Kind::kPattern:
       return "an extended regular expression";
   }

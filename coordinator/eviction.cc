@@ -13,7 +13,10 @@ namespace {
 // For what follows the commit until nothing is left that a SIGKILL could hurt.
 constexpr std::chrono::milliseconds kReserve{500};
 
+// Unix milliseconds; 0: not known. On a node that was set DOWN nobody is told to kill anything
+// until it answers again.
 int64_t DeadlineOf(const Turn& turn, const Record& record) {
+  if (!record.completing) return 0;
   const Job& job = turn.job;
   const auto begun_ms = (job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now()) / 1'000'000;
   return begun_ms + int64_t{record.kill_wait_seconds} * 1000 - kReserve.count();
@@ -31,19 +34,24 @@ bool GoesOn(const Turn& turn, const Record& record) {
 }
 
 bool IsEvicted(const Turn& turn, const Record& record) {
-  return record.completing &&
-         (record.state == Record::State::kPending || WasPreempted(turn, record));
+  return turn.job.any_connected() && (record.state == Record::State::kPending ||
+                                      (record.completing && WasPreempted(turn, record)));
 }
 
 void Evict(Turn& turn, const Record& record) {
   Job& job = turn.job;
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
-  if (job.start.eviction) return;
+  const bool under_way = job.checkpoint || job.start.wish;
+  if (job.start.eviction) {
+    // Slurm may start it elsewhere at any time, and has not ended it here.
+    if (!under_way && !record.completing) Abandon(turn, record);
+    return;
+  }
   const bool tried = job.start.preemption_seen;
   job.start.eviction = Eviction{.requeued = record.state == Record::State::kPending};
   job.start.preemption_seen = true;
   // What was tried in vain in the grace time is not tried again; what is under way goes on.
-  if (tried && !job.checkpoint && !job.start.wish) return DeliverPending(turn);
+  if (tried && !under_way) return DeliverPending(turn);
   turn.Follow(Wish{
       .reason = record.state == Record::State::kPending ? Reason::kRequeued : Reason::kPreemption,
       .stop = true,

@@ -121,12 +121,9 @@ void SeeToQueue(Turn& turn, const Record& record) {
 void OnRecordActive(Turn& turn, const Record& record) {
   Job& job = turn.job;
   if (IsStale(turn, record)) return;
-  if (IsEvicted(turn, record) && job.any_connected()) return Evict(turn, record);
-  if (record.state == Record::State::kPending || GoesOn(turn, record)) {
-    // Requeued by somebody else: an administrator, or Slurm when a node failed.
-    Depart(turn, Reason::kRequeued);
-    return Follow(turn, record);
-  }
+  if (IsEvicted(turn, record)) return Evict(turn, record);
+  // Requeued by somebody else: an administrator, or Slurm when a node failed.
+  if (record.state == Record::State::kPending || GoesOn(turn, record)) return Abandon(turn, record);
   if (IsOver(job, record)) return End(turn, record.state_name);
   if (record.state == Record::State::kTerminal) return DeliverPending(turn);
   if (record.restart_count != job.start.restart_count) return;
@@ -135,6 +132,12 @@ void OnRecordActive(Turn& turn, const Record& record) {
   if (!job.requeue) job.requeue = record.requeue;
   if (!record.requeue) turn.Do(Amend{.requeue = true});
   ConsiderRecord(turn, record);
+}
+
+void Abandon(Turn& turn, const Record& record) {
+  for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
+  Depart(turn, Reason::kRequeued);
+  Follow(turn, record);
 }
 
 void OnRecordLeaving(Turn& turn, const Record& record) {

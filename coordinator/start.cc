@@ -93,12 +93,18 @@ void Welcome(Turn& turn) {
   turn.TellAll(MakeWelcome(job));
 }
 
+// Messages of CRIU's have several.
+std::string InOneLine(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
 // As Slurm alone would have it, but not without a word.
 void StartOver(Turn& turn) {
   Job& job = turn.job;
   job.start.note =
-      fmt::format("job {} was requeued before it could be saved{}; its script starts over", job.id,
-                  job.last_error.empty() ? "" : fmt::format(" ({})", job.last_error));
+      fmt::format("job {} was requeued before it could be saved; its script starts over{}", job.id,
+                  job.last_error.empty() ? "" : fmt::format(" ({})", InOneLine(job.last_error)));
   turn.Mark("starts-over", 0, job.start.note);
   turn.Do(Comment{job.start.note});
   job.commented = true;

@@ -185,6 +185,8 @@ void OnRecordLeaving(Turn&, const Record&);
 void OnRecordWaiting(Turn&, const Record&);
 void OnRecordHeld(Turn&, const Record&);
 void OnRecordEnding(Turn&, const Record&);
+// What is left of it on its nodes ends, and it follows its record.
+void Abandon(Turn&, const Record&);
 
 // doubt.cc: finding out that a job is broken.
 void OnLost(Turn&, const Lost&);

@@ -3,6 +3,10 @@
 load ../lib
 load ways
 
+setup_file() {
+    idle_cluster
+    : >/tmp/ways.tsv
+}
 setup() { options=() hindrance=; }
 
 @test "preempted by REQUEUE without a grace time: saved within KillWait" {
@@ -47,10 +51,15 @@ setup() { options=() hindrance=; }
     way_ends "preemption, CANCEL, GraceTime=0, unsaveable" "ends, PREEMPTED" "ends, PREEMPTED"
 }
 
-@test "preempted by CANCEL with a grace time" {
+# Slurm marks a job in its grace time, and never takes the mark off one that it ends: whenever that
+# ends later, it says PREEMPTED, whatever the exit code.
+@test "preempted by CANCEL with a grace time: goes on to its end, which Slurm calls PREEMPTED" {
     begin_way -p cancelgrace
     take_nodes
-    way_ends "preemption, CANCEL, GraceTime=60" "ends, PREEMPTED" "goes on"
+    way_ends "preemption, CANCEL, GraceTime=60" "ends, PREEMPTED" "ends, PREEMPTED"
+    output_is_whole
+    assert_equal "$(on ctl cat /shared/alice/way/ours.starts | wc -l)" 1
+    assert_equal "$(job_field "$ours" ExitCode)" 0:0
 }
 
 @test "--no-requeue, preempted by REQUEUE without a grace time" {

@@ -32,15 +32,18 @@ teardown() { on ctl scontrol update nodename=n1,n2 state=resume 2>/dev/null || t
     way_ends "scontrol requeuehold, release" "starts over" "goes on"
 }
 
-@test "a suspended job is requeued: its newest checkpoint, or it starts over" {
+@test "a suspended job is requeued: Slurm kills it at once, and holds it; released, it starts over" {
     begin_way -p nograce
     on ctl scontrol suspend "$plain,$ours"
-    sleep 1
+    sleep 4 # Slurm takes its time to suspend
     on ctl scontrol requeue "$plain,$ours"
-    way_ends "scontrol suspend, requeue" "starts over" "starts over"
+    eventually 30 job_held "$plain"
+    eventually 30 job_held "$ours"
+    on ctl scontrol release "$plain" "$ours"
+    way_ends "scontrol suspend, requeue, release" "starts over" "starts over"
 }
 
-@test "requeued after its end: the script starts over, and no old checkpoint is restored" {
+@test "requeued after its end: the script starts over, and nothing of the first run is restored" {
     begin_way -p nograce
     alice holdfast save "$ours"
     eventually 60 job_over "$plain"
@@ -48,6 +51,8 @@ teardown() { on ctl scontrol update nodename=n1,n2 state=resume 2>/dev/null || t
     eventually 20 details_are "$ours" .state ended
     alice scontrol requeue "$plain"
     alice scontrol requeue "$ours"
+    eventually 30 job_is "$ours" PENDING
+    on ctl scontrol update jobid="$ours" starttime=now
     eventually 30 job_is "$ours" RUNNING
     way_ends "scontrol requeue, after the end" "starts over" "starts over"
     output_is_whole
@@ -66,8 +71,7 @@ teardown() { on ctl scontrol update nodename=n1,n2 state=resume 2>/dev/null || t
     alice holdfast save "$ours"
     on ctl scontrol update nodename=n1,n2 state=down reason=test
     sleep 3
-    on ctl scontrol update jobid="$plain" reqnodelist= 2>/dev/null || true
-    on ctl scontrol update nodename=n1,n2 state=resume
+    on ctl scontrol update nodename=n1,n2 state=resume || true # Slurm did
     way_ends "node set DOWN, saved before" "starts over" "goes on"
 }
 
@@ -75,7 +79,7 @@ teardown() { on ctl scontrol update nodename=n1,n2 state=resume 2>/dev/null || t
     begin_way -p nograce
     on ctl scontrol update nodename=n1,n2 state=down reason=test
     sleep 3
-    on ctl scontrol update nodename=n1,n2 state=resume
+    on ctl scontrol update nodename=n1,n2 state=resume || true # Slurm did
     way_ends "node set DOWN, never saved" "starts over" "starts over"
     diff <(seq "$rounds") <(on ctl tail -n +2 /shared/alice/way/ours.out)
 }

@@ -38,7 +38,7 @@ unsaveable='python3 -c "import socket, time; l = socket.socket(); l.bind((\"\", 
 
 # settled JOB: it is over, or somebody has to release it.
 settled() { job_over "$1" || job_is "$1" PREEMPTED && [ "$(job_field "$1" EndTime)" != Unknown ] || job_held "$1"; }
-job_held() { job_is "$1" PENDING && [[ $(job_field "$1" Reason) == JobHeld* ]]; }
+job_held() { job_is "$1" PENDING && [[ $(job_field "$1" Reason) == *[Hh]eld* ]]; }
 
 # end_way: waits for the end of both and stops watching. Sets states and accounting: what pollers saw
 # of ours, sorted.
@@ -93,4 +93,10 @@ take_nodes() {
     urgent=$(preempt n1,n2)
     eventually 60 job_is "$urgent" RUNNING
     alice scancel "$urgent"
+}
+
+# way_table: the table of docs/operations/ways.md, from what the tests have seen.
+way_table() {
+    printf '| way | plain Slurm | with --checkpoint |\n|---|---|---|\n'
+    awk -F '\t' '{ printf "| %s | %s | %s |\n", $1, $2, $3 }' /tmp/ways.tsv
 }

@@ -117,6 +117,36 @@ TEST_F(EvictionTest, NeverSavedItIsHeldIfItsUserSaysSo) {
   EXPECT_TRUE(world.slurm.held);
 }
 
+// An administrator sets its node DOWN: Slurm requeues it, and its processes live on for a while.
+TEST_F(EvictionTest, OnADeadNodeThatLivesItIsSaved) {
+  world.slurm.state = Record::State::kPending;
+  ++world.slurm.restart_count;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  EXPECT_THAT(world.committed, ::testing::ElementsAre(1U));
+  ComeBack();
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
+}
+
+TEST_F(EvictionTest, OnADeadNodeThatLivesItIsEndedIfItCannotBeSaved) {
+  world.slurm.state = Record::State::kPending;
+  ++world.slurm.restart_count;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  world.Read(1, World::Fault::kPrepare);
+  world.Settle();
+  world.Fire(TimerKind::kRetry);
+  world.Read(1, World::Fault::kPrepare);
+  world.Settle();
+  ASSERT_EQ(world.job.stage, Stage::kRunning);
+  world.Fire(TimerKind::kAsk);
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kWaiting);
+  EXPECT_TRUE(world.wardens[1].inbox.back().has_finish());
+}
+
 TEST_F(EvictionTest, SavedBeforeItGoesOnFromThere) {
   Save();
   world.KillPods();
