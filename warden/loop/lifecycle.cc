@@ -1,7 +1,6 @@
 #include "warden/loop/lifecycle.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -13,15 +12,13 @@
 namespace holdfast::warden {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // How long the end of the job waits for the coordinator to hear of it.
 constexpr seconds kEndedPatience{5};
-constexpr milliseconds kTick{200};
 
-// States in which the pod exists and no operation may be using it.
-bool WatchesPod(State state) {
+// The pod exists, and no operation on it is under way.
+bool HasIdlePod(State state) {
   return state == State::kReady || state == State::kRunning || AwaitsVerdict(state);
 }
 
@@ -39,36 +36,27 @@ v1::Phase PhaseOfFailure(State state) {
 
 }  // namespace
 
-Lifecycle::Lifecycle(const Job& job, const UniqueFd& link, Channel& channel, Worker& worker,
-                     Operations& operations, Spot& spot)
+Lifecycle::Lifecycle(const Job& job, TaskLink& link, CoordinatorLine& channel, Runner& worker,
+                     PodOperations& operations, Spot& spot, Now now)
     : job_(job),
       link_(link),
       channel_(channel),
       worker_(worker),
       operations_(operations),
       spot_(spot),
-      signals_(channel, operations) {}
+      now_(std::move(now)),
+      signals_(channel, operations, now_) {}
 
-void Lifecycle::Run() {
-  SayHello();
-  while (!left_) Poll();
-}
+void Lifecycle::Begin() { SayHello(); }
 
-void Lifecycle::Poll() {
-  const bool watches_pod = WatchesPod(state_) && !worker_.busy() && operations_.pod() != nullptr;
-  pollfd polled[] = {
-      {.fd = worker_.fd().get(), .events = POLLIN, .revents = 0},
-      {.fd = channel_.fd().get(), .events = POLLIN, .revents = 0},
-      {.fd = farewell_ ? -1 : link_.get(), .events = POLLIN, .revents = 0},
-      {.fd = watches_pod ? operations_.pod()->exit_fd().get() : -1, .events = POLLIN, .revents = 0},
-  };
-  const bool timers = signals_.any_waiting() || verdict_awaited_ || leave_at_;
-  if (::poll(polled, std::size(polled), timers ? static_cast<int>(kTick.count()) : -1) < 0) return;
-  if (polled[0].revents != 0) worker_.Collect();
-  if (polled[1].revents != 0) OnChannel();
-  if (polled[2].revents != 0) OnLink();
+bool Lifecycle::watches_pod() const { return HasIdlePod(state_) && !worker_.busy(); }
+
+void Lifecycle::Turn(const Ready& ready) {
+  if (ready.worker) worker_.Collect();
+  if (ready.channel) OnChannel();
+  if (ready.link) OnLink();
   // Something of the above may have begun an operation.
-  if (polled[3].revents != 0 && WatchesPod(state_) && !worker_.busy())
+  if (ready.pod && watches_pod())
     Apply(operations_.memory_failure() ? Input::kMemoryLost : Input::kExited);
   OnTimers();
   if (farewell_ && !worker_.busy()) Leave(*farewell_);
@@ -154,7 +142,7 @@ void Lifecycle::OnSettle(const v1::Settle& settle) {
 }
 
 void Lifecycle::OnLink() {
-  const auto frame = pod::ReceiveFrame(link_);
+  const auto frame = link_.Receive();
   if (!frame) {
     // Slurm has ended the task, so it is ending the step.
     log::Info("task-gone", {{"why", frame.error().message()}});
@@ -165,7 +153,7 @@ void Lifecycle::OnLink() {
 }
 
 void Lifecycle::OnTimers() {
-  const auto now = Clock::now();
+  const auto now = now_();
   signals_.Tire(state_);
 
   // A frozen pod without a coordinator goes on after a while. That is safe: what it saved stays, so
@@ -197,7 +185,7 @@ void Lifecycle::Apply(Input input) {
   if (!AwaitsVerdict(state_))
     verdict_awaited_.reset();
   else if (!verdict_awaited_)
-    verdict_awaited_ = Clock::now();
+    verdict_awaited_ = now_();
   SayHello();
   Do(step->action);
 }
@@ -251,7 +239,7 @@ void Lifecycle::Do(Action action) {
   channel_.Send(std::move(message));
 }
 
-void Lifecycle::Perform(Worker::Task task) {
+void Lifecycle::Perform(Runner::Task task) {
   worker_.Run(std::move(task), [this](const Status& status) {
     if (status) return Apply(Input::kDone);
     const auto memory = operations_.memory_failure();
@@ -263,7 +251,7 @@ void Lifecycle::Perform(Worker::Task task) {
   });
 }
 
-void Lifecycle::Background(const char* what, Worker::Task task) {
+void Lifecycle::Background(const char* what, Runner::Task task) {
   worker_.Run(std::move(task), [what](const Status& status) {
     if (!status) log::Failure(what, status.error());
   });
@@ -287,7 +275,7 @@ void Lifecycle::LoseMemory() {
 }
 
 void Lifecycle::End() {
-  const auto status = operations_.pod()->TakeExit();
+  const auto status = operations_.TakeExit();
   ended_.emplace();
   if (!status) {
     ended_->set_signal(SIGKILL);
@@ -305,7 +293,7 @@ void Lifecycle::End() {
   worker_.Run([this] { return operations_.Release(); },
               [this](const Status& killed) {
                 if (!killed) log::Failure("kill", killed.error());
-                leave_at_ = Clock::now() + kEndedPatience;
+                leave_at_ = now_() + kEndedPatience;
                 SayEnded();
               });
 }
@@ -356,7 +344,7 @@ void Lifecycle::SaySettled() {
     channel_.Send(std::move(message));
   }
   if (state_ == State::kReleased) {
-    if (const Status told = pod::SendFrame(link_, {.type = pod::FrameType::kReleased}); !told)
+    if (const Status told = link_.Send({.type = pod::FrameType::kReleased}); !told)
       log::Failure("released", told.error());
   }
   if (!std::exchange(tidy_, false)) return;
@@ -388,7 +376,7 @@ void Lifecycle::Leave(const pod::Frame& farewell) {
   }
   // The task ends on this, and Slurm ends the step after it: nothing may be left to do.
   if (farewell.type != pod::FrameType{})
-    if (const Status told = pod::SendFrame(link_, farewell); !told)
+    if (const Status told = link_.Send(farewell); !told)
       log::Failure("farewell", told.error());
   left_ = true;
 }

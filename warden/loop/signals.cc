@@ -9,6 +9,8 @@
 
 #include "base/log.h"
 #include "pod/signals.h"
+#include "warden/isolation/pod.h"
+#include "warden/loop/timeline.h"
 
 namespace holdfast::warden {
 namespace {
@@ -16,27 +18,27 @@ namespace {
 // How long a signal waits for a coordinator that is away before the job gets it all the same.
 constexpr std::chrono::seconds kPatience{2};
 
-Status Queue(const Pod& pod, const pod::RelayedSignal& relayed) {
-  HOLDFAST_TRY(const pid_t pid, pod.OuterPid(pod.root_pid()));
-  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}  // namespace
+
+Status RelaySignal(const Pod& pod, int signal, bool to_batch) {
+  HOLDFAST_TRY(const pid_t root, pod.OuterPid(pod.root_pid()));
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, root, 0)));
   siginfo_t info = {};
   info.si_signo = pod::kRelaySignal;
   info.si_code = SI_QUEUE;
-  info.si_value = pod::EncodeRelayedSignal(relayed);
+  info.si_value = pod::EncodeRelayedSignal({.signal = signal, .to_batch = to_batch});
   if (!process.valid() ||
       ::syscall(SYS_pidfd_send_signal, process.get(), pod::kRelaySignal, &info, 0) != 0)
-    return FailErrno(fmt::format("delivering signal {}", relayed.signal));
+    return FailErrno(fmt::format("delivering signal {}", signal));
   return {};
 }
-
-}  // namespace
 
 void Signals::Take(int signal, bool from_batch) {
   const char* const name = ::sigabbrev_np(signal);
   const std::string detail = name ? fmt::format("SIG{}", name) : fmt::format("{}", signal);
   log::Info("signal", {{"signal", detail}, {"from_batch", from_batch}});
   channel_.Send(MakeEvent("signal", 0, {}, detail));
-  const Waiting waiting{.signal = signal, .from_batch = from_batch, .came = Clock::now()};
+  const Waiting waiting{.signal = signal, .from_batch = from_batch, .came = now_()};
   Tell(waiting);
   std::erase_if(waiting_, [&](const Waiting& other) {
     return other.signal == signal && other.from_batch == from_batch;
@@ -58,7 +60,7 @@ void Signals::Repeat() {
 
 void Signals::Tire(State state) {
   if (channel_.attached()) return;
-  const auto now = Clock::now();
+  const auto now = now_();
   std::erase_if(waiting_, [&](const Waiting& waiting) {
     // SIGTERM may be a preemption, which is the coordinator's to save the job from when it is
     // back; the job would only die of it.
@@ -89,7 +91,7 @@ void Signals::Deliver(int signal, bool to_batch, State state) {
     default:
       break;
   }
-  const Status queued = Queue(*operations_.pod(), {.signal = signal, .to_batch = to_batch});
+  const Status queued = operations_.Signal(signal, to_batch);
   if (queued)
     log::Info("delivered", {{"signal", signal}, {"to_batch", to_batch}});
   else

@@ -7,16 +7,18 @@
 #include <utility>
 #include <vector>
 
-#include "warden/loop/channel.h"
-#include "warden/loop/operations.h"
+#include "warden/loop/roles.h"
 #include "warden/loop/state.h"
 
 namespace holdfast::warden {
 
+class Pod;
+
 class Signals {
  public:
   // Both must outlive this.
-  Signals(Channel& channel, Operations& operations) : channel_(channel), operations_(operations) {}
+  Signals(CoordinatorLine& channel, PodOperations& operations, Now now)
+      : channel_(channel), operations_(operations), now_(std::move(now)) {}
 
   // The task beside the warden, or with `from_batch` the batch step, got it.
   void Take(int signal, bool from_batch);
@@ -35,19 +37,22 @@ class Signals {
   void DeliverKept(State state);
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct Waiting {
     int signal = 0;
     bool from_batch = false;
-    Clock::time_point came;
+    std::chrono::steady_clock::time_point came;
   };
   void Tell(const Waiting& waiting);
   void Deliver(int signal, bool to_batch, State state);
 
-  Channel& channel_;
-  Operations& operations_;
+  CoordinatorLine& channel_;
+  PodOperations& operations_;
+  const Now now_;
   std::vector<Waiting> waiting_;
   std::vector<std::pair<int, bool>> kept_;
 };
+
+// To the root of a running pod, which passes it on.
+Status RelaySignal(const Pod& pod, int signal, bool to_batch);
 
 }  // namespace holdfast::warden
