@@ -14,7 +14,7 @@ namespace {
 
 using std::chrono::seconds;
 
-// How long the end of the job waits for the coordinator to hear of it.
+// How long the end of the job waits for a coordinator that is away to hear of it.
 constexpr seconds kEndedPatience{5};
 
 // The pod exists, and no operation on it is under way.
@@ -170,7 +170,8 @@ void Lifecycle::OnTimers() {
     Apply(Input::kPatienceOver);
   }
 
-  if (leave_at_ && now >= *leave_at_) Leave(Farewell());
+  // One that is there decides: it may have to find out first whether a lost node is behind it.
+  if (end_told_ && away && now - std::max(*away, *end_told_) > kEndedPatience) Leave(Farewell());
 }
 
 void Lifecycle::Apply(Input input) {
@@ -293,7 +294,7 @@ void Lifecycle::End() {
   worker_.Run([this] { return operations_.Release(); },
               [this](const Status& killed) {
                 if (!killed) log::Failure("kill", killed.error());
-                leave_at_ = now_() + kEndedPatience;
+                end_told_ = now_();
                 SayEnded();
               });
 }
@@ -367,7 +368,7 @@ pod::Frame Lifecycle::Farewell() const {
 }
 
 void Lifecycle::Leave(const pod::Frame& farewell) {
-  leave_at_.reset();
+  end_told_.reset();
   farewell_ = farewell;
   if (worker_.busy()) return;  // called again when it is idle
   if (std::exchange(remove_checkpoints_, false)) {

@@ -37,7 +37,7 @@ class Lifecycle {
   // What the next turn waits for beside worker and channel.
   bool heeds_link() const { return !farewell_; }
   bool watches_pod() const;
-  bool has_timers() const { return signals_.any_waiting() || verdict_awaited_ || leave_at_; }
+  bool has_timers() const { return signals_.any_waiting() || verdict_awaited_ || end_told_; }
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -82,7 +82,7 @@ class Lifecycle {
   std::optional<v1::Failed> failed_;  // the operation that failed last
   std::optional<Time> verdict_awaited_;  // since when
   std::optional<v1::Ended> ended_;
-  std::optional<Time> leave_at_;  // even if nobody answers Ended
+  std::optional<Time> end_told_;  // since when Ended waits for its answer
   bool tidy_ = false;                          // a commit left something to remove
   bool remove_checkpoints_ = false;
   std::optional<pod::Frame> farewell_;  // leaving; to be said last
