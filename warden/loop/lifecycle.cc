@@ -59,7 +59,7 @@ void Lifecycle::Turn(const Ready& ready) {
   if (ready.pod && watches_pod())
     Apply(operations_.memory_failure() ? Input::kMemoryLost : Input::kExited);
   OnTimers();
-  if (farewell_ && !worker_.busy()) Leave(*farewell_);
+  if (farewell_ && !left_ && !worker_.busy()) Leave(*farewell_);
 }
 
 void Lifecycle::OnChannel() {
