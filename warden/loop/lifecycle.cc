@@ -284,7 +284,9 @@ void Lifecycle::End() {
   } else {
     ended_->set_exit_code(status->code);
     ended_->set_signal(status->signal);
-    if (job_.pod() != 0) ended_->set_message("pod-root ended: " + status->ToString());
+    // Other pods end well only after pod 0's; that is no failure of the step.
+    if (job_.pod() != 0 && !status->ok())
+      ended_->set_message("pod-root ended: " + status->ToString());
   }
   log::Info("ended", {{"code", ended_->exit_code()},
                       {"signal", ended_->signal()},
