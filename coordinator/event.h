@@ -105,7 +105,7 @@ struct Policy {
   uint32_t notice_lookups = 6;
   std::chrono::milliseconds retry_pause{3'000};
   std::chrono::milliseconds ask_pause{200};
-  // Less than wardens wait for the answer to Ended (kEndedPatience in warden/loop/lifecycle.cc).
+  // For news of a lost node to come.
   std::chrono::milliseconds end_doubt{2'000};
   bool continue_cancelled = true;  // jobs that Slurm has ended as PREEMPTED are requeued
   std::chrono::seconds keep_after_failure{7 * 24 * 3600};

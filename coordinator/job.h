@@ -165,8 +165,9 @@ struct Request {
 
 // The way off its nodes, until the next start.
 struct Departure {
-  bool hold = false;   // leave for a hold
-  bool hurry = false;  // make it eligible at once
+  bool hold = false;     // leave for a hold
+  bool hurry = false;    // make it eligible at once
+  bool release = false;  // from a hold, until Slurm says that it is
 
   bool operator==(const Departure&) const = default;
 };

@@ -77,8 +77,8 @@ auto Members(Is<Request> auto& request) {
 }
 
 auto Members(Is<Departure> auto& departure) {
-  auto& [hold, hurry] = departure;
-  return std::tie(hold, hurry);
+  auto& [hold, hurry, release] = departure;
+  return std::tie(hold, hurry, release);
 }
 
 auto Members(Is<Exclusions> auto& exclusions) {

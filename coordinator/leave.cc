@@ -58,6 +58,7 @@ void Depart(Turn& turn, Reason reason) {
   job.start.doubted_end.reset();
   job.since_ns = turn.now();
   job.departure.hurry = true;
+  job.departure.release = false;
   turn.Enter(Stage::kLeaving);
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
@@ -123,6 +124,7 @@ void OnResume(Turn& turn, const Resume& resume) {
   job.attempts = 0;
   job.departure.hold = false;
   job.departure.hurry = true;
+  job.departure.release = true;
   if (job.commented) turn.Do(Comment{""});
   job.commented = false;
   turn.Enter(Stage::kWaiting);

@@ -61,7 +61,7 @@ void Arrive(Turn& turn, const Record& record) {
     job.commented = true;
   } else {
     amend.eligible = true;
-    amend.release = record.held && record.requeued_too_often;
+    amend.release = job.departure.release = record.held && record.requeued_too_often;
     turn.Enter(Stage::kWaiting);
   }
   turn.Do(std::move(amend));
@@ -103,6 +103,9 @@ bool IsQueued(Turn& turn, const Record& record) {
 // It is to start soon.
 void SeeToQueue(Turn& turn, const Record& record) {
   Job& job = turn.job;
+  // Slurm may not have answered when it was told to.
+  job.departure.release &= record.held;
+  if (job.departure.release) turn.Do(Amend{.release = true});
   if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
     // Better on one of the nodes it was to avoid than nowhere.
     turn.Mark("exclusion-dropped", 0, fmt::format("{}", fmt::join(job.exclusions.next, ",")));

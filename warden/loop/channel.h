@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "protocol/holdfast.grpc.pb.h"
+#include "warden/loop/roles.h"
 
 namespace holdfast::warden {
 
@@ -41,36 +42,21 @@ struct ChannelOptions {
   std::chrono::milliseconds denial_limit{60'000};
 };
 
-// What Take returns. On every connection the first message is a Welcome whose sender is proven.
-struct Incoming {
-  bool lost = false;  // the stream broke; no message
-  v1::ToWarden message;
-};
-
-class Channel {
+class Channel final : public CoordinatorLine {
  public:
   static Result<std::unique_ptr<Channel>> Open(const ChannelOptions& options,
                                                std::unique_ptr<Authenticator> authenticator);
-  ~Channel();
+  ~Channel() override;
 
-  // What the next connection begins with (credential and nonce are filled in); until then none is
-  // made. No effect from when it has been said to Reopen. Thread-safe, as are the rest.
-  void SetHello(v1::Hello hello);
-  // The owner has dealt with everything up to the loss of the connection.
-  void Reopen();
-  // Takes it back, and with it the coordinator's chance to hear it. False if it has been said
-  // already.
-  bool WithdrawHello();
-  // To the coordinator, in the order of the calls, after the Hello; never blocks.
-  void Send(v1::FromWarden message);
-  // Whether the coordinator has answered with a Welcome.
-  bool attached() const;
-  // Since when no connection has been up over which a Hello went; nothing if one is.
-  std::optional<std::chrono::steady_clock::time_point> away_since() const;
-
-  // Polls readable when Take has something. Take is for one thread.
+  void SetHello(v1::Hello hello) override;
+  void Reopen() override;
+  bool WithdrawHello() override;
+  void Send(v1::FromWarden message) override;
+  bool attached() const override;
+  std::optional<std::chrono::steady_clock::time_point> away_since() const override;
+  std::vector<Incoming> Take() override;
+  // Polls readable when Take has something.
   const UniqueFd& fd() const { return incoming_fd_; }
-  std::vector<Incoming> Take();
 
  private:
   using Stream = grpc::ClientReaderWriterInterface<v1::FromWarden, v1::ToWarden>;

@@ -1,7 +1,6 @@
 #include "warden/loop/lifecycle.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -13,15 +12,13 @@
 namespace holdfast::warden {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// How long the end of the job waits for the coordinator to hear of it.
+// How long the end of the job waits for a coordinator that is away to hear of it.
 constexpr seconds kEndedPatience{5};
-constexpr milliseconds kTick{200};
 
-// States in which the pod exists and no operation may be using it.
-bool WatchesPod(State state) {
+// The pod exists, and no operation on it is under way.
+bool HasIdlePod(State state) {
   return state == State::kReady || state == State::kRunning || AwaitsVerdict(state);
 }
 
@@ -39,39 +36,30 @@ v1::Phase PhaseOfFailure(State state) {
 
 }  // namespace
 
-Lifecycle::Lifecycle(const Job& job, const UniqueFd& link, Channel& channel, Worker& worker,
-                     Operations& operations, Spot& spot)
+Lifecycle::Lifecycle(const Job& job, TaskLink& link, CoordinatorLine& channel, Runner& worker,
+                     PodOperations& operations, Spot& spot, Now now)
     : job_(job),
       link_(link),
       channel_(channel),
       worker_(worker),
       operations_(operations),
       spot_(spot),
-      signals_(channel, operations) {}
+      now_(std::move(now)),
+      signals_(channel, operations, now_) {}
 
-void Lifecycle::Run() {
-  SayHello();
-  while (!left_) Poll();
-}
+void Lifecycle::Begin() { SayHello(); }
 
-void Lifecycle::Poll() {
-  const bool watches_pod = WatchesPod(state_) && !worker_.busy() && operations_.pod() != nullptr;
-  pollfd polled[] = {
-      {.fd = worker_.fd().get(), .events = POLLIN, .revents = 0},
-      {.fd = channel_.fd().get(), .events = POLLIN, .revents = 0},
-      {.fd = farewell_ ? -1 : link_.get(), .events = POLLIN, .revents = 0},
-      {.fd = watches_pod ? operations_.pod()->exit_fd().get() : -1, .events = POLLIN, .revents = 0},
-  };
-  const bool timers = signals_.any_waiting() || verdict_awaited_ || leave_at_;
-  if (::poll(polled, std::size(polled), timers ? static_cast<int>(kTick.count()) : -1) < 0) return;
-  if (polled[0].revents != 0) worker_.Collect();
-  if (polled[1].revents != 0) OnChannel();
-  if (polled[2].revents != 0) OnLink();
+bool Lifecycle::watches_pod() const { return HasIdlePod(state_) && !worker_.busy(); }
+
+void Lifecycle::Turn(const Ready& ready) {
+  if (ready.worker) worker_.Collect();
+  if (ready.channel) OnChannel();
+  if (ready.link) OnLink();
   // Something of the above may have begun an operation.
-  if (polled[3].revents != 0 && WatchesPod(state_) && !worker_.busy())
+  if (ready.pod && watches_pod())
     Apply(operations_.memory_failure() ? Input::kMemoryLost : Input::kExited);
   OnTimers();
-  if (farewell_ && !worker_.busy()) Leave(*farewell_);
+  if (farewell_ && !left_ && !worker_.busy()) Leave(*farewell_);
 }
 
 void Lifecycle::OnChannel() {
@@ -118,7 +106,7 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       break;
     case v1::ToWarden::kDeliver:
       signals_.Obey(message.deliver(), state_);
-      if (const Status told = pod::SendFrame(link_, {.type = pod::FrameType::kDelivered}); !told)
+      if (const Status told = link_.Send({.type = pod::FrameType::kDelivered}); !told)
         log::Failure("delivered", told.error());
       break;
     case v1::ToWarden::kDrain:
@@ -155,7 +143,7 @@ void Lifecycle::OnSettle(const v1::Settle& settle) {
 }
 
 void Lifecycle::OnLink() {
-  const auto frame = pod::ReceiveFrame(link_);
+  const auto frame = link_.Receive();
   if (!frame) {
     // Slurm has ended the task, so it is ending the step.
     log::Info("task-gone", {{"why", frame.error().message()}});
@@ -167,7 +155,7 @@ void Lifecycle::OnLink() {
 }
 
 void Lifecycle::OnTimers() {
-  const auto now = Clock::now();
+  const auto now = now_();
   signals_.Tire(state_);
 
   // A frozen pod without a coordinator goes on after a while. That is safe: what it saved stays, so
@@ -184,7 +172,8 @@ void Lifecycle::OnTimers() {
     Apply(Input::kPatienceOver);
   }
 
-  if (leave_at_ && now >= *leave_at_) Leave(Farewell());
+  // One that is there decides: it may have to find out first whether a lost node is behind it.
+  if (end_told_ && away && now - std::max(*away, *end_told_) > kEndedPatience) Leave(Farewell());
 }
 
 void Lifecycle::Apply(Input input) {
@@ -199,7 +188,7 @@ void Lifecycle::Apply(Input input) {
   if (!AwaitsVerdict(state_))
     verdict_awaited_.reset();
   else if (!verdict_awaited_)
-    verdict_awaited_ = Clock::now();
+    verdict_awaited_ = now_();
   SayHello();
   Do(step->action);
 }
@@ -253,7 +242,7 @@ void Lifecycle::Do(Action action) {
   channel_.Send(std::move(message));
 }
 
-void Lifecycle::Perform(Worker::Task task) {
+void Lifecycle::Perform(Runner::Task task) {
   worker_.Run(std::move(task), [this](const Status& status) {
     if (status) return Apply(Input::kDone);
     const auto memory = operations_.memory_failure();
@@ -265,7 +254,7 @@ void Lifecycle::Perform(Worker::Task task) {
   });
 }
 
-void Lifecycle::Background(const char* what, Worker::Task task) {
+void Lifecycle::Background(const char* what, Runner::Task task) {
   worker_.Run(std::move(task), [what](const Status& status) {
     if (!status) log::Failure(what, status.error());
   });
@@ -289,7 +278,7 @@ void Lifecycle::LoseMemory() {
 }
 
 void Lifecycle::End() {
-  const auto status = operations_.pod()->TakeExit();
+  const auto status = operations_.TakeExit();
   ended_.emplace();
   if (!status) {
     ended_->set_signal(SIGKILL);
@@ -297,7 +286,9 @@ void Lifecycle::End() {
   } else {
     ended_->set_exit_code(status->code);
     ended_->set_signal(status->signal);
-    if (job_.pod() != 0) ended_->set_message("pod-root ended: " + status->ToString());
+    // Other pods end well only after pod 0's; that is no failure of the step.
+    if (job_.pod() != 0 && !status->ok())
+      ended_->set_message("pod-root ended: " + status->ToString());
   }
   log::Info("ended", {{"code", ended_->exit_code()},
                       {"signal", ended_->signal()},
@@ -307,7 +298,7 @@ void Lifecycle::End() {
   worker_.Run([this] { return operations_.Release(); },
               [this](const Status& killed) {
                 if (!killed) log::Failure("kill", killed.error());
-                leave_at_ = Clock::now() + kEndedPatience;
+                end_told_ = now_();
                 SayEnded();
               });
 }
@@ -359,7 +350,7 @@ void Lifecycle::SaySettled() {
   }
   if (state_ == State::kReleased) {
     if (const Status told =
-            pod::SendFrame(link_, {.type = pod::FrameType::kReleased, .leave = verdict_.leave()});
+            link_.Send({.type = pod::FrameType::kReleased, .leave = verdict_.leave()});
         !told)
       log::Failure("released", told.error());
   }
@@ -383,7 +374,7 @@ pod::Frame Lifecycle::Farewell() const {
 }
 
 void Lifecycle::Leave(const pod::Frame& farewell) {
-  leave_at_.reset();
+  end_told_.reset();
   farewell_ = farewell;
   if (worker_.busy()) return;  // called again when it is idle
   if (std::exchange(remove_checkpoints_, false)) {
@@ -392,7 +383,7 @@ void Lifecycle::Leave(const pod::Frame& farewell) {
   }
   // The task ends on this, and Slurm ends the step after it: nothing may be left to do.
   if (farewell.type != pod::FrameType{})
-    if (const Status told = pod::SendFrame(link_, farewell); !told)
+    if (const Status told = link_.Send(farewell); !told)
       log::Failure("farewell", told.error());
   left_ = true;
 }

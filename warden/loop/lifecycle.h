@@ -1,37 +1,47 @@
-// The warden's main loop: takes what comes from the coordinator, from the task beside it, from the
-// pod and from the worker, asks state.h what to do, and does it. One thread; only the worker
-// blocks.
+// What the warden's main loop does: takes what comes from the coordinator, from the task beside it,
+// from the pod and from the worker, asks state.h what to do, and does it. One thread, that of the
+// loop in warden.cc; only the worker blocks.
 #pragma once
 
 #include <chrono>
-#include <memory>
 #include <optional>
 
-#include "base/unique_fd.h"
 #include "pod/task_link.h"
-#include "warden/loop/channel.h"
 #include "warden/loop/job.h"
-#include "warden/loop/operations.h"
+#include "warden/loop/roles.h"
 #include "warden/loop/signals.h"
 #include "warden/loop/spot.h"
 #include "warden/loop/state.h"
-#include "warden/loop/worker.h"
 
 namespace holdfast::warden {
 
 class Lifecycle {
  public:
-  // `link` is the socket of pod/task_link.h. All of them live as long as this.
-  Lifecycle(const Job& job, const UniqueFd& link, Channel& channel, Worker& worker,
-            Operations& operations, Spot& spot);
+  // All of them live as long as this.
+  Lifecycle(const Job& job, TaskLink& link, CoordinatorLine& channel, Runner& worker,
+            PodOperations& operations, Spot& spot, Now now = std::chrono::steady_clock::now);
 
-  // Until the job's part on this node is over. What is left of the pod ends with `operations`.
-  void Run();
+  // Says the first Hello. Once, before all else.
+  void Begin();
+  // What there is something to take from: `pod` if it has ended.
+  struct Ready {
+    bool worker = false;
+    bool channel = false;
+    bool link = false;
+    bool pod = false;
+  };
+  void Turn(const Ready& ready);
+  // The job's part on this node is over. What is left of the pod ends with `operations`.
+  bool left() const { return left_; }
+
+  // What the next turn waits for beside worker and channel.
+  bool heeds_link() const { return !farewell_; }
+  bool watches_pod() const;
+  bool has_timers() const { return signals_.any_waiting() || verdict_awaited_ || end_told_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Time = std::chrono::steady_clock::time_point;
 
-  void Poll();
   void OnChannel();
   void OnMessage(const v1::ToWarden& message);
   void OnSettle(const v1::Settle& settle);
@@ -41,9 +51,9 @@ class Lifecycle {
   void Apply(Input input);
   void Do(Action action);
   // Has the worker do it, and applies kDone or kFailed afterwards.
-  void Perform(Worker::Task task);
+  void Perform(Runner::Task task);
   // Has the worker do it, and logs `what` did not work.
-  void Background(const char* what, Worker::Task task);
+  void Background(const char* what, Runner::Task task);
   void End();
   void LoseMemory();
   void NoteFailure(v1::Phase phase, const Error& error);
@@ -57,11 +67,12 @@ class Lifecycle {
   pod::Frame Farewell() const;
 
   const Job& job_;
-  const UniqueFd& link_;
-  Channel& channel_;
-  Worker& worker_;
-  Operations& operations_;
+  TaskLink& link_;
+  CoordinatorLine& channel_;
+  Runner& worker_;
+  PodOperations& operations_;
   Spot& spot_;
+  const Now now_;
   Signals signals_;
 
   State state_ = State::kAttaching;
@@ -69,9 +80,9 @@ class Lifecycle {
   uint32_t checkpoint_ = 0;           // prepared last
   v1::Settle verdict_;                // given last; empty if patience took its place
   std::optional<v1::Failed> failed_;  // the operation that failed last
-  std::optional<Clock::time_point> verdict_awaited_;  // since when
+  std::optional<Time> verdict_awaited_;  // since when
   std::optional<v1::Ended> ended_;
-  std::optional<Clock::time_point> leave_at_;  // even if nobody answers Ended
+  std::optional<Time> end_told_;  // since when Ended waits for its answer
   bool tidy_ = false;                          // a commit left something to remove
   bool remove_checkpoints_ = false;
   std::optional<pod::Frame> farewell_;  // leaving; to be said last

@@ -1,5 +1,4 @@
-// What a warden does with its pod, one blocking operation each. All run on the worker's thread, one
-// at a time, in the order that state.h allows; the few other functions say who calls them.
+// What a warden does with its pod: PodOperations of roles.h, on the worker's thread.
 #pragma once
 
 #include <chrono>
@@ -17,6 +16,8 @@
 #include "warden/isolation/pod.h"
 #include "warden/loop/job.h"
 #include "warden/loop/precopy.h"
+#include "warden/loop/roles.h"
+#include "warden/loop/signals.h"
 #include "warden/loop/timeline.h"
 #include "warden/memory/lazy_memory.h"
 
@@ -28,48 +29,41 @@ struct Inventory {
   std::vector<v1::Damaged> damaged;
 };
 
-class Operations {
+class Operations final : public PodOperations {
  public:
   // `store` is the job's own, and `found` is in it.
   // `tell` may be called on the worker's thread.
   Operations(const Job& job, std::unique_ptr<storage::JobStore> store, Inventory found,
              std::function<void(v1::FromWarden)> tell);
-  ~Operations();
+  ~Operations() override;
 
-  // A fresh pod, or one restored and held; either way cut off and not running. On failure there is
-  // no pod.
-  Status Create(const v1::Welcome& welcome);
-  // Lets the pod go and joins it to its network.
-  Status Start();
-  // Begins to store the running pod's memory ahead of a Save of the same number, and returns; that
-  // it is done is told by Precopied. Save goes on from whatever has been stored until then.
-  Status CopyAhead(const v1::Precopy& precopy);
-  // Ends that, and removes what it stored.
-  Status DropAhead();
-  // Cuts, freezes, and makes everything durable, once the pod has all the memory that it was
-  // restored with. On failure the pod goes on as if nothing had been.
-  Status Save(const v1::Prepare& prepare);
-  // Pod 0: stores the job's files, then writes the manifest.
-  Status Commit(const v1::Commit& commit);
-  // A frozen pod goes on; with `drop`, what it saved is removed.
-  Status Resume(bool drop);
-  // Kills the pod, frozen or not.
-  Status Release();
-  // Pod 0: removes checkpoints that are no longer to be kept. After Commit, when nobody waits.
-  Status Tidy();
-  // Removes all of the job's checkpoints.
-  Status RemoveCheckpoints();
+  Status Create(const v1::Welcome& welcome) override;
+  Status Start() override;
+  Status CopyAhead(const v1::Precopy& precopy) override;
+  Status DropAhead() override;
+  Status Save(const v1::Prepare& prepare) override;
+  Status Commit(const v1::Commit& commit) override;
+  Status Resume(bool drop) override;
+  Status Release() override;
+  Status Tidy() override;
+  Status RemoveCheckpoints() override;
 
-  // For the main thread, while no operation is under way.
-  Pod* pod() { return pod_.get(); }
-  // Why the pod was killed, if memory of a lazy restore could not be had.
-  std::optional<Error> memory_failure() { return memory_ ? memory_->failure() : std::nullopt; }
-  const v1::Prepared& prepared() const { return prepared_; }
-  const std::vector<v1::Saved>& saved() const { return inventory_.saved; }
-  const std::vector<v1::Damaged>& damaged() const { return inventory_.damaged; }
-  uint32_t committed() const { return committed_; }
-  // The log of the operation that was done last.
-  const std::string& log_path() const { return log_path_; }
+  Result<ExitStatus> TakeExit() override { return pod_->TakeExit(); }
+  std::optional<Error> memory_failure() const override {
+    return memory_ ? memory_->failure() : std::nullopt;
+  }
+  const v1::Prepared& prepared() const override { return prepared_; }
+  const std::vector<v1::Saved>& saved() const override { return inventory_.saved; }
+  const std::vector<v1::Damaged>& damaged() const override { return inventory_.damaged; }
+  uint32_t committed() const override { return committed_; }
+  const std::string& log_path() const override { return log_path_; }
+  Status Signal(const pod::RelayedSignal& signal) override {
+    return RelaySignal(*pod_, signal);
+  }
+
+  // Polls readable when the pod has ended. For the main thread, while no operation is under way and
+  // state.h says that there is a pod.
+  const UniqueFd& exit_fd() const { return pod_->exit_fd(); }
 
  private:
   struct Origin;  // what is restored

@@ -10,6 +10,8 @@
 
 #include "base/log.h"
 #include "pod/signals.h"
+#include "warden/isolation/pod.h"
+#include "warden/loop/timeline.h"
 
 namespace holdfast::warden {
 namespace {
@@ -17,27 +19,27 @@ namespace {
 // How long a signal waits for a coordinator that is away before the job gets it all the same.
 constexpr std::chrono::seconds kPatience{2};
 
-Status Queue(const Pod& pod, const pod::RelayedSignal& relayed) {
-  HOLDFAST_TRY(const pid_t pid, pod.OuterPid(pod.root_pid()));
-  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}  // namespace
+
+Status RelaySignal(const Pod& pod, const pod::RelayedSignal& signal) {
+  HOLDFAST_TRY(const pid_t root, pod.OuterPid(pod.root_pid()));
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, root, 0)));
   siginfo_t info = {};
   info.si_signo = pod::kRelaySignal;
   info.si_code = SI_QUEUE;
-  info.si_value = pod::EncodeRelayedSignal(relayed);
+  info.si_value = pod::EncodeRelayedSignal(signal);
   if (!process.valid() ||
       ::syscall(SYS_pidfd_send_signal, process.get(), pod::kRelaySignal, &info, 0) != 0)
-    return FailErrno(fmt::format("delivering signal {}", relayed.signal));
+    return FailErrno(fmt::format("delivering signal {}", signal.signal));
   return {};
 }
-
-}  // namespace
 
 void Signals::Take(const pod::RelayedSignal& signal) {
   const char* const name = ::sigabbrev_np(signal.signal);
   const std::string detail = name ? fmt::format("SIG{}", name) : fmt::format("{}", signal.signal);
   log::Info("signal", {{"signal", detail}, {"scope", static_cast<int>(signal.scope)}});
   channel_.Send(MakeEvent("signal", 0, {}, detail));
-  const Waiting waiting{.signal = signal, .came = Clock::now()};
+  const Waiting waiting{.signal = signal, .came = now_()};
   Tell(waiting);
   std::erase_if(waiting_, [&](const Waiting& other) { return other.signal == signal; });
   waiting_.push_back(waiting);
@@ -57,7 +59,7 @@ void Signals::Repeat() {
 
 void Signals::Tire(State state) {
   if (channel_.attached() || state != State::kRunning) return;
-  const auto now = Clock::now();
+  const auto now = now_();
   std::erase_if(waiting_, [&](const Waiting& waiting) {
     // SIGTERM may be a preemption, which is the coordinator's to save the job from when it is
     // back; the job would only die of it.
@@ -90,7 +92,7 @@ void Signals::Deliver(const pod::RelayedSignal& signal, State state) {
     default:
       break;
   }
-  const Status queued = Queue(*operations_.pod(), signal);
+  const Status queued = operations_.Signal(signal);
   if (queued)
     log::Info("delivered", {{"signal", signal.signal}, {"scope", static_cast<int>(signal.scope)}});
   else

@@ -7,16 +7,18 @@
 #include <vector>
 
 #include "pod/signals.h"
-#include "warden/loop/channel.h"
-#include "warden/loop/operations.h"
+#include "warden/loop/roles.h"
 #include "warden/loop/state.h"
 
 namespace holdfast::warden {
 
+class Pod;
+
 class Signals {
  public:
   // Both must outlive this.
-  Signals(Channel& channel, Operations& operations) : channel_(channel), operations_(operations) {}
+  Signals(CoordinatorLine& channel, PodOperations& operations, Now now)
+      : channel_(channel), operations_(operations), now_(std::move(now)) {}
 
   // Slurm sent it to the task beside the warden, or to the batch step.
   void Take(const pod::RelayedSignal& signal);
@@ -32,18 +34,21 @@ class Signals {
   void DeliverKept(State state);
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct Waiting {
     pod::RelayedSignal signal;
-    Clock::time_point came;
+    std::chrono::steady_clock::time_point came;
   };
   void Tell(const Waiting& waiting);
   void Deliver(const pod::RelayedSignal& signal, State state);
 
-  Channel& channel_;
-  Operations& operations_;
+  CoordinatorLine& channel_;
+  PodOperations& operations_;
+  const Now now_;
   std::vector<Waiting> waiting_;
   std::vector<pod::RelayedSignal> kept_;
 };
+
+// To the root of a running pod, which passes it on.
+Status RelaySignal(const Pod& pod, const pod::RelayedSignal& signal);
 
 }  // namespace holdfast::warden

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@
 #include "warden/loop/channel.h"
 #include "warden/loop/cloud.h"
 #include "warden/loop/lifecycle.h"
+#include "warden/loop/operations.h"
 #include "warden/loop/spot.h"
 #include "warden/loop/summaries.h"
 #include "warden/loop/worker.h"
@@ -39,6 +41,8 @@ namespace holdfast::warden {
 namespace {
 
 constexpr std::chrono::seconds kStorePause{5};
+// How often the loop looks at what only time brings.
+constexpr std::chrono::milliseconds kTick{200};
 
 // Slurm signals whole steps; what is meant for the job comes over the task's link.
 void IgnoreSignals() {
@@ -160,6 +164,38 @@ Status ReceiveLaunch(const UniqueFd& link, Job& job) {
   return {};
 }
 
+class SocketLink final : public TaskLink {
+ public:
+  explicit SocketLink(const UniqueFd& socket) : socket_(socket) {}
+  Result<pod::Frame> Receive() override { return pod::ReceiveFrame(socket_); }
+  Status Send(const pod::Frame& frame) override { return pod::SendFrame(socket_, frame); }
+
+ private:
+  const UniqueFd& socket_;
+};
+
+// Until the job's part on this node is over.
+void Loop(Lifecycle& lifecycle, const UniqueFd& link, const Channel& channel, const Worker& worker,
+          const Operations& operations) {
+  lifecycle.Begin();
+  while (!lifecycle.left()) {
+    pollfd polled[] = {
+        {.fd = worker.fd().get(), .events = POLLIN, .revents = 0},
+        {.fd = channel.fd().get(), .events = POLLIN, .revents = 0},
+        {.fd = lifecycle.heeds_link() ? link.get() : -1, .events = POLLIN, .revents = 0},
+        {.fd = lifecycle.watches_pod() ? operations.exit_fd().get() : -1,
+         .events = POLLIN,
+         .revents = 0},
+    };
+    const int timeout = lifecycle.has_timers() ? static_cast<int>(kTick.count()) : -1;
+    if (::poll(polled, std::size(polled), timeout) < 0) continue;
+    lifecycle.Turn({.worker = polled[0].revents != 0,
+                    .channel = polled[1].revents != 0,
+                    .link = polled[2].revents != 0,
+                    .pod = polled[3].revents != 0});
+  }
+}
+
 Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
   IgnoreSignals();
   HOLDFAST_CHECK(WaitForExec(environment.exec_fd));
@@ -184,7 +220,9 @@ Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
     log::Failure("notices", watching.error());
   // Ends before `operations`, whose functions it runs.
   HOLDFAST_TRY(const auto worker, Worker::Start());
-  Lifecycle(job, link, *channel, *worker, operations, spot).Run();
+  SocketLink task(link);
+  Lifecycle lifecycle(job, task, *channel, *worker, operations, spot);
+  Loop(lifecycle, link, *channel, *worker, operations);
   log::Info("end");
   return {};
 }

@@ -5,31 +5,26 @@
 
 #include <condition_variable>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "warden/loop/roles.h"
 
 namespace holdfast::warden {
 
-class Worker {
+class Worker final : public Runner {
  public:
-  using Task = std::function<Status()>;
-  using Done = std::function<void(Status)>;
-
   static Result<std::unique_ptr<Worker>> Start();
-  ~Worker();  // waits for the task under way and drops the others
+  ~Worker() override;  // waits for the task under way and drops the others
 
-  // Runs `task` on the worker's thread, then `done` on the thread that calls Collect.
-  void Run(Task task, Done done);
+  void Run(Task task, Done done) override;
   // Polls readable when Collect has something to do.
   const UniqueFd& fd() const { return finished_fd_; }
-  void Collect();
-  // Whether a task has been given whose `done` has not been called.
-  bool busy() const { return outstanding_ > 0; }
+  void Collect() override;
+  bool busy() const override { return outstanding_ > 0; }
 
  private:
   struct Item {

@@ -698,6 +698,25 @@ TEST_F(StateTest, SaveWithStopHolds) {
   EXPECT_EQ(world.job.stage, Stage::kRunning);
 }
 
+TEST_F(StateTest, ReleasedUntilSlurmSaysSo) {
+  Run();
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave, .stop = true, .hold = true}));
+  world.RunThroughQueue();
+  ASSERT_TRUE(world.Happen(Resume{}));
+  for (int i = 0; i < 2; ++i) {
+    world.slurm.held = true;  // it did not answer
+    world.slurm.asked_ns = world.now;
+    ASSERT_TRUE(world.Happen(world.slurm));
+    EXPECT_FALSE(world.slurm.held);
+  }
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  world.slurm.held = true;  // by its user, afterwards
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  EXPECT_TRUE(world.slurm.held);
+}
+
 TEST_F(StateTest, ReleasedByScontrolIsFollowed) {
   Run();
   ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave, .stop = true, .hold = true}));
