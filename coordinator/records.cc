@@ -75,7 +75,11 @@ void Follow(Turn& turn, const Record& record) {
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
   if (IsOver(job, record)) return End(turn, record.state_name);
-  if (record.state == Record::State::kPending && !record.completing) return Arrive(turn, record);
+  // On a node that was set DOWN Slurm does not wait for what is left of it, and could not start it
+  // there beside that.
+  const bool lives_on = job.start.eviction && job.any_connected();
+  if (record.state == Record::State::kPending && !record.completing && !lives_on)
+    return Arrive(turn, record);
   if (record.state == Record::State::kRunning && record.restart_count > job.start.restart_count) {
     // Started again already. Its wardens decide what becomes of it.
     turn.Do(Disarm{TimerKind::kAsk});

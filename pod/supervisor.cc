@@ -188,7 +188,11 @@ class Supervisor {
         return {};
       case FrameType::kReleased:
         released_ = true;
-        if (frame->leave) ended_ = ExitStatus{.signal = SIGTERM};
+        if (frame->leave) {
+          // Its tasks leave, too. Without srun to report to, their slurmstepds would try for seconds.
+          [[maybe_unused]] const auto step = step_->Wait(kStepEndPatience);
+          ended_ = ExitStatus{.signal = SIGTERM};
+        }
         return {};
       default:
         return Fail(Code::kInternal, "the pod step sent what only holdfast-batch sends");

@@ -66,21 +66,21 @@ teardown() { on ctl scontrol update nodename=n1,n2 state=resume 2>/dev/null || t
     output_is_whole
 }
 
-@test "its node is set DOWN, and it was saved before: goes on, with nothing of ours in its output" {
+@test "its node is set DOWN: saved, goes on, with nothing of ours in its output" {
     begin_way -p nograce
-    alice holdfast save "$ours"
     on ctl scontrol update nodename=n1,n2 state=down reason=test
     sleep 3
     on ctl scontrol update nodename=n1,n2 state=resume || true # Slurm did
-    way_ends "node set DOWN, saved before" "starts over" "goes on"
+    way_ends "node set DOWN" "starts over" "goes on"
 }
 
-@test "its node is set DOWN, and it was never saved: starts over" {
+@test "its node is set DOWN, and it cannot be saved: starts over" {
+    hindrance=$unsaveable
     begin_way -p nograce
     on ctl scontrol update nodename=n1,n2 state=down reason=test
     sleep 3
     on ctl scontrol update nodename=n1,n2 state=resume || true # Slurm did
-    way_ends "node set DOWN, never saved" "starts over" "starts over"
+    way_ends "node set DOWN, unsaveable" "starts over" "starts over"
     diff <(seq "$rounds") <(on ctl tail -n +2 /shared/alice/way/ours.out)
 }
 

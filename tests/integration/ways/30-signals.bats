@@ -8,6 +8,7 @@ load ways
 signalled() {
     local name=$1
     shift
+    alice rm -f "$name.out"
     alice tee "$name.sh" >/dev/null <<'END'
 #!/bin/bash
 trap 'echo script USR1' USR1

@@ -5,7 +5,7 @@ load ways
 
 @test "sbatch --wait returns once, with the script's exit code" {
     # shellcheck disable=SC2016 # the script's
-    alice sbatch --wait -p nograce -w n2 -J waited -o waited.out --checkpoint --wrap 'for i in {1..40}; do echo $i; sleep 0.1; done; exit 3' >"$BATS_TEST_TMPDIR/wait" 2>&1 3>&- &
+    alice sbatch --wait -p nograce -w n2 -J waited -o waited.out --checkpoint --wrap 'for i in $(seq 40); do echo $i; sleep 0.1; done; exit 3' >"$BATS_TEST_TMPDIR/wait" 2>&1 3>&- &
     waiter=$!
     wait_for_text /shared/alice/waited.out 5
     urgent=$(preempt n2)
@@ -19,7 +19,7 @@ load ways
 
 @test "dependencies wait for the end, not for a preemption" {
     # shellcheck disable=SC2016
-    job=$(alice sbatch --parsable -p nograce -w n2 -o first.out --checkpoint --wrap 'for i in {1..40}; do echo $i; sleep 0.1; done')
+    job=$(alice sbatch --parsable -p nograce -w n2 -o first.out --checkpoint --wrap 'for i in $(seq 40); do echo $i; sleep 0.1; done')
     ok=$(alice sbatch --parsable -p nograce -d afterok:"$job" -o ok.out --wrap 'wc -l <first.out')
     any=$(alice sbatch --parsable -p nograce -d afterany:"$job" -o any.out --wrap 'wc -l <first.out')
     not=$(alice sbatch --parsable -p nograce -d afternotok:"$job" -o not.out --wrap 'wc -l <first.out')

@@ -143,8 +143,12 @@ TEST_F(EvictionTest, OnADeadNodeThatLivesItIsEndedIfItCannotBeSaved) {
   ASSERT_EQ(world.job.stage, Stage::kRunning);
   world.Fire(TimerKind::kAsk);
   world.AnswerAsk();
-  EXPECT_EQ(world.job.stage, Stage::kWaiting);
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
   EXPECT_TRUE(world.wardens[1].inbox.back().has_finish());
+  world.KillPods();
+  world.Fire(TimerKind::kAsk);
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kWaiting);
 }
 
 TEST_F(EvictionTest, SavedBeforeItGoesOnFromThere) {
