@@ -48,7 +48,8 @@ void Evict(Turn& turn, const Record& record) {
     return;
   }
   const bool tried = job.start.preemption_seen;
-  job.start.eviction = Eviction{.requeued = record.state == Record::State::kPending};
+  job.start.eviction = Eviction{.requeued = record.state == Record::State::kPending,
+                                .dead_node = !record.completing};
   job.start.preemption_seen = true;
   // What was tried in vain in the grace time is not tried again; what is under way goes on.
   if (tried && !under_way) return DeliverPending(turn);

@@ -131,7 +131,8 @@ struct Suspicion {
 
 // Slurm is ending this start: its processes have had SIGTERM, and get SIGKILL after KillWait.
 struct Eviction {
-  bool requeued = false;  // the job is in the queue again; otherwise it has ended as PREEMPTED
+  bool requeued = false;   // the job is in the queue again; otherwise it has ended as PREEMPTED
+  bool dead_node = false;  // Slurm thinks that nothing is left of it on its nodes
 
   bool operator==(const Eviction&) const = default;
 };

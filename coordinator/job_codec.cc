@@ -60,8 +60,8 @@ auto Members(Is<Suspicion> auto& suspicion) {
 }
 
 auto Members(Is<Eviction> auto& eviction) {
-  auto& [requeued] = eviction;
-  return std::tie(requeued);
+  auto& [requeued, dead_node] = eviction;
+  return std::tie(requeued, dead_node);
 }
 
 auto Members(Is<Start> auto& start) {

@@ -75,9 +75,11 @@ void Follow(Turn& turn, const Record& record) {
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
   if (IsOver(job, record)) return End(turn, record.state_name);
-  // On a node that was set DOWN Slurm does not wait for what is left of it, and could not start it
-  // there beside that.
-  const bool lives_on = job.start.eviction && job.any_connected();
+  // On a node that was set DOWN Slurm does not wait for what is left of the job, and could not start
+  // it there beside that.
+  const bool lives_on =
+      job.start.eviction && job.start.eviction->dead_node &&
+      turn.now() - job.since_ns < std::chrono::nanoseconds(turn.policy.step_end).count();
   if (record.state == Record::State::kPending && !record.completing && !lives_on)
     return Arrive(turn, record);
   if (record.state == Record::State::kRunning && record.restart_count > job.start.restart_count) {

@@ -189,7 +189,7 @@ class Supervisor {
       case FrameType::kReleased:
         released_ = true;
         if (frame->leave) {
-          // Its tasks leave, too. Without srun to report to, their slurmstepds would try for seconds.
+          // Its tasks end, too, and srun has to be there to hear of it.
           [[maybe_unused]] const auto step = step_->Wait(kStepEndPatience);
           ended_ = ExitStatus{.signal = SIGTERM};
         }

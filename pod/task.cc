@@ -32,8 +32,7 @@ class Task {
                                  {.fd = links_.warden.get(), .events = POLLIN},
                                  {.fd = links_.batch.get(), .events = POLLIN}}};
       const auto patience = std::chrono::milliseconds(kLostWardenPatience);
-      const int timeout_ms =
-          links_.warden.valid() || released_ ? -1 : static_cast<int>(patience.count());
+      const int timeout_ms = links_.warden.valid() ? -1 : static_cast<int>(patience.count());
       const int ready = ::poll(fds.data(), fds.size(), timeout_ms);
       if (ready < 0 && errno != EINTR) return FailErrno("poll");
       if (ready == 0) return OnAbandoned();
@@ -48,7 +47,7 @@ class Task {
   Status OnSignal() {
     HOLDFAST_TRY(const signalfd_siginfo info, ReadSignal(signals_));
     const int signal = static_cast<int>(info.ssi_signo);
-    if (!links_.warden.valid() || released_) {
+    if (!links_.warden.valid()) {
       // Nobody is left to act upon it: Slurm is taking the job away.
       if (signal == SIGTERM) ended_ = ExitStatus{.signal = SIGTERM};
       return {};
@@ -73,8 +72,9 @@ class Task {
       case FrameType::kDelivered:
         return {};
       case FrameType::kReleased:
-        released_ = true;
-        if (frame->leave) ended_ = ExitStatus{.signal = SIGTERM};
+        // While srun is there to hear of it: without, slurmstepd would try for seconds to tell it.
+        // Code 0, or srun would kill the tasks of other nodes, whose wardens may not be done.
+        ended_ = ExitStatus{};
         return {};
       default:
         return Fail(Code::kInternal, "the warden sent what only a task sends");
@@ -108,7 +108,6 @@ class Task {
 
   TaskLinks links_;
   UniqueFd signals_;
-  bool released_ = false;
   std::optional<ExitStatus> ended_;
 };
 

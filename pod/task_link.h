@@ -23,8 +23,9 @@ enum class FrameType : uint8_t {
   kEnded = 3,   // warden -> task -> holdfast-batch: how the script ended; exit the same way
   kFailed = 4,  // warden -> task -> holdfast-batch: it cannot run or go on; a message for the job's
                 // stderr
-  kReleased = 5,   // warden -> task -> holdfast-batch: saved and killed. Slurm is going to end the
-                   // step: wait for its SIGTERM; or with `leave` it already waits for this: exit
+  // warden -> task -> holdfast-batch: saved and killed; the task ends. Slurm is going to end the
+  // batch step, which waits for that; or with `leave` it does not wait.
+  kReleased = 5,
   kDelivered = 6,  // warden -> task -> holdfast-batch: the job has got a signal of Slurm's
 };
 

@@ -125,6 +125,7 @@ TEST_F(EvictionTest, OnADeadNodeThatLivesItIsSaved) {
   ASSERT_TRUE(world.Happen(world.slurm));
   world.Settle();
   EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  world.now += std::chrono::nanoseconds(world.policy.step_end).count();
   EXPECT_THAT(world.committed, ::testing::ElementsAre(1U));
   ComeBack();
   EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
@@ -146,6 +147,10 @@ TEST_F(EvictionTest, OnADeadNodeThatLivesItIsEndedIfItCannotBeSaved) {
   EXPECT_EQ(world.job.stage, Stage::kLeaving);
   EXPECT_TRUE(world.wardens[1].inbox.back().has_finish());
   world.KillPods();
+  world.Fire(TimerKind::kAsk);
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving) << "its slurmstepd may still be there";
+  world.now += std::chrono::nanoseconds(world.policy.step_end).count();
   world.Fire(TimerKind::kAsk);
   world.AnswerAsk();
   EXPECT_EQ(world.job.stage, Stage::kWaiting);
