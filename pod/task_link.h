@@ -17,14 +17,16 @@
 namespace holdfast::pod {
 
 enum class FrameType : uint8_t {
-  kLaunch = 1,  // task -> warden, pod 0 only: a serialized Launch
-  kSignal =
-      2,  // task -> warden: a signal arrived at the step (or, with from_batch, at the batch step)
-  kEnded = 3,   // warden -> task -> holdfast-batch: how the script ended; exit the same way
-  kFailed = 4,  // warden -> task -> holdfast-batch: it cannot run or go on; a message for the job's
-                // stderr
-  kReleased = 5,  // warden -> task -> holdfast-batch: saved and killed; Slurm will requeue; wait
-                  // for SIGTERM, then exit
+  // Task to warden. kLaunch, on pod 0 only: a serialized Launch. kSignal: a signal arrived at the
+  // step (or, with from_batch, at the batch step).
+  kLaunch = 1,
+  kSignal = 2,
+  // Warden to task, and on pod 0 from there to holdfast-batch. kEnded: how the script ended; exit
+  // the same way. kFailed: it cannot run or go on; a message for the job's stderr. kReleased: saved
+  // and killed, and Slurm will requeue the job; wait for SIGTERM, then exit.
+  kEnded = 3,
+  kFailed = 4,
+  kReleased = 5,
 };
 
 struct Frame {

@@ -54,7 +54,7 @@ class Channel {
   ~Channel();
 
   // What the next connection begins with (credential and nonce are filled in); until then none is
-  // made. No effect from when it has been said to Reopen. Thread-safe, as are the rest.
+  // made. Once it has been said it cannot be replaced before Reopen. Thread-safe, as are the rest.
   void SetHello(v1::Hello hello);
   // The owner has dealt with everything up to the loss of the connection.
   void Reopen();

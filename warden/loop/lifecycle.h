@@ -42,7 +42,7 @@ class Lifecycle {
   void Do(Action action);
   // Has the worker do it, and applies kDone or kFailed afterwards.
   void Perform(Worker::Task task);
-  // Has the worker do it, and logs `what` did not work.
+  // Has the worker do it, and logs under the name `what` if it fails.
   void Background(const char* what, Worker::Task task);
   void End();
   void LoseMemory();
