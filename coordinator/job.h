@@ -62,7 +62,7 @@ enum class Reason : int {
   kRestore = 10,  // it could not be restored there
   kHold = 11,
 };
-// The name in the REST API, on the wire and in logs.
+// The name in the REST API and in logs.
 const char* ReasonName(Reason reason);
 // kNone for a name this version does not know.
 Reason ReasonFromName(std::string_view name);
@@ -147,8 +147,8 @@ struct Start {
   bool refused = false;          // ending, because it cannot go on
   std::optional<Wish> wish;      // to be done once it runs
   std::optional<Suspicion> suspicion;
-  std::optional<v1::Ended>
-      doubted_end;  // the script's, if a lost node may turn out to be the cause
+  // The script's end, if a lost node may turn out to be its cause.
+  std::optional<v1::Ended> doubted_end;
   std::optional<Eviction> eviction;
   bool ended = false;  // its script has: should Slurm start it again, that is another run
   std::string note;    // why its script starts over, for want of a checkpoint; for its stderr
@@ -261,8 +261,8 @@ struct Live {
   std::vector<Pod> pods;
   PendingNotice notice;
   int64_t since_ns = 0;  // what Slurm said before then is about an earlier start
-  int64_t counted_ns =
-      0;  // until then its time is among the policy's `interruptions`; 0: not running
+  // Until then its time is among the policy's `interruptions`; 0: not running.
+  int64_t counted_ns = 0;
   uint32_t grace_seconds = 0;     // that Slurm leaves it when it takes it off its nodes, or 0
   Plan plan;                      // since it last began to run
   int64_t freeze_by_unix_ms = 0;  // precopying: the earliest that a pod has named, or 0

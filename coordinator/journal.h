@@ -65,8 +65,8 @@ class Journal {
 
   std::mutex mutex_;
   sqlite3* database_;
-  std::map<uint32_t, std::string>
-      written_;  // by job, as it was last, so that nothing is written twice
+  // Each job's row as it was last written, so that nothing is written twice.
+  std::map<uint32_t, std::string> written_;
 };
 
 }  // namespace holdfast::coordinator

@@ -5,7 +5,7 @@
 // It runs as the pod's owner, not as root: what it opens are paths, and their owner can have put
 // anything there.
 //
-// Used by dump and restore, each run by one thread.
+// Used by save.cc and restore.cc, each run by one thread.
 #pragma once
 
 #include <chrono>
@@ -92,12 +92,12 @@ class Criu {
   bool pending_ = false;  // CRIU waits for an answer
 };
 
-// What dump and restore have in common.
+// What save and restore have in common.
 rpc::criu_opts CommonOptions();
 
-// Makes the program of the options CRIU's usual user: the pod's owner, with the capabilities that
-// CRIU needs, none of which is about files. Whatever path an image or the pod leads it to, it can
-// open, create and bind no more than the owner could (docs/adr/0017-criu-runs-as-the-user.md).
+// Has the program run as the pod's owner, with the capabilities that CRIU needs, none of which is
+// about files. Whatever path an image or the pod leads it to, it can open, create and bind no more
+// than the owner could (docs/adr/0017-criu-runs-as-the-user.md).
 void RunAsOwner(SpawnOptions& options, const Identity& owner);
 // Nothing of the warden's; CRIU finds its cache of the kernel's features beside the images.
 std::vector<std::string> CriuEnvironment();

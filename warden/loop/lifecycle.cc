@@ -93,8 +93,9 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       break;
     case v1::ToWarden::kPrecopy:
       if (state_ == State::kRunning)
-        Background("precopy",
-                   [this, precopy = message.precopy()] { return operations_.CopyAhead(precopy); });
+        Background("precopy", [this, precopy = message.precopy()] {
+          return operations_.BeginPrecopy(precopy);
+        });
       break;
     case v1::ToWarden::kCommit:
       if (message.commit().checkpoint() != checkpoint_) break;
@@ -138,7 +139,7 @@ void Lifecycle::OnSettle(const v1::Settle& settle) {
   if (Next(state_, input)) verdict_ = settle;
   // Of a checkpoint that was given up before this pod was to freeze.
   if (state_ == State::kRunning && input == Input::kSettleAbort)
-    Background("precopy", [this] { return operations_.DropAhead(); });
+    Background("precopy", [this] { return operations_.DropPrecopy(); });
   Apply(input);
 }
 
@@ -322,7 +323,6 @@ void Lifecycle::SayHello() {
   hello.set_uid(environment.owner.uid);
   hello.set_gid(environment.owner.gid);
   hello.set_job_options(EncodeOptions(job_.options));
-  *hello.mutable_platform() = job_.platform;
   hello.set_phase(*phase);
   hello.set_checkpoint(checkpoint_);
   hello.set_notice_seconds(static_cast<uint32_t>(job_.notice_time.count()));

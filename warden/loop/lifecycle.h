@@ -52,7 +52,7 @@ class Lifecycle {
   void Do(Action action);
   // Has the worker do it, and applies kDone or kFailed afterwards.
   void Perform(Runner::Task task);
-  // Has the worker do it, and logs `what` did not work.
+  // Has the worker do it, and logs under the name `what` if it fails.
   void Background(const char* what, Runner::Task task);
   void End();
   void LoseMemory();

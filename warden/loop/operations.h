@@ -10,8 +10,8 @@
 
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
-#include "warden/checkpoint/dump.h"
 #include "warden/checkpoint/restore.h"
+#include "warden/checkpoint/save.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/pod.h"
 #include "warden/loop/job.h"
@@ -31,16 +31,16 @@ struct Inventory {
 
 class Operations final : public PodOperations {
  public:
-  // `store` is the job's own, and `found` is in it.
-  // `tell` may be called on the worker's thread.
+  // `store` is the job's own, and `found` is what lies in it. `tell` may be called on the worker's
+  // thread.
   Operations(const Job& job, std::unique_ptr<storage::JobStore> store, Inventory found,
              std::function<void(v1::FromWarden)> tell);
   ~Operations() override;
 
   Status Create(const v1::Welcome& welcome) override;
   Status Start() override;
-  Status CopyAhead(const v1::Precopy& precopy) override;
-  Status DropAhead() override;
+  Status BeginPrecopy(const v1::Precopy& precopy) override;
+  Status DropPrecopy() override;
   Status Save(const v1::Prepare& prepare) override;
   Status Commit(const v1::Commit& commit) override;
   Status Resume(bool drop) override;
@@ -72,7 +72,7 @@ class Operations final : public PodOperations {
   Status Furnish(const v1::Welcome& welcome);
   Status Restore(Origin& origin);
   Status AwaitMemory(const v1::Prepare& prepare);
-  Status Freeze(const v1::Prepare& prepare);
+  Status FreezeAndStore(const v1::Prepare& prepare);
   Result<storage::WriteOptions> HowToWrite() const;
   void Destroy();
   // A point of the timeline: what ended now took `duration`.
@@ -84,7 +84,7 @@ class Operations final : public PodOperations {
   const Job& job_;
   const std::unique_ptr<storage::JobStore> store_;
   const std::function<void(v1::FromWarden)> tell_;
-  const EventSink events_;   // Tell, for dump and restore
+  const EventSink events_;   // Tell, for save and restore
   uint32_t checkpoint_ = 0;  // that the operation under way is about
   NetworkOptions network_options_;
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
@@ -94,7 +94,7 @@ class Operations final : public PodOperations {
   std::unique_ptr<JobNetwork> network_;
   std::unique_ptr<HeldPod> held_;
   std::unique_ptr<Precopy> precopy_;
-  Thrift thrift_;
+  PrecopyWorth precopy_worth_;
   std::unique_ptr<storage::PodWriter> writer_;
   std::unique_ptr<FrozenPod> frozen_;
   v1::Prepared prepared_;

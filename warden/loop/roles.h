@@ -75,9 +75,9 @@ class PodOperations {
   virtual Status Start() = 0;
   // Begins to store the running pod's memory ahead of a Save of the same number, and returns; that
   // it is done is told by Precopied. Save goes on from whatever has been stored until then.
-  virtual Status CopyAhead(const v1::Precopy& precopy) = 0;
+  virtual Status BeginPrecopy(const v1::Precopy& precopy) = 0;
   // Ends that, and removes what it stored.
-  virtual Status DropAhead() = 0;
+  virtual Status DropPrecopy() = 0;
   // Cuts, freezes, and makes everything durable, once the pod has all the memory that it was
   // restored with. On failure the pod goes on as if nothing had been.
   virtual Status Save(const v1::Prepare& prepare) = 0;
