@@ -221,6 +221,10 @@ Check JudgeHealth(const nlohmann::json& health) {
   if (const std::string slurm = health.value("slurm", ""); slurm != "ok")
     return Failed(name, fmt::format("it cannot reach Slurm: {}", slurm),
                   "look at slurmctld, and at the coordinator's log");
+  if (const std::string journal = health.value("journal", "ok"); journal != "ok")
+    return Failed(name, fmt::format("it cannot write its journal: {}", journal),
+                  "make room in coordinator.state_directory on its machine; do not restart it "
+                  "before, for what it could not write is in its memory");
   return Ok(name, fmt::format("version {}, reaches Slurm", version));
 }
 

@@ -14,8 +14,6 @@ namespace holdfast::coordinator {
 namespace {
 
 constexpr uint32_t kVniCount = 1U << 24;  // RFC 7348
-// slurmctld did not answer: ask again after this.
-constexpr std::chrono::seconds kSlurmPause{1};
 
 bool IsNewJob(const Job& known, const v1::Hello& hello) {
   if (hello.phase() != v1::PHASE_FRESH) return false;
@@ -30,13 +28,17 @@ Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
       policy_(options_.policy),
       journal_(journal),
       slurm_(slurm),
-      evacuations_(options_.evacuate_reason) {}
+      evacuations_(options_.evacuate_reason),
+      writer_(options_.writing, journal, [this](JournalWriter::Ticket t) { OnWritten(t); }) {}
 
 Controller::~Controller() { Stop(); }
 
 Status Controller::Start() {
-  HOLDFAST_CHECK(
-      journal_.Prune(NowNs() - std::chrono::nanoseconds(options_.remember_ended).count()));
+  // A full disk is no reason to leave jobs alone.
+  if (const Status pruned =
+          journal_.Prune(NowNs() - std::chrono::nanoseconds(options_.remember_ended).count());
+      !pruned)
+    log::Failure("journal", pruned.error());
   HOLDFAST_TRY(std::vector<Job> jobs, journal_.Load());
   HOLDFAST_TRY(unreadable_, journal_.Unreadable());
   for (const auto& [job_id, why] : unreadable_)
@@ -44,10 +46,15 @@ Status Controller::Start() {
                  Error(Code::kCorrupt, "the journal's row of the job cannot be read: " + why),
                  {{"job", job_id}});
   HOLDFAST_TRY(const Interruptions interruptions, journal_.Interrupted());
+  HOLDFAST_TRY(first_job_, journal_.FirstJob());
   {
     const std::lock_guard lock(mutex_);
     policy_.interruptions = interruptions;
-    for (Job& job : jobs) jobs_.emplace(job.id, std::move(job));
+    for (Job& job : jobs) {
+      writer_.Know(job);
+      vnis_.insert(job.vni);
+      jobs_.emplace(job.id, std::move(job));
+    }
     for (const auto& [job_id, job] : jobs_) {
       if (const Status posted = Post(job_id, Restarted{}); !posted)
         log::Failure("restart", posted.error(), {{"job", job_id}});
@@ -55,7 +62,7 @@ Status Controller::Start() {
     next_poll_ = std::chrono::steady_clock::now();
   }
   timer_thread_ = std::thread([this] { RunTimers(); });
-  slurm_thread_ = std::thread([this] { RunSlurm(); });
+  lanes_.Start();
   return {};
 }
 
@@ -64,11 +71,12 @@ void Controller::Stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     timers_changed_.notify_all();
-    tasks_changed_.notify_all();
     jobs_changed_.notify_all();
+    unsaid_changed_.notify_all();
   }
   if (timer_thread_.joinable()) timer_thread_.join();
-  if (slurm_thread_.joinable()) slurm_thread_.join();
+  lanes_.Stop();
+  writer_.Stop();
 }
 
 Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> link) {
@@ -78,9 +86,8 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
   auto found = jobs_.find(job_id);
   if (found != jobs_.end() && IsNewJob(found->second, hello)) {
     log::Info("job-id-reused", {{"job", job_id}});
-    HOLDFAST_CHECK(journal_.Forget(job_id));
-    jobs_.erase(found);
-    std::erase_if(timers_, [job_id](const auto& timer) { return timer.first.first == job_id; });
+    writer_.Forget(job_id);
+    RemoveJob(job_id);
     found = jobs_.end();
   }
   const bool added = found == jobs_.end();
@@ -94,9 +101,10 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
       links_[{job_id, hello.pod()}] = old;
     else
       links_.erase({job_id, hello.pod()});
-    if (added) jobs_.erase(job_id);
+    if (added) RemoveJob(job_id);
     return posted;
   }
+  if (first_job_ == 0) first_job_ = job_id;
   if (old) old->Close();
   // Slurm may have chosen the node before it was drained.
   if (const Evacuation* leaving = evacuations_.Find(hello.node());
@@ -117,10 +125,11 @@ Job& Controller::AddJob(const v1::Hello& hello) {
   job.start.restart_count = hello.restart_count();
   job.uid = hello.uid();
   job.gid = hello.gid();
-  job.vni = ChooseVni(job.id);
+  job.vni = job.id % kVniCount;
+  while (job.vni == 0 || vnis_.contains(job.vni)) job.vni = (job.vni + 1) % kVniCount;
+  vnis_.insert(job.vni);
   // A restart of a job that the journal does not know: it never got here, or the journal was lost.
-  const Result<uint32_t> first = journal_.FirstJob();
-  job.started = hello.restart_count() > 0 && (!first || *first == 0 || job.id <= *first);
+  job.started = hello.restart_count() > 0 && (first_job_ == 0 || job.id <= first_job_);
   // Nor may a job start over if it is not known how far it had got.
   if (const auto damaged = unreadable_.find(job.id); damaged != unreadable_.end()) {
     job.started = true;
@@ -129,21 +138,17 @@ Job& Controller::AddJob(const v1::Hello& hello) {
   job.saved_once = job.started;
   // The event that follows refuses options that cannot be read.
   if (const auto options = OptionsOf(hello); options && options->restore_from) {
-    const auto names = journal_.HostnamesOf(options->restore_from->job);
-    if (names && names->size() == hello.pods()) job.hostnames = *names;
+    const auto source = jobs_.find(options->restore_from->job);
+    if (source != jobs_.end() && source->second.hostnames.size() == hello.pods())
+      job.hostnames = source->second.hostnames;
   }
   return jobs_[job.id] = std::move(job);
 }
 
-uint32_t Controller::ChooseVni(uint32_t job_id) const {
-  uint32_t vni = job_id % kVniCount;
-  const auto taken = [this](uint32_t candidate) {
-    return std::ranges::any_of(jobs_, [candidate](const auto& entry) {
-      return entry.second.stage != Stage::kEnded && entry.second.vni == candidate;
-    });
-  };
-  while (vni == 0 || taken(vni)) vni = (vni + 1) % kVniCount;
-  return vni;
+void Controller::RemoveJob(uint32_t job_id) {
+  vnis_.erase(jobs_.at(job_id).vni);
+  jobs_.erase(job_id);
+  timers_.DisarmAll(job_id);
 }
 
 void Controller::Receive(const v1::Hello& hello, const WardenLink* link,
@@ -188,13 +193,13 @@ void Controller::Receive(const v1::Hello& hello, const WardenLink* link,
       break;
     case v1::FromWarden::kEvent: {
       const v1::Event& event = message.event();
-      posted = journal_.Write(jobs_.at(job_id), {TimelineEvent{.name = event.name(),
-                                                               .unix_ns = event.unix_ns(),
-                                                               .duration_ns = event.duration_ns(),
-                                                               .pod = static_cast<int32_t>(pod),
-                                                               .node = hello.node(),
-                                                               .detail = event.detail(),
-                                                               .checkpoint = event.checkpoint()}});
+      writer_.Add(job_id, TimelineEvent{.name = event.name(),
+                                        .unix_ns = event.unix_ns(),
+                                        .duration_ns = event.duration_ns(),
+                                        .pod = static_cast<int32_t>(pod),
+                                        .node = hello.node(),
+                                        .detail = event.detail(),
+                                        .checkpoint = event.checkpoint()});
       break;
     }
     default:
@@ -234,8 +239,10 @@ std::vector<Job> Controller::Expired() {
 }
 
 Status Controller::NoteRemoved(uint32_t job_id, const Removed& removed) {
-  const std::lock_guard lock(mutex_);
-  return Post(job_id, removed);
+  std::unique_lock lock(mutex_);
+  HOLDFAST_CHECK(Post(job_id, removed));
+  AwaitSaid(lock, job_id);
+  return {};
 }
 
 std::optional<Job> Controller::Find(uint32_t job_id) {
@@ -246,15 +253,19 @@ std::optional<Job> Controller::Find(uint32_t job_id) {
 }
 
 Result<uint32_t> Controller::Save(uint32_t job_id, Wish wish) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   wish.begun_ns = NowNs();
   HOLDFAST_CHECK(Post(job_id, std::move(wish)));
-  return jobs_.at(job_id).checkpoint->number;
+  const uint32_t number = jobs_.at(job_id).checkpoint->number;
+  AwaitSaid(lock, job_id);
+  return number;
 }
 
 Status Controller::ResumeJob(uint32_t job_id, const Resume& resume) {
-  const std::lock_guard lock(mutex_);
-  return Post(job_id, resume);
+  std::unique_lock lock(mutex_);
+  HOLDFAST_CHECK(Post(job_id, resume));
+  AwaitSaid(lock, job_id);
+  return {};
 }
 
 Result<Checkpoint> Controller::Await(uint32_t job_id, uint32_t number,
@@ -270,8 +281,8 @@ Result<Checkpoint> Controller::Await(uint32_t job_id, uint32_t number,
       return job.stage != Stage::kLeaving || !job.departure.hold;
     });
   }
-  HOLDFAST_TRY(const std::vector<Checkpoint> all, journal_.Checkpoints(job_id));
-  for (const Checkpoint& checkpoint : all)
+  HOLDFAST_TRY(const History history, HistoryOf(job_id, 0));
+  for (const Checkpoint& checkpoint : history.checkpoints)
     if (checkpoint.number == number) return checkpoint;
   return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint {}", job_id, number));
 }
@@ -283,100 +294,53 @@ Status Controller::Post(uint32_t job_id, decltype(Event::body) body, uint32_t po
   const Event event{.unix_ns = NowNs(), .pod = pod, .body = std::move(body)};
   const Stage before = job.stage;
   HOLDFAST_TRY(const std::vector<Action> actions, Step(job, event, policy_));
-  // Wardens hold what matters, and storage the truth: without a journal the work goes on.
-  if (const Status written = journal_.Write(job, actions); !written)
-    log::Failure("journal", written.error(), {{"job", job_id}});
+  const JournalWriter::Ticket ticket = writer_.Note(job, actions);
   if (job.stage != before)
     log::Info("stage", {{"job", job_id},
                         {"from", StageName(before)},
                         {"to", StageName(job.stage)},
                         {"by", EventName(event)}});
-  for (const Action& action : actions) Perform(job, action);
+  std::vector<std::function<void()>> words = Perform(job, actions);
+  if (ticket == 0 && !unsaid_of_.contains(job_id)) {
+    for (const auto& say : words) say();
+  } else {
+    unsaid_.push_back({ticket, job_id, std::move(words)});
+    ++unsaid_of_[job_id];
+  }
   jobs_changed_.notify_all();
   return {};
 }
 
-void Controller::Perform(const Job& job, const Action& action) {
-  const uint32_t job_id = job.id;
-  if (const auto* send = std::get_if<Send>(&action)) {
-    const auto link = links_.find({job_id, send->pod});
-    if (link != links_.end()) link->second->Send(send->message);
-  } else if (const auto* arm = std::get_if<Arm>(&action)) {
-    timers_[{job_id, arm->kind}] = std::chrono::steady_clock::now() + arm->after;
-    timers_changed_.notify_all();
-  } else if (const auto* disarm = std::get_if<Disarm>(&action)) {
-    timers_.erase({job_id, disarm->kind});
-  } else if (std::holds_alternative<Ask>(action)) {
-    AskSlurm(job_id);
-  } else if (const auto* requeue = std::get_if<Requeue>(&action)) {
-    Enqueue([this, job_id, how = *requeue] {
-      const Status done = slurm_.Requeue(job_id, how);
-      if (!done) log::Failure("requeue", done.error(), {{"job", job_id}});
-      const std::lock_guard lock(mutex_);
-      // The job may have moved on meanwhile: then nobody waits for this.
-      (void)Post(job_id, RequeueResult{done ? "" : done.error().message()});
-    });
-  } else if (std::holds_alternative<Cancel>(action)) {
-    Enqueue([this, job_id] {
-      if (const Status done = slurm_.Cancel(job_id); !done)
-        log::Failure("cancel", done.error(), {{"job", job_id}});
-    });
-  } else if (const auto* amend = std::get_if<Amend>(&action)) {
-    Enqueue([this, job_id, change = *amend] {
-      if (const Status done = slurm_.Apply(job_id, change); !done)
-        log::Failure("amend", done.error(), {{"job", job_id}});
-    });
-  } else if (const auto* comment = std::get_if<Comment>(&action)) {
-    Enqueue([this, job_id, text = comment->text] {
-      if (const Status done = slurm_.SetComment(job_id, text); !done)
-        log::Failure("comment", done.error(), {{"job", job_id}});
-    });
-  } else if (const auto* counted = std::get_if<Count>(&action)) {
-    policy_.interruptions.count += counted->more.count;
-    policy_.interruptions.node_time += counted->more.node_time;
-  } else if (const auto* event = std::get_if<TimelineEvent>(&action)) {
-    log::Info(event->name,
-              {{"job", job_id}, {"checkpoint", event->checkpoint}, {"detail", event->detail}});
+void Controller::OnWritten(JournalWriter::Ticket ticket) {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    std::deque<Unsaid> free;
+    while (!unsaid_.empty() && unsaid_.front().ticket <= ticket) {
+      free.push_back(std::move(unsaid_.front()));
+      unsaid_.pop_front();
+    }
+    if (free.empty()) break;
+    // Without the mutex: there may be a thousand streams to write to. What these jobs have to say
+    // meanwhile comes behind it, for they are still in unsaid_of_.
+    lock.unlock();
+    for (const Unsaid& unsaid : free)
+      for (const auto& say : unsaid.words) say();
+    lock.lock();
+    for (const Unsaid& unsaid : free)
+      if (--unsaid_of_[unsaid.job_id] == 0) unsaid_of_.erase(unsaid.job_id);
   }
+  unsaid_changed_.notify_all();
 }
 
-void Controller::Enqueue(std::function<void()> call) {
-  tasks_.push_back(std::move(call));
-  tasks_changed_.notify_one();
+void Controller::AwaitSaid(std::unique_lock<std::mutex>& lock, uint32_t job_id) {
+  unsaid_changed_.wait(lock, [&] { return stopping_ || !unsaid_of_.contains(job_id); });
 }
 
-void Controller::AskSlurm(uint32_t job_id) {
-  if (!asked_.insert(job_id).second) return;
-  Enqueue([this, job_id] {
-    {
-      const std::lock_guard lock(mutex_);
-      asked_.erase(job_id);
-    }
-    const Result<Record> record = slurm_.Load(job_id);
-    const std::lock_guard lock(mutex_);
-    if (record) {
-      (void)Post(job_id, *record);
-      return;
-    }
-    log::Failure("slurm", record.error(), {{"job", job_id}});
-    timers_[{job_id, TimerKind::kAsk}] = std::chrono::steady_clock::now() + kSlurmPause;
-    timers_changed_.notify_all();
-  });
-}
-
-void Controller::PollSlurm() {
-  std::vector<uint32_t> job_ids;
-  for (const auto& [job_id, job] : jobs_)
-    if (job.stage != Stage::kEnded) job_ids.push_back(job_id);
-  if (job_ids.empty() || polling_) return;
-  polling_ = true;
-  Enqueue([this, job_ids = std::move(job_ids)] {
-    const Result<std::vector<Record>> records = slurm_.LoadMany(job_ids);
-    const std::lock_guard lock(mutex_);
-    polling_ = false;
-    if (!records) return log::Failure("poll", records.error());
-    for (const Record& record : *records) (void)Post(record.job_id, record);
-  });
+void Controller::ArmTimer(const Timers::Key& key, std::chrono::milliseconds after) {
+  const std::optional<Time> next = timers_.next();
+  const Time due = std::chrono::steady_clock::now() + after;
+  timers_.Arm(key, due);
+  if (!next || due < *next) timers_changed_.notify_all();
 }
 
 void Controller::RunTimers() {
@@ -388,31 +352,13 @@ void Controller::RunTimers() {
       PollSlurm();
       PollNodes();
     }
-    const auto due =
-        std::ranges::find_if(timers_, [now](const auto& timer) { return timer.second <= now; });
-    if (due != timers_.end()) {
-      const auto [job_id, kind] = due->first;
-      timers_.erase(due);
+    if (const auto due = timers_.TakeDue(now)) {
+      const auto [job_id, kind] = *due;
       if (const Status posted = Post(job_id, Timer{kind}); !posted)
         log::Failure("timer", posted.error(), {{"job", job_id}});
       continue;
     }
-    Time next = next_poll_;
-    for (const auto& [key, time] : timers_) next = std::min(next, time);
-    timers_changed_.wait_until(lock, next);
-  }
-}
-
-void Controller::RunSlurm() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    tasks_changed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-    if (stopping_) return;
-    const std::function<void()> task = std::move(tasks_.front());
-    tasks_.pop_front();
-    lock.unlock();
-    task();
-    lock.lock();
+    timers_changed_.wait_until(lock, std::min(next_poll_, timers_.next().value_or(next_poll_)));
   }
 }
 

@@ -1,8 +1,10 @@
 // Joins the pure state machine (state.h) to the world: streams of wardens, Slurm, the journal,
-// timers, people. One mutex orders all events; Slurm is asked by one thread outside of it, so that
-// a slow slurmctld never holds up a warden. Thread-safe.
+// timers, people. One mutex orders all events. Slurm is asked and the journal written by threads
+// outside of it (slurm_lanes.h, journal_writer.h), so that neither ever holds up a warden: what a
+// step has to say is kept until the step is durable. Thread-safe.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -21,8 +23,10 @@
 #include "coordinator/evacuations.h"
 #include "coordinator/event.h"
 #include "coordinator/job.h"
-#include "coordinator/journal.h"
+#include "coordinator/journal_writer.h"
 #include "coordinator/slurm_client.h"
+#include "coordinator/slurm_lanes.h"
+#include "coordinator/timers.h"
 
 namespace holdfast::coordinator {
 
@@ -30,7 +34,7 @@ namespace holdfast::coordinator {
 class WardenLink {
  public:
   virtual ~WardenLink() = default;
-  virtual void Send(const v1::ToWarden& message) = 0;
+  virtual void Send(std::shared_ptr<const v1::ToWarden> message) = 0;
   // The stream ends; Detach follows from its own thread.
   virtual void Close() = 0;
 };
@@ -42,6 +46,7 @@ class Controller {
     std::chrono::milliseconds poll_interval{2000};
     std::chrono::hours remember_ended{24 * 30};
     std::string evacuate_reason;  // evacuations.h
+    JournalWriter::Options writing;
   };
   // Both must outlive it.
   Controller(Options options, Journal& journal, SlurmClient& slurm);
@@ -65,6 +70,12 @@ class Controller {
   Status NoteRemoved(uint32_t job_id, const Removed& removed);
   const Policy& policy() const { return options_.policy; }
   std::optional<Job> Find(uint32_t job_id);
+  // What the job has been through; of its timeline the newest `limit` points.
+  Result<History> HistoryOf(uint32_t job_id, unsigned limit) {
+    return writer_.HistoryOf(job_id, limit);
+  }
+  // Whether the journal can be written; if not, all goes on.
+  JournalHealth journal_health() { return writer_.health(); }
   // Begins a checkpoint and returns its number; kNotFound or kConflict otherwise.
   Result<uint32_t> Save(uint32_t job_id, Wish wish);
   Status ResumeJob(uint32_t job_id, const Resume& resume);
@@ -78,14 +89,26 @@ class Controller {
 
  private:
   using Key = std::pair<uint32_t, uint32_t>;  // job, pod
-  using Time = std::chrono::steady_clock::time_point;
+  using Time = Timers::Time;
+  // What a step of a job has to say, until it may be said.
+  struct Unsaid {
+    JournalWriter::Ticket ticket;
+    uint32_t job_id;
+    std::vector<std::function<void()>> words;
+  };
 
-  // With the mutex held: one step of the job, made durable, then acted upon.
+  // With the mutex held: one step of the job; what it says is said when the step is durable.
   Status Post(uint32_t job_id, decltype(Event::body) body, uint32_t pod = 0);
-  void Perform(const Job& job, const Action& action);
-  // With the mutex held: `call` runs in the Slurm thread, without it.
-  void Enqueue(std::function<void()> call);
-  void AskSlurm(uint32_t job_id);
+  // Until all that has been posted of the job is durable, and said: for people, who go away then.
+  void AwaitSaid(std::unique_lock<std::mutex>& lock, uint32_t job_id);
+  // With the mutex held: does what concerns nobody outside, and returns how the rest is done.
+  std::vector<std::function<void()>> Perform(const Job& job, const std::vector<Action>& actions);
+  std::function<void()> Perform(const Job& job, const Action& action);
+  // From the journal's writer.
+  void OnWritten(JournalWriter::Ticket ticket);
+  void AskSlurm(uint32_t job_id, Lane lane);
+  void LookUp(Lane lane);
+  void PostRecords(const std::vector<Record>& records);
   void PollSlurm();
   void PollNodes();
   // With the mutex held: the node's jobs are to leave it.
@@ -95,9 +118,9 @@ class Controller {
   std::shared_ptr<WardenLink> LinkOn(const std::string& node) const;
   void OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice);
   Job& AddJob(const v1::Hello& hello);
-  uint32_t ChooseVni(uint32_t job_id) const;
+  void RemoveJob(uint32_t job_id);
+  void ArmTimer(const Timers::Key& key, std::chrono::milliseconds after);
   void RunTimers();
-  void RunSlurm();
 
   const Options options_;
   Policy policy_;  // of the options; what jobs have met with is added to it
@@ -106,21 +129,25 @@ class Controller {
 
   std::mutex mutex_;
   std::condition_variable timers_changed_;
-  std::condition_variable tasks_changed_;
   std::condition_variable jobs_changed_;
+  std::condition_variable unsaid_changed_;
   bool stopping_ = false;
   std::map<uint32_t, Job> jobs_;
+  std::set<uint32_t> vnis_;                     // of jobs_
+  uint32_t first_job_ = 0;                      // Journal::FirstJob
   std::map<uint32_t, std::string> unreadable_;  // rows of the journal, with what is wrong
   std::map<Key, std::shared_ptr<WardenLink>> links_;
-  std::map<std::pair<uint32_t, TimerKind>, Time> timers_;
+  std::deque<Unsaid> unsaid_;
+  std::map<uint32_t, unsigned> unsaid_of_;  // how many of unsaid_ are the job's
+  Timers timers_;
   Time next_poll_;
-  std::deque<std::function<void()>> tasks_;
-  std::set<uint32_t> asked_;  // a look-up is queued
-  bool polling_ = false;      // one of all jobs is
+  std::array<std::set<uint32_t>, 2> asked_;  // to be looked up, by lane
+  bool polling_ = false;                     // one of all jobs is queued
   Evacuations evacuations_;
   bool polling_nodes_ = false;
   std::thread timer_thread_;
-  std::thread slurm_thread_;
+  SlurmLanes lanes_;
+  JournalWriter writer_;
 };
 
 }  // namespace holdfast::coordinator

@@ -12,8 +12,8 @@ namespace holdfast::coordinator {
 namespace {
 
 void TellDrain(WardenLink& link, const Evacuation& evacuation) {
-  v1::ToWarden message;
-  message.mutable_drain()->set_reason(evacuation.reason);
+  const auto message = std::make_shared<v1::ToWarden>();
+  message->mutable_drain()->set_reason(evacuation.reason);
   link.Send(message);
 }
 
@@ -76,18 +76,19 @@ std::vector<uint32_t> Controller::BeginEvacuation(const Evacuation& evacuation) 
 
 void Controller::EnqueueDrain(const Evacuation& evacuation) {
   // Taken now: when Slurm has answered, the node's pods may be gone.
-  Enqueue([this, evacuation, link = LinkOn(evacuation.node)] {
+  const auto drain = [this, evacuation, link = LinkOn(evacuation.node)] {
     const Status drained = slurm_.Drain(evacuation.node, evacuation.reason);
     if (drained) return;
     if (drained.error().code() == Code::kDenied && link) return TellDrain(*link, evacuation);
     log::Failure("drain", drained.error(), {{"node", evacuation.node}});
-  });
+  };
+  lanes_.Push(Lane::kUrgent, "node " + evacuation.node, drain);
 }
 
 void Controller::PollNodes() {
   if (!evacuations_.watching() || polling_nodes_) return;
   polling_nodes_ = true;
-  Enqueue([this] {
+  lanes_.Push(Lane::kPolling, "poll", [this] {
     const Result<std::vector<NodeRecord>> records = slurm_.LoadNodes();
     const std::lock_guard lock(mutex_);
     polling_nodes_ = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -117,7 +118,7 @@ struct Policy {
 
 struct Send {
   uint32_t pod;
-  v1::ToWarden message;
+  std::shared_ptr<const v1::ToWarden> message;  // one for all pods that are told the same
 };
 struct Arm {
   TimerKind kind;

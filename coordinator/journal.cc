@@ -1,11 +1,15 @@
 #include "coordinator/journal.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
-#include <algorithm>
+#include <cerrno>
 #include <utility>
 
+#include "base/log.h"
+#include "base/unique_fd.h"
 #include "coordinator/clock.h"
 #include "coordinator/job_codec.h"
 #include "coordinator/journal_tables.h"
@@ -15,11 +19,8 @@
 namespace holdfast::coordinator {
 namespace {
 
-bool IsHistory(const Action& action) {
-  return std::holds_alternative<SaveCheckpoint>(action) ||
-         std::holds_alternative<SaveMove>(action) ||
-         std::holds_alternative<TimelineEvent>(action) || std::holds_alternative<Count>(action);
-}
+// How many events may be there beyond kHistoryKept: dropping them one by one would cost more.
+constexpr unsigned kUntrimmed = 100;
 
 Result<int64_t> ReadNumber(sqlite3* database, const char* sql) {
   Statement statement(database, sql);
@@ -33,11 +34,15 @@ Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
   sqlite3* database = nullptr;
   const int code =
       sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
-  std::unique_ptr<Journal> journal(new Journal(database));
+  std::unique_ptr<Journal> journal(new Journal(database, path));
   if (code != SQLITE_OK)
     return Fail(Code::kDenied, fmt::format("opening the journal {}: {}; may this user write there?",
                                            path, sqlite3_errstr(code)));
   sqlite3_busy_timeout(database, 5000);
+  // The log's blocks stay allocated and are written over: a disk that is full meanwhile does not
+  // keep the next process from opening it.
+  int persist = 1;
+  sqlite3_file_control(database, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
   // FULL: in WAL mode, NORMAL would lose the last transactions with the machine's power.
   HOLDFAST_CHECK(Execute(database, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"));
   HOLDFAST_TRY(const int64_t version, ReadNumber(database, "PRAGMA user_version"));
@@ -52,68 +57,101 @@ Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
                                          .c_str()));
   else if (version < kJournalVersion)
     HOLDFAST_CHECK(UpgradeJournal(database, version));
+  if (const Status noted = journal->NoteGap(); !noted) log::Failure("journal", noted.error());
   return journal;
 }
 
 Journal::~Journal() { sqlite3_close(database_); }
 
-Status Journal::Write(const Job& job, const std::vector<Action>& actions) {
+Status Journal::SetBehind(bool behind) {
+  const std::string file = behind_path();
+  if (!behind) return ::unlink(file.c_str()) == 0 || errno == ENOENT ? Status{} : FailErrno(file);
+  const UniqueFd made(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!made.valid()) return FailErrno("creating " + file);
+  return {};
+}
+
+// The process before this one ended while it was behind: any job that is unknown may have run.
+Status Journal::NoteGap() {
+  if (::access(behind_path().c_str(), F_OK) != 0) return {};
+  gap_ = true;
+  log::Warn("journal-behind", {{"path", path_}});
+  HOLDFAST_CHECK(Statement(database_, "UPDATE meta SET first_job = ?").Bind(UINT32_MAX).Run());
+  return SetBehind(false);
+}
+
+Status Journal::Write(const JournalBatch& batch) {
   const std::lock_guard lock(mutex_);
-  std::string bytes = Serialize(job);
-  std::string& last = written_[job.id];
-  const bool changed = bytes != last;
-  if (!changed && std::ranges::none_of(actions, IsHistory)) return {};
   HOLDFAST_CHECK(Execute(database_, "BEGIN IMMEDIATE"));
-  Status written = changed ? WriteJob(job, bytes) : Status{};
-  if (written) written = WriteHistory(job.id, actions);
+  Status written = WriteAll(batch);
   if (written) written = Execute(database_, "COMMIT");
-  if (written)
-    last = std::move(bytes);
-  else
-    sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+  if (!written) sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
   return written;
 }
 
-Status Journal::WriteJob(const Job& job, const std::string& bytes) {
+Status Journal::WriteAll(const JournalBatch& batch) {
+  for (const uint32_t job_id : batch.forgotten) HOLDFAST_CHECK(Forget(job_id));
+  for (const auto& [job_id, action] : batch.history) HOLDFAST_CHECK(WriteHistory(job_id, action));
+  for (const auto& [job_id, job] : batch.jobs) HOLDFAST_CHECK(WriteJob(job));
+  return {};
+}
+
+Status Journal::WriteJob(const Durable& job) {
   HOLDFAST_CHECK(
       Statement(database_, "UPDATE meta SET first_job = ? WHERE first_job = 0").Bind(job.id).Run());
   HOLDFAST_CHECK(Statement(database_, "INSERT OR REPLACE INTO jobs VALUES (?,?,?)")
-                     .Bind(job.id, NowNs(), bytes)
+                     .Bind(job.id, NowNs(), Serialize(job))
                      .Run());
   // In flight, it changes without an action: a stop that came while it was being saved.
   return job.checkpoint ? WriteCheckpoint(job.id, *job.checkpoint) : Status{};
 }
 
 Status Journal::WriteCheckpoint(uint32_t job_id, const Checkpoint& checkpoint) {
-  return Statement(database_, "INSERT OR REPLACE INTO checkpoints VALUES (?,?,?)")
-      .Bind(job_id, checkpoint.number, Serialize(checkpoint))
+  HOLDFAST_CHECK(Statement(database_, "INSERT OR REPLACE INTO checkpoints VALUES (?,?,?)")
+                     .Bind(job_id, checkpoint.number, Serialize(checkpoint))
+                     .Run());
+  if (checkpoint.number <= kHistoryKept) return {};
+  return Statement(database_, "DELETE FROM checkpoints WHERE job_id = ? AND number <= ?")
+      .Bind(job_id, checkpoint.number - kHistoryKept)
       .Run();
 }
 
-Status Journal::WriteHistory(uint32_t job_id, const std::vector<Action>& actions) {
-  for (const Action& action : actions) {
-    if (const auto* save = std::get_if<SaveCheckpoint>(&action)) {
-      HOLDFAST_CHECK(WriteCheckpoint(job_id, save->checkpoint));
-    } else if (const auto* move = std::get_if<SaveMove>(&action)) {
-      HOLDFAST_CHECK(Statement(database_, "INSERT OR REPLACE INTO moves VALUES (?,?,?)")
-                         .Bind(job_id, move->move.number, Serialize(move->move))
-                         .Run());
-    } else if (const auto* event = std::get_if<TimelineEvent>(&action)) {
-      HOLDFAST_CHECK(Statement(database_, "INSERT INTO events VALUES (?,?,?,?,?,?,?,?)")
-                         .Bind(job_id, event->name, event->unix_ns, event->duration_ns, event->pod,
-                               event->node, event->detail, event->checkpoint)
-                         .Run());
-    } else if (const auto* counted = std::get_if<Count>(&action)) {
-      using std::chrono::milliseconds;
-      HOLDFAST_CHECK(
-          Statement(database_,
-                    "UPDATE meta SET interruptions = interruptions + ?, node_ms = node_ms + ?")
-              .Bind(counted->more.count,
-                    std::chrono::round<milliseconds>(counted->more.node_time).count())
-              .Run());
-    }
+Status Journal::WriteHistory(uint32_t job_id, const Action& action) {
+  if (const auto* save = std::get_if<SaveCheckpoint>(&action))
+    return WriteCheckpoint(job_id, save->checkpoint);
+  if (const auto* event = std::get_if<TimelineEvent>(&action)) return WriteEvent(job_id, *event);
+  if (const auto* save = std::get_if<SaveMove>(&action)) {
+    HOLDFAST_CHECK(Statement(database_, "INSERT OR REPLACE INTO moves VALUES (?,?,?)")
+                       .Bind(job_id, save->move.number, Serialize(save->move))
+                       .Run());
+    if (save->move.number <= kHistoryKept) return {};
+    return Statement(database_, "DELETE FROM moves WHERE job_id = ? AND number <= ?")
+        .Bind(job_id, save->move.number - kHistoryKept)
+        .Run();
+  }
+  if (const auto* counted = std::get_if<Count>(&action)) {
+    using std::chrono::milliseconds;
+    return Statement(database_,
+                     "UPDATE meta SET interruptions = interruptions + ?, node_ms = node_ms + ?")
+        .Bind(counted->more.count,
+              std::chrono::round<milliseconds>(counted->more.node_time).count())
+        .Run();
   }
   return {};
+}
+
+Status Journal::WriteEvent(uint32_t job_id, const TimelineEvent& event) {
+  HOLDFAST_CHECK(Statement(database_, "INSERT INTO events VALUES (?,?,?,?,?,?,?,?)")
+                     .Bind(job_id, event.name, event.unix_ns, event.duration_ns, event.pod,
+                           event.node, event.detail, event.checkpoint)
+                     .Run());
+  if (++untrimmed_[job_id] < kUntrimmed) return {};
+  untrimmed_.erase(job_id);
+  return Statement(database_,
+                   "DELETE FROM events WHERE job_id = ? AND unix_ns < (SELECT unix_ns FROM events "
+                   "WHERE job_id = ? ORDER BY unix_ns DESC LIMIT 1 OFFSET ?)")
+      .Bind(job_id, job_id, kHistoryKept - 1)
+      .Run();
 }
 
 Result<std::vector<Job>> Journal::Load() {
@@ -136,7 +174,12 @@ Result<std::vector<Job>> Journal::Load() {
         unreadable.emplace_back(id, job.error().message());
     }
   }
-  for (const auto& [id, why] : unreadable) HOLDFAST_CHECK(SetAside(id, why));
+  for (const auto& [id, why] : unreadable) {
+    const Status moved = SetAside(id, why);
+    if (moved) continue;
+    log::Failure("journal", moved.error(), {{"job", id}});
+    unmoved_[id] = why;
+  }
   return jobs;
 }
 
@@ -158,7 +201,7 @@ Result<std::map<uint32_t, std::string>> Journal::Unreadable() {
   Statement rows(
       database_,
       "SELECT job_id, why FROM unreadable WHERE job_id NOT IN (SELECT job_id FROM jobs)");
-  std::map<uint32_t, std::string> jobs;
+  std::map<uint32_t, std::string> jobs = unmoved_;
   while (true) {
     HOLDFAST_TRY(const bool more, rows.Step());
     if (!more) return jobs;
@@ -222,18 +265,9 @@ Result<std::vector<TimelineEvent>> Journal::Events(uint32_t job_id, unsigned lim
   }
 }
 
-Result<std::vector<std::string>> Journal::HostnamesOf(uint32_t job_id) {
-  const std::lock_guard lock(mutex_);
-  Statement rows(database_, "SELECT job FROM jobs WHERE job_id = ?");
-  rows.Bind(job_id);
-  HOLDFAST_TRY(const bool found, rows.Step());
-  if (!found) return std::vector<std::string>{};
-  HOLDFAST_TRY(const Durable job, ParseJob(rows.Text()));
-  return job.hostnames;
-}
-
 Result<uint32_t> Journal::FirstJob() {
   const std::lock_guard lock(mutex_);
+  if (gap_) return UINT32_MAX;
   HOLDFAST_TRY(const int64_t first, ReadNumber(database_, "SELECT first_job FROM meta"));
   return static_cast<uint32_t>(first);
 }
@@ -248,17 +282,15 @@ Result<Interruptions> Journal::Interrupted() {
 }
 
 Status Journal::Forget(uint32_t job_id) {
-  const std::lock_guard lock(mutex_);
-  written_.erase(job_id);
-  const std::string id = std::to_string(job_id);
-  std::string sql = "BEGIN;";
+  untrimmed_.erase(job_id);
   for (const char* table : {"jobs", "unreadable", "checkpoints", "moves", "events"})
-    sql += fmt::format("DELETE FROM {} WHERE job_id = {};", table, id);
-  return Execute(database_, (sql + "COMMIT;").c_str());
+    HOLDFAST_CHECK(Execute(
+        database_, fmt::format("DELETE FROM {} WHERE job_id = {};", table, job_id).c_str()));
+  return {};
 }
 
 Status Journal::Prune(int64_t ended_before_ns) {
-  std::vector<uint32_t> old;
+  JournalBatch old;
   {
     const std::lock_guard lock(mutex_);
     Statement rows(database_, "SELECT job FROM jobs WHERE written_ns < ?");
@@ -268,11 +300,11 @@ Status Journal::Prune(int64_t ended_before_ns) {
       if (!more) break;
       rows.NextRow();
       const Result<Durable> job = ParseJob(rows.Text());
-      if (job && job->stage == Stage::kEnded && job->aftermath.removed) old.push_back(job->id);
+      if (job && job->stage == Stage::kEnded && job->aftermath.removed)
+        old.forgotten.insert(job->id);
     }
   }
-  for (const uint32_t job_id : old) HOLDFAST_CHECK(Forget(job_id));
-  return {};
+  return old.empty() ? Status{} : Write(old);
 }
 
 }  // namespace holdfast::coordinator

@@ -4,30 +4,24 @@
 #include <slurm/slurm_errno.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <ctime>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
 
 #include "coordinator/clock.h"
+#include "coordinator/libslurm_records.h"
 #include "coordinator/slurm_client.h"
 #include "pod/signals.h"
 
 namespace holdfast::coordinator {
 namespace {
 
-template <typename T, void (*Free)(T*)>
-using Owned = std::unique_ptr<T, decltype([](T* p) { Free(p); })>;
-using JobMessage = Owned<job_info_msg_t, slurm_free_job_info_msg>;
-using NodeMessage = Owned<node_info_msg_t, slurm_free_node_info_msg>;
 using ArrayResponse = Owned<job_array_resp_msg_t, slurm_free_job_array_resp>;
 using Configuration = Owned<slurm_conf_t, slurm_free_ctl_conf>;
 using PartitionMessage = Owned<partition_info_msg_t, slurm_free_partition_info_msg>;
-using Hosts = Owned<hostlist_t, slurm_hostlist_destroy>;
 
 // Above this many jobs one request for all of the cluster's is cheaper than one each.
 constexpr size_t kLoadOneByOne = 32;
@@ -36,10 +30,10 @@ constexpr std::chrono::minutes kTimesKept{1};
 // Slurm waits no less: _rpc_terminate_job in src/slurmd/slurmd/req.c.
 constexpr uint32_t kShortestKillWait = 5;
 
-// In the order of enum job_states, whose numbers Slurm never changes.
-constexpr std::array kStateNames{"PENDING",   "RUNNING",   "SUSPENDED", "COMPLETED",
-                                 "CANCELLED", "FAILED",    "TIMEOUT",   "NODE_FAIL",
-                                 "PREEMPTED", "BOOT_FAIL", "DEADLINE",  "OUT_OF_MEMORY"};
+// Slurm notes a job's PreemptTime without taking that for a change of its jobs
+// (_job_check_grace_internal in src/slurmctld/preempt.c, 20.11 to 24.11): after so long all are
+// read again although nothing is said to have changed.
+constexpr std::chrono::seconds kUnchangedBelieved{10};
 
 bool IsTransient(int error) {
   return error == SLURM_COMMUNICATIONS_CONNECTION_ERROR ||
@@ -62,63 +56,6 @@ std::unexpected<Error> SlurmError(const std::string& operation, int error) {
                                     : ""));
 }
 
-std::vector<std::string> ExpandHosts(const char* expression) {
-  std::vector<std::string> names;
-  if (expression == nullptr || *expression == '\0') return names;
-  const Hosts hosts(slurm_hostlist_create(expression));
-  if (!hosts) return names;
-  while (char* name = slurm_hostlist_shift(hosts.get())) {
-    names.emplace_back(name);
-    std::free(name);
-  }
-  return names;
-}
-
-Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
-  Record record;
-  const uint32_t base = info.job_state & JOB_STATE_BASE;
-  switch (base) {
-    case JOB_PENDING:
-      record.state = Record::State::kPending;
-      break;
-    case JOB_RUNNING:
-    case JOB_SUSPENDED:
-      record.state = Record::State::kRunning;
-      break;
-    default:
-      record.state = Record::State::kTerminal;
-  }
-  record.state_name = base < kStateNames.size() ? kStateNames[base] : "UNKNOWN";
-  record.asked_ns = asked_ns;
-  record.completing = (info.job_state & (JOB_COMPLETING | JOB_REQUEUE)) != 0;
-  record.job_id = info.job_id;
-  record.restart_count = info.restart_cnt;
-  record.uid = info.user_id;
-  record.start_time = info.start_time;
-  record.begin_time = info.eligible_time;
-  record.preempt_time = info.preempt_time;
-  record.held = info.priority == 0;
-  record.requeued_too_often = info.state_reason == WAIT_MAX_REQUEUE;
-  record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
-  record.requeue = info.requeue != 0;
-  record.partition = info.partition != nullptr ? info.partition : "";
-  record.nodes = ExpandHosts(info.nodes);
-  record.excluded = ExpandHosts(info.exc_nodes);
-  return record;
-}
-
-std::vector<NodeRecord> ToRecords(const NodeMessage& message) {
-  std::vector<NodeRecord> records;
-  for (uint32_t i = 0; i < message->record_count; ++i) {
-    const node_info_t& node = message->node_array[i];
-    if (node.name == nullptr) continue;  // a hidden one
-    records.push_back({.name = node.name,
-                       .draining = (node.node_state & NODE_STATE_DRAIN) != 0,
-                       .reason = node.reason != nullptr ? node.reason : ""});
-  }
-  return records;
-}
-
 class LibslurmClient : public SlurmClient {
  public:
   LibslurmClient() { slurm_init(nullptr); }
@@ -127,11 +64,7 @@ class LibslurmClient : public SlurmClient {
   Result<Record> Load(uint32_t job_id) override {
     const int64_t asked_ns = NowNs();
     HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
-    if (message)
-      for (uint32_t i = 0; i < message->record_count; ++i)
-        if (message->job_array[i].job_id == job_id)
-          return WithTimes(ToRecord(message->job_array[i], asked_ns));
-    return Gone(job_id, asked_ns);
+    return Select(message, {job_id}, asked_ns).front();
   }
 
   Result<std::vector<Record>> LoadMany(const std::vector<uint32_t>& job_ids) override {
@@ -147,23 +80,34 @@ class LibslurmClient : public SlurmClient {
     job_info_msg_t* raw = nullptr;
     if (slurm_load_jobs(0, &raw, SHOW_ALL) != SLURM_SUCCESS)
       return SlurmError("looking up all jobs", errno);
-    const JobMessage message(raw);
-    std::unordered_map<uint32_t, const slurm_job_info_t*> by_id;
-    for (uint32_t i = 0; i < message->record_count; ++i)
-      by_id[message->job_array[i].job_id] = &message->job_array[i];
-    for (const uint32_t job_id : job_ids) {
-      const auto found = by_id.find(job_id);
-      records.push_back(found == by_id.end() ? Gone(job_id, asked_ns)
-                                             : WithTimes(ToRecord(*found->second, asked_ns)));
+    return Select(JobMessage(raw), job_ids, asked_ns);
+  }
+
+  Result<std::vector<Record>> Poll(const std::vector<uint32_t>& job_ids) override {
+    if (job_ids.size() <= kLoadOneByOne) return LoadMany(job_ids);
+    const std::lock_guard lock(polled_mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    const bool known = now < polled_expire_ && job_ids == polled_ids_;
+    const int64_t asked_ns = NowNs();
+    job_info_msg_t* raw = nullptr;
+    if (slurm_load_jobs(known ? polled_update_ : 0, &raw, SHOW_ALL) == SLURM_SUCCESS) {
+      const JobMessage message(raw);
+      polled_ = Select(message, job_ids, asked_ns);
+      polled_ids_ = job_ids;
+      polled_update_ = message->last_update;
+      polled_expire_ = now + kUnchangedBelieved;
+    } else if (errno != SLURM_NO_CHANGE_IN_DATA) {
+      return SlurmError("looking up all jobs", errno);
     }
-    return records;
+    for (Record& record : polled_) record.asked_ns = asked_ns;
+    return polled_;
   }
 
   Status Requeue(uint32_t job_id, const coordinator::Requeue& how) override {
     const bool hold = how.hold;
     HOLDFAST_TRY(const Record record, Load(job_id));
     if (record.restart_count != how.restart_count) return {};
-    HOLDFAST_TRY(std::string job, Name(job_id));
+    HOLDFAST_TRY(std::string job, Name(job_id));  // it is known now
     const std::string operation = "requeueing job " + job;
     if (record.state == Record::State::kRunning && record.being_preempted())
       return LeavePreempted(job_id, operation);
@@ -202,13 +146,10 @@ class LibslurmClient : public SlurmClient {
   }
 
   Status SetComment(uint32_t job_id, const std::string& text) override {
-    HOLDFAST_TRY(const std::string job, Name(job_id));
     HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
-    std::string present;
-    if (message)
-      for (uint32_t i = 0; i < message->record_count; ++i)
-        if (message->job_array[i].job_id == job_id && message->job_array[i].comment != nullptr)
-          present = message->job_array[i].comment;
+    const slurm_job_info_t* info = Find(message, job_id);
+    const std::string job = info != nullptr ? NameOf(*info) : std::to_string(job_id);
+    const std::string present = info != nullptr && info->comment != nullptr ? info->comment : "";
     std::string comment = MergeComment(present, text);
     if (comment == present) return {};
     job_desc_msg_t change;
@@ -218,10 +159,16 @@ class LibslurmClient : public SlurmClient {
   }
 
   Result<std::vector<NodeRecord>> LoadNodes() override {
+    const std::lock_guard lock(polled_mutex_);
     node_info_msg_t* raw = nullptr;
-    if (slurm_load_node(0, &raw, SHOW_ALL) != SLURM_SUCCESS)
+    if (slurm_load_node(nodes_update_, &raw, SHOW_ALL) == SLURM_SUCCESS) {
+      const NodeMessage message(raw);
+      nodes_ = ToRecords(message);
+      nodes_update_ = message->last_update;
+    } else if (errno != SLURM_NO_CHANGE_IN_DATA) {
       return SlurmError("looking up all nodes", errno);
-    return ToRecords(NodeMessage(raw));
+    }
+    return nodes_;
   }
 
   Status Drain(const std::string& node, const std::string& reason) override {
@@ -281,8 +228,9 @@ class LibslurmClient : public SlurmClient {
       if (const auto configuration = LoadConfiguration())
         kill_wait_seconds_ = std::max<uint32_t>((*configuration)->kill_wait, kShortestKillWait);
       partition_info_msg_t* raw = nullptr;
-      if (slurm_load_partitions(0, &raw, SHOW_ALL) == SLURM_SUCCESS) {
+      if (slurm_load_partitions(partitions_update_, &raw, SHOW_ALL) == SLURM_SUCCESS) {
         const PartitionMessage message(raw);
+        partitions_update_ = message->last_update;
         grace_seconds_.clear();
         for (uint32_t i = 0; i < message->record_count; ++i)
           if (const partition_info_t& partition = message->partition_array[i];
@@ -305,17 +253,51 @@ class LibslurmClient : public SlurmClient {
     return SlurmError(fmt::format("looking up job {}", job_id), errno);
   }
 
+  // The records of these jobs, in their order.
+  std::vector<Record> Select(const JobMessage& message, const std::vector<uint32_t>& job_ids,
+                             int64_t asked_ns) {
+    std::unordered_map<uint32_t, const slurm_job_info_t*> by_id;
+    for (uint32_t i = 0; message && i < message->record_count; ++i)
+      by_id[message->job_array[i].job_id] = &message->job_array[i];
+    std::vector<Record> records;
+    records.reserve(job_ids.size());
+    for (const uint32_t job_id : job_ids) {
+      const auto found = by_id.find(job_id);
+      records.push_back(found == by_id.end() ? Gone(job_id, asked_ns)
+                                             : WithTimes(ToRecord(*found->second, asked_ns)));
+      NoteName(records.back(), found == by_id.end() ? "" : NameOf(*found->second));
+    }
+    return records;
+  }
+
   // What slurmctld takes to mean this job alone: the plain id of the last task of a job array is
   // that of the whole array, too.
-  static Result<std::string> Name(uint32_t job_id) {
+  static std::string NameOf(const slurm_job_info_t& info) {
+    if (info.array_job_id != 0 && info.array_task_id != NO_VAL)
+      return fmt::format("{}_{}", info.array_job_id, info.array_task_id);
+    return std::to_string(info.job_id);
+  }
+  static const slurm_job_info_t* Find(const JobMessage& message, uint32_t job_id) {
+    for (uint32_t i = 0; message && i < message->record_count; ++i)
+      if (message->job_array[i].job_id == job_id) return &message->job_array[i];
+    return nullptr;
+  }
+  // From its first start on a job keeps its name.
+  void NoteName(const Record& record, const std::string& name) {
+    const std::lock_guard lock(names_mutex_);
+    if (record.state == Record::State::kRunning)
+      names_[record.job_id] = name;
+    else if (record.state == Record::State::kGone)
+      names_.erase(record.job_id);
+  }
+  Result<std::string> Name(uint32_t job_id) {
+    {
+      const std::lock_guard lock(names_mutex_);
+      if (const auto known = names_.find(job_id); known != names_.end()) return known->second;
+    }
     HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
-    if (message)
-      for (uint32_t i = 0; i < message->record_count; ++i) {
-        const slurm_job_info_t& info = message->job_array[i];
-        if (info.job_id == job_id && info.array_job_id != 0 && info.array_task_id != NO_VAL)
-          return fmt::format("{}_{}", info.array_job_id, info.array_task_id);
-      }
-    return std::to_string(job_id);
+    const slurm_job_info_t* info = Find(message, job_id);
+    return info != nullptr ? NameOf(*info) : std::to_string(job_id);
   }
 
   static int FirstError(int code, const job_array_resp_msg_t* response) {
@@ -362,6 +344,16 @@ class LibslurmClient : public SlurmClient {
   uint32_t kill_wait_seconds_ = 0;
   std::unordered_map<std::string, uint32_t> grace_seconds_;  // by partition
   std::chrono::steady_clock::time_point times_expire_;
+  time_t partitions_update_ = 0;
+  std::mutex names_mutex_;
+  std::unordered_map<uint32_t, std::string> names_;  // NameOf, of jobs that have run
+  std::mutex polled_mutex_;  // of what follows; held while Slurm is asked
+  std::vector<uint32_t> polled_ids_;
+  std::vector<Record> polled_;
+  time_t polled_update_ = 0;
+  std::chrono::steady_clock::time_point polled_expire_;
+  std::vector<NodeRecord> nodes_;
+  time_t nodes_update_ = 0;
 };
 
 }  // namespace

@@ -23,7 +23,6 @@ constexpr size_t kMaxBodyBytes = 64 * 1024;
 constexpr size_t kThreads = 32;  // requests that wait for a checkpoint hold one each
 constexpr int kMaxWaitSeconds = 600;
 constexpr size_t kMaxReasonBytes = 200;
-constexpr unsigned kMaxEvents = 1000;
 
 int HttpStatus(Code code) {
   switch (code) {
@@ -107,6 +106,13 @@ void AnswerError(httplib::Response& response, const Error& error, int status,
   response.set_content(ToJson(error, next).dump(), "application/json");
 }
 
+std::string Describe(const JournalHealth& journal) {
+  return fmt::format(
+      "{}; for {} s, {} jobs; they go on, and what is new of them is lost if the "
+      "coordinator ends now",
+      journal.error, (NowNs() - journal.since_ns) / 1'000'000'000, journal.jobs);
+}
+
 void Answer(const httplib::Request& request, httplib::Response& response,
             const Result<std::string>& result, int status) {
   if (result) {
@@ -129,10 +135,8 @@ void AnswerStranger(httplib::Response& response, const Error& error) {
 
 }  // namespace
 
-RestServer::RestServer(Controller& controller, Journal& journal, SlurmClient& slurm,
-                       Authenticator& authenticator)
+RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator& authenticator)
     : controller_(controller),
-      journal_(journal),
       slurm_(slurm),
       authenticator_(authenticator),
       server_(std::make_unique<httplib::Server>()) {
@@ -169,10 +173,12 @@ void RestServer::Route() {
   };
   server_->Get("/v1/health", [this](const httplib::Request&, httplib::Response& response) {
     const Result<uid_t> slurm = slurm_.SlurmUser();
-    response.set_content(json{{"status", slurm ? "ok" : "degraded"},
+    const JournalHealth journal = controller_.journal_health();
+    response.set_content(json{{"status", slurm && journal.error.empty() ? "ok" : "degraded"},
                               {"version", HOLDFAST_VERSION},
                               {"protocol", protocol::kProtocolVersion},
-                              {"slurm", slurm ? "ok" : slurm.error().message()}}
+                              {"slurm", slurm ? "ok" : slurm.error().message()},
+                              {"journal", journal.error.empty() ? "ok" : Describe(journal)}}
                              .dump(),
                          "application/json");
   });
@@ -267,10 +273,8 @@ Result<std::string> RestServer::ListJobs(uid_t uid) {
 
 Result<std::string> RestServer::ShowJob(const httplib::Request& request, uid_t uid) {
   HOLDFAST_TRY(const Job job, FindJob(request, uid));
-  HOLDFAST_TRY(const std::vector<Checkpoint> checkpoints, journal_.Checkpoints(job.id));
-  HOLDFAST_TRY(const std::vector<Move> moves, journal_.Moves(job.id));
-  HOLDFAST_TRY(const std::vector<TimelineEvent> events, journal_.Events(job.id, kMaxEvents));
-  json details = Details(job, checkpoints, moves, events, NowNs());
+  HOLDFAST_TRY(const History history, controller_.HistoryOf(job.id, kHistoryKept));
+  json details = Details(job, history.checkpoints, history.moves, history.events, NowNs());
   const auto kept_for = KeptFor(job, controller_.policy());
   details["kept_for_seconds"] = kept_for ? json(kept_for->count()) : json(nullptr);
   return details.dump();

@@ -10,7 +10,6 @@
 #include "base/result.h"
 #include "coordinator/authenticator.h"
 #include "coordinator/controller.h"
-#include "coordinator/journal.h"
 #include "coordinator/slurm_client.h"
 
 namespace httplib {
@@ -24,8 +23,7 @@ namespace holdfast::coordinator {
 class RestServer {
  public:
   // All must outlive it.
-  RestServer(Controller& controller, Journal& journal, SlurmClient& slurm,
-             Authenticator& authenticator);
+  RestServer(Controller& controller, SlurmClient& slurm, Authenticator& authenticator);
   ~RestServer();
 
   // Port 0 picks a free one.
@@ -53,7 +51,6 @@ class RestServer {
   Result<std::string> Evacuate(const httplib::Request& request, uid_t uid);
 
   Controller& controller_;
-  Journal& journal_;
   SlurmClient& slurm_;
   Authenticator& authenticator_;
   std::unique_ptr<httplib::Server> server_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -27,6 +28,16 @@ Status CheckUser(const std::string& name) {
                             "with uid {}: start it as '{}'",
                             name, user->pw_uid, ::geteuid(), name));
   return {};
+}
+
+// Each warden is a connection, and each connection a descriptor. Beyond what the service's unit
+// allows (LimitNOFILE) only CAP_SYS_RESOURCE would go, which this process does not have.
+uint64_t RaiseDescriptorLimit() {
+  rlimit limit = {};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
 }
 
 Controller::Options ToOptions(const config::Config& config) {
@@ -77,10 +88,11 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config) {
   parts.wardens =
       std::make_unique<WardenService>(*parts.controller, *parts.slurm, parts.authenticator);
   HOLDFAST_CHECK(parts.wardens->Listen(fmt::format("[::]:{}", config.coordinator.warden_port)));
-  parts.rest = std::make_unique<RestServer>(*parts.controller, *parts.journal, *parts.slurm,
-                                            parts.authenticator);
+  parts.rest = std::make_unique<RestServer>(*parts.controller, *parts.slurm, parts.authenticator);
   HOLDFAST_CHECK(parts.rest->Listen("::", config.coordinator.rest_port));
-  log::Info("listening", {{"wardens", parts.wardens->port()}, {"rest", parts.rest->port()}});
+  log::Info("listening", {{"wardens", parts.wardens->port()},
+                          {"rest", parts.rest->port()},
+                          {"descriptors", RaiseDescriptorLimit()}});
   return server;
 }
 

@@ -19,6 +19,11 @@ class SlurmClient {
   // A job that slurmctld does not know is State::kGone. kUnavailable if slurmctld does not answer.
   virtual Result<Record> Load(uint32_t job_id) = 0;
   virtual Result<std::vector<Record>> LoadMany(const std::vector<uint32_t>& job_ids) = 0;
+  // As LoadMany, for what is asked again and again: costs little while nothing changes in Slurm,
+  // and a preempt_time may be seen some seconds late.
+  virtual Result<std::vector<Record>> Poll(const std::vector<uint32_t>& job_ids) {
+    return LoadMany(job_ids);
+  }
   // Takes a running job, or one that was preempted to its end, off its nodes and back into the
   // queue. Success, and no effect, on any other: a cancelled one is not brought back. A job that
   // Slurm is preempting is told to leave, and Slurm requeues it: then `hold` has no effect. A job

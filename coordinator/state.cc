@@ -5,6 +5,8 @@
 
 #include <array>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -211,6 +213,14 @@ std::string NamesOf(Stages stages) {
 
 bool FromPod(const Event& event) { return event.body.index() <= IndexOf<v1::Ended>(); }
 
+// Only a newcomer and people are refused, so only then can there be a step to undo. What has
+// happened cannot be refused.
+bool MayBeRefused(const Event& event) {
+  return std::holds_alternative<v1::Hello>(event.body) ||
+         std::holds_alternative<Wish>(event.body) || std::holds_alternative<Resume>(event.body) ||
+         std::holds_alternative<Removed>(event.body);
+}
+
 }  // namespace
 
 const char* EventName(const Event& event) { return kEventNames[event.body.index()]; }
@@ -250,11 +260,14 @@ std::string DrawStages() {
 }
 
 void Turn::Tell(uint32_t pod_number, v1::ToWarden message) {
-  if (job.pods[pod_number].connected) Do(Send{pod_number, std::move(message)});
+  if (job.pods[pod_number].connected)
+    Do(Send{pod_number, std::make_shared<const v1::ToWarden>(std::move(message))});
 }
 
 void Turn::TellAll(const v1::ToWarden& message) {
-  for (uint32_t i = 0; i < job.pods.size(); ++i) Tell(i, message);
+  const auto shared = std::make_shared<const v1::ToWarden>(message);
+  for (uint32_t i = 0; i < job.pods.size(); ++i)
+    if (job.pods[i].connected) Do(Send{i, shared});
 }
 
 void Turn::Enter(Stage stage, std::chrono::milliseconds limit) {
@@ -310,13 +323,14 @@ Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& pol
     return Fail(Code::kConflict, fmt::format("job {} is {}: no {} is expected", job.id,
                                              StageName(job.stage), EventName(event)));
   if (row->handle == nullptr) return std::vector<Action>{};
-  Job changed = job;
-  Turn turn{changed, event, policy, {}, {}};
+  // A job of a thousand pods gets thousands of messages: it is not copied for each.
+  std::optional<Job> before;
+  if (MayBeRefused(event)) before = job;
+  Turn turn{job, event, policy, {}, {}};
   row->handle(turn);
-  if (!turn.refusal.empty())
-    return Fail(Code::kConflict, fmt::format("job {}: {}", job.id, turn.refusal));
-  job = std::move(changed);
-  return std::move(turn.actions);
+  if (turn.refusal.empty()) return std::move(turn.actions);
+  job = std::move(before.value());
+  return Fail(Code::kConflict, fmt::format("job {}: {}", job.id, turn.refusal));
 }
 
 }  // namespace holdfast::coordinator

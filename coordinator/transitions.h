@@ -16,7 +16,9 @@ struct Turn {
   const Event& event;
   const Policy& policy;
   std::vector<Action> actions;
-  std::string refusal;  // set: the step is undone, and this is why
+  // Set: the step is undone, and this is why. For events that may be refused (MayBeRefused in
+  // state.cc).
+  std::string refusal;
 
   int64_t now() const { return event.unix_ns; }
   Pod& pod() const { return job.pods[event.pod]; }

@@ -1,5 +1,5 @@
-// The gRPC server that wardens call. A stream's thread proves who is at its other end, checks that
-// against Slurm's record of the job, and then hands every message to the controller.
+// The gRPC server that wardens call. Each stream (warden_stream.h) is admitted (admission.h), and
+// then every message goes to the controller.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -8,38 +8,31 @@
 #include <string>
 
 #include "base/result.h"
-#include "coordinator/authenticator.h"
+#include "coordinator/admission.h"
 #include "coordinator/controller.h"
-#include "coordinator/slurm_client.h"
 #include "protocol/holdfast.grpc.pb.h"
 
 namespace holdfast::coordinator {
 
-// Whether Slurm's record bears out what the warden says of its job. kDenied if it can never be
-// admitted.
-Status CheckHello(const v1::Hello& hello, const Record& record);
-
-class WardenService final : public v1::Coordinator::Service {
+class WardenService final : public v1::Coordinator::CallbackService {
  public:
   // All must outlive it.
   WardenService(Controller& controller, SlurmClient& slurm, Authenticator& authenticator)
-      : controller_(controller), slurm_(slurm), authenticator_(authenticator) {}
+      : controller_(controller), admission_(controller, slurm, authenticator) {}
+  ~WardenService() override { Shutdown(); }
 
   // Listens on "HOST:PORT"; port 0 picks a free one.
   Status Listen(const std::string& address);
   int port() const { return port_; }
-  // Ends all streams and waits for their threads. Stop the controller first.
+  // Ends all streams and waits until they have ended. Stop the controller first.
   void Shutdown();
 
-  grpc::Status Attach(grpc::ServerContext* context,
-                      grpc::ServerReaderWriter<v1::ToWarden, v1::FromWarden>* stream) override;
+  grpc::ServerBidiReactor<v1::FromWarden, v1::ToWarden>* Attach(
+      grpc::CallbackServerContext* context) override;
 
  private:
-  Status Admit(const v1::Hello& hello, const std::string& nonce);
-
   Controller& controller_;
-  SlurmClient& slurm_;
-  Authenticator& authenticator_;
+  Admission admission_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
 };

@@ -165,6 +165,18 @@ TEST(JudgeVxlanPort, WantsItPrivilegedAndFree) {
   EXPECT_THAT(open.detail, HasSubstr("ip_unprivileged_port_start is 1000"));
 }
 
+TEST(JudgeHealth, NamesWhatTheCoordinatorLacks) {
+  nlohmann::json health{{"version", HOLDFAST_VERSION}, {"slurm", "ok"}, {"journal", "ok"}};
+  EXPECT_EQ(JudgeHealth(health).fitness, Fitness::kOk);
+  health["journal"] = "journal: database or disk is full";
+  EXPECT_EQ(JudgeHealth(health).fitness, Fitness::kFailed);
+  EXPECT_THAT(JudgeHealth(health).detail, HasSubstr("disk is full"));
+  health["slurm"] = "away";
+  EXPECT_THAT(JudgeHealth(health).detail, HasSubstr("cannot reach Slurm: away"));
+  health["version"] = "0.0.1";
+  EXPECT_THAT(JudgeHealth(health).detail, HasSubstr("version 0.0.1"));
+}
+
 TEST(Doctor, ShowsRemediesAndIsUnfitIfAnythingFailed) {
   const std::vector<Check> fit{Ok("a", "fine"), NotChecked("b", "needs root")};
   EXPECT_TRUE(AllFit(fit));

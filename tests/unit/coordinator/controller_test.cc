@@ -34,12 +34,11 @@ TEST_F(ControllerTest, PreemptedJobComesBackOnOtherNodes) {
   EXPECT_EQ(wardens_[0]->welcome().restore_checkpoint(), 1U);
   EXPECT_EQ(wardens_[0]->welcome().network().peers(1).hostname(), "n2");
   EXPECT_EQ(wardens_[0]->welcome().network().peers(1).node(), "n4");
-  const auto moves = journal_->Moves(kJob);
-  ASSERT_TRUE(moves);
-  ASSERT_EQ(moves->size(), 1U);
-  EXPECT_THAT(moves->front().from, ElementsAre("n1", "n2"));
-  EXPECT_THAT(moves->front().to, ElementsAre("n3", "n4"));
-  EXPECT_GT(moves->front().running_ns, moves->front().left_ns);
+  const std::vector<Move> moves = HistoryOf(kJob).moves;
+  ASSERT_EQ(moves.size(), 1U);
+  EXPECT_THAT(moves.front().from, ElementsAre("n1", "n2"));
+  EXPECT_THAT(moves.front().to, ElementsAre("n3", "n4"));
+  EXPECT_GT(moves.front().running_ns, moves.front().left_ns);
 }
 
 TEST_F(ControllerTest, PreemptTimeIsSeenWithoutASignal) {
@@ -202,7 +201,7 @@ TEST_F(ControllerTest, NewJobWithAnOldIdStartsAnew) {
   StartJob({"n2"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
   EXPECT_EQ(wardens_[0]->welcome().restore_job(), 0U);
-  EXPECT_TRUE(journal_->Checkpoints(kJob)->empty());
+  EXPECT_TRUE(HistoryOf(kJob).checkpoints.empty());
 }
 
 TEST_F(ControllerTest, AJobWhoseRowIsUnreadableIsNotTakenForNew) {

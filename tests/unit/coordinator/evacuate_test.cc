@@ -58,9 +58,9 @@ TEST_F(EvacuateTest, ASpotNoticeConcernsAllJobsOfTheNodeAndNoOthers) {
   EXPECT_EQ(slurm_.Node("n2").reason,
             "holdfast: the cloud takes it back: gce: instance/preempted is TRUE");
   EXPECT_FALSE(slurm_.Node("n1").draining);
-  const auto moves = journal_->Moves(kJob);
-  ASSERT_TRUE(moves && moves->size() == 1);
-  EXPECT_EQ(moves->front().reason, Reason::kSpot);
+  const std::vector<Move> moves = HistoryOf(kJob).moves;
+  ASSERT_EQ(moves.size(), 1U);
+  EXPECT_EQ(moves.front().reason, Reason::kSpot);
 }
 
 TEST_F(EvacuateTest, OtherNodesJobsGoOn) {
@@ -84,17 +84,15 @@ TEST_F(EvacuateTest, TheSameNoticeTwiceIsOne) {
   first_[1]->Send(SpotNotice());
   first_[0]->Send(SpotNotice());
   ASSERT_TRUE(Reaches(Stage::kWaiting));
-  EXPECT_THAT(journal_->Checkpoints(kJob)->size(), 1U);
+  EXPECT_EQ(HistoryOf(kJob).checkpoints.size(), 1U);
   EXPECT_EQ(slurm_.requeues, 1);
 }
 
 TEST_F(EvacuateTest, AFailedSaveIsTriedAgainThenTheJobRunsOnWithItsOldCheckpoint) {
   first_[0]->fail_prepare = true;
   first_[1]->Send(SpotNotice());
-  EXPECT_TRUE(Eventually([&] {
-    const auto checkpoints = journal_->Checkpoints(kJob);
-    return checkpoints && checkpoints->size() == 2 && Get().stage == Stage::kRunning;
-  }));
+  EXPECT_TRUE(Eventually(
+      [&] { return HistoryOf(kJob).checkpoints.size() == 2 && Get().stage == Stage::kRunning; }));
   EXPECT_THAT(Get().last_error, HasSubstr("criu dump failed"));
 }
 
@@ -115,7 +113,7 @@ TEST_F(EvacuateTest, ByRequest) {
   EXPECT_THAT(*jobs, ElementsAre(kJob));
   EXPECT_EQ(slurm_.Node("n1").reason, "why");
   ASSERT_TRUE(Reaches(Stage::kWaiting));
-  EXPECT_EQ(journal_->Moves(kJob)->front().reason, Reason::kEvacuate);
+  EXPECT_EQ(HistoryOf(kJob).moves.at(0).reason, Reason::kEvacuate);
 }
 
 TEST_F(EvacuateTest, ByRequestOfANodeThatCannotBeDrained) {

@@ -82,6 +82,10 @@ class CoordinatorTest : public ::testing::Test {
   }
   Job Get(uint32_t job_id = kJob) { return controller_->Find(job_id).value_or(Job{}); }
 
+  History HistoryOf(uint32_t job_id) {
+    return controller_->HistoryOf(job_id, kHistoryKept).value_or(History{});
+  }
+
   Controller::Options options_;  // times aside
   std::string directory_;
   FakeSlurm slurm_;

@@ -35,6 +35,13 @@ class JournalTest : public ::testing::Test {
     ASSERT_TRUE(opened) << opened.error().message();
     journal_ = std::move(*opened);
   }
+  Status Write(const Job& job, const std::vector<Action>& history = {}) {
+    JournalBatch batch;
+    batch.jobs.emplace(job.id, job);
+    for (const Action& action : history) batch.history.push_back({job.id, action});
+    return journal_->Write(batch);
+  }
+  Status Forget(uint32_t job_id) { return journal_->Write({.forgotten = {job_id}}); }
   // Closes the journal and changes it behind its back.
   void Tamper(const char* sql) {
     journal_.reset();
@@ -89,7 +96,7 @@ class JournalTest : public ::testing::Test {
 
 TEST_F(JournalTest, RemembersEverythingThatMustOutliveTheCoordinator) {
   const Job job = SomeJob(42);
-  ASSERT_TRUE(journal_->Write(job, {SaveMove{*job.move}}));
+  ASSERT_TRUE(Write(job, {SaveMove{*job.move}}));
   Reopen();
   const auto jobs = journal_->Load();
   ASSERT_TRUE(jobs);
@@ -136,13 +143,13 @@ TEST_F(JournalTest, HistoryIsKeptPerJobAndReplacedByNumber) {
   Job job = SomeJob(1);
   job.checkpoint.reset();
   job.move.reset();
-  ASSERT_TRUE(journal_->Write(job, {SaveCheckpoint{{.number = 1, .reason = Reason::kSave}},
-                                    TimelineEvent{.name = "cut", .unix_ns = 20, .pod = 1},
-                                    TimelineEvent{.name = "notice", .unix_ns = 10}}));
-  ASSERT_TRUE(journal_->Write(
+  ASSERT_TRUE(Write(job, {SaveCheckpoint{{.number = 1, .reason = Reason::kSave}},
+                          TimelineEvent{.name = "cut", .unix_ns = 20, .pod = 1},
+                          TimelineEvent{.name = "notice", .unix_ns = 10}}));
+  ASSERT_TRUE(Write(
       job, {SaveCheckpoint{
                {.number = 1, .reason = Reason::kSave, .committed_ns = 5, .stored_bytes = 6}}}));
-  ASSERT_TRUE(journal_->Write(SomeJob(2), {}));
+  ASSERT_TRUE(Write(SomeJob(2)));
   const auto checkpoints = journal_->Checkpoints(1);
   ASSERT_TRUE(checkpoints);
   ASSERT_THAT(*checkpoints, SizeIs(1));
@@ -153,16 +160,61 @@ TEST_F(JournalTest, HistoryIsKeptPerJobAndReplacedByNumber) {
   EXPECT_EQ(events->front().name, "notice");
   EXPECT_EQ(events->back().pod, 1);
   EXPECT_THAT(*journal_->Events(1, 1), SizeIs(1));
-  EXPECT_THAT(*journal_->HostnamesOf(2), ElementsAre("n3", "n4"));
-  EXPECT_THAT(*journal_->HostnamesOf(3), IsEmpty());
+}
+
+TEST_F(JournalTest, OfAJobsHistoryTheNewestIsKept) {
+  Job job = SomeJob(1);
+  job.checkpoint.reset();
+  std::vector<Action> history;
+  constexpr unsigned kAll = kHistoryKept + 300;
+  for (unsigned i = 1; i <= kAll; ++i) {
+    history.push_back(TimelineEvent{.name = "cut", .unix_ns = i});
+    history.push_back(SaveCheckpoint{{.number = i}});
+    history.push_back(SaveMove{{.number = i}});
+  }
+  ASSERT_TRUE(Write(job, history));
+  ASSERT_TRUE(Write(SomeJob(2), {TimelineEvent{.name = "cut", .unix_ns = 1}}));
+  const auto events = journal_->Events(1, 2 * kAll);
+  ASSERT_TRUE(events);
+  EXPECT_THAT(*events, SizeIs(kHistoryKept));
+  EXPECT_EQ(events->back().unix_ns, kAll);
+  const auto checkpoints = journal_->Checkpoints(1);
+  ASSERT_TRUE(checkpoints);
+  ASSERT_THAT(*checkpoints, SizeIs(kHistoryKept));
+  EXPECT_EQ(checkpoints->front().number, 301U);
+  EXPECT_THAT(*journal_->Moves(1), SizeIs(kHistoryKept));
+  EXPECT_THAT(*journal_->Events(2, 10), SizeIs(1)) << "each job has its own";
+}
+
+TEST_F(JournalTest, ABatchIsWrittenWholeOrNotAtAll) {
+  ASSERT_TRUE(Write(SomeJob(1)));
+  Tamper("CREATE TRIGGER no BEFORE INSERT ON moves BEGIN SELECT RAISE(ABORT, 'no'); END");
+  Reopen();
+  EXPECT_FALSE(Write(SomeJob(2), {TimelineEvent{.name = "cut"}, SaveMove{{.number = 1}}}));
+  EXPECT_THAT(*journal_->Load(), SizeIs(1));
+  EXPECT_THAT(*journal_->Events(2, 10), IsEmpty());
+  EXPECT_TRUE(Write(SomeJob(2))) << "and the next one is not hindered by it";
+}
+
+TEST_F(JournalTest, AfterAProcessThatFellBehindNoJobIsTakenForNew) {
+  ASSERT_TRUE(Write(SomeJob(10)));
+  ASSERT_TRUE(journal_->SetBehind(true));
+  ASSERT_TRUE(journal_->SetBehind(false));
+  Reopen();
+  EXPECT_EQ(*journal_->FirstJob(), 10U) << "it has caught up";
+  ASSERT_TRUE(journal_->SetBehind(true));
+  for (int i = 0; i < 2; ++i) {
+    Reopen();
+    EXPECT_EQ(*journal_->FirstJob(), UINT32_MAX);
+  }
 }
 
 TEST_F(JournalTest, CheckpointInFlightIsWrittenWithoutAnAction) {
   Job job = SomeJob(1);
   job.checkpoint->stop = false;
-  ASSERT_TRUE(journal_->Write(job, {}));
+  ASSERT_TRUE(Write(job));
   job.checkpoint->stop = true;
-  ASSERT_TRUE(journal_->Write(job, {}));
+  ASSERT_TRUE(Write(job));
   Reopen();
   EXPECT_TRUE(journal_->Load()->front().checkpoint->stop);
 }
@@ -172,7 +224,7 @@ TEST_F(JournalTest, AKilledProcessLosesNothingThatWasWritten) {
   ASSERT_GE(child, 0);
   if (child == 0) {
     auto journal = Journal::Open(path_);
-    if (!journal || !(*journal)->Write(SomeJob(5), {})) ::_exit(1);
+    if (!journal || !(*journal)->Write({.jobs = {{5, SomeJob(5)}}})) ::_exit(1);
     ::kill(::getpid(), SIGKILL);
   }
   int status = 0;
@@ -185,12 +237,12 @@ TEST_F(JournalTest, AKilledProcessLosesNothingThatWasWritten) {
 TEST_F(JournalTest, ForgetsAndPrunes) {
   EXPECT_EQ(*journal_->FirstJob(), 0U);
   Job job = SomeJob(10);
-  ASSERT_TRUE(journal_->Write(job, {}));
+  ASSERT_TRUE(Write(job));
   Job ended = SomeJob(11);
   ended.stage = Stage::kEnded;
   ended.aftermath.ended_well = true;
   ended.aftermath.kept_seconds = 7200;
-  ASSERT_TRUE(journal_->Write(ended, {TimelineEvent{.name = "ended"}}));
+  ASSERT_TRUE(Write(ended, {TimelineEvent{.name = "ended"}}));
   ASSERT_TRUE(journal_->Prune(INT64_MAX));
   const auto kept = journal_->Load();
   ASSERT_THAT(*kept, SizeIs(2)) << "something of it is in storage";
@@ -198,13 +250,13 @@ TEST_F(JournalTest, ForgetsAndPrunes) {
   EXPECT_EQ(kept->back().aftermath.kept_seconds, 7200u);
   EXPECT_FALSE(kept->back().aftermath.removed);
   ended.aftermath.removed = true;
-  ASSERT_TRUE(journal_->Write(ended, {}));
+  ASSERT_TRUE(Write(ended));
   ASSERT_TRUE(journal_->Prune(1));
   EXPECT_THAT(*journal_->Load(), SizeIs(2)) << "it ended after that";
   ASSERT_TRUE(journal_->Prune(INT64_MAX));
   EXPECT_THAT(*journal_->Load(), SizeIs(1));
   EXPECT_THAT(*journal_->Events(11, 10), IsEmpty());
-  ASSERT_TRUE(journal_->Forget(10));
+  ASSERT_TRUE(Forget(10));
   EXPECT_THAT(*journal_->Load(), IsEmpty());
   EXPECT_EQ(*journal_->FirstJob(), 10U);
 }
@@ -224,7 +276,7 @@ TEST_F(JournalTest, RemembersWhatCheckpointsHaveCost) {
                .stored_bytes = i});
     job.unsaved_ns = (i * 100 + 3) * kSecond;
   }
-  ASSERT_TRUE(journal_->Write(job, {}));
+  ASSERT_TRUE(Write(job));
   Reopen();
   const Job read = journal_->Load()->front();
   ASSERT_THAT(read.costs, SizeIs(kCostsKept));
@@ -240,8 +292,8 @@ TEST_F(JournalTest, RemembersWhatCheckpointsHaveCost) {
 TEST_F(JournalTest, AddsUpInterruptions) {
   using std::chrono::hours;
   EXPECT_EQ(journal_->Interrupted()->count, 0U);
-  ASSERT_TRUE(journal_->Write(SomeJob(1), {Count{{.count = 1, .node_time = hours(2)}}}));
-  ASSERT_TRUE(journal_->Write(SomeJob(1), {Count{{.node_time = hours(1)}}}));
+  ASSERT_TRUE(Write(SomeJob(1), {Count{{.count = 1, .node_time = hours(2)}}}));
+  ASSERT_TRUE(Write(SomeJob(1), {Count{{.node_time = hours(1)}}}));
   Reopen();
   EXPECT_EQ(journal_->Interrupted()->count, 1U);
   EXPECT_EQ(journal_->Interrupted()->node_time, hours(3));
@@ -263,7 +315,7 @@ TEST_F(JournalTest, KeepsWhatARestartMustNotLose) {
   job.start.wish = Wish{.reason = Reason::kPreemption, .stop = true, .deadline_unix_ms = 5};
   job.start.suspicion = Suspicion{"the pod died", {"n2"}};
   job.start.doubted_end.emplace().set_exit_code(3);
-  ASSERT_TRUE(journal_->Write(job, {}));
+  ASSERT_TRUE(Write(job));
   Reopen();
   const auto jobs = journal_->Load();
   ASSERT_TRUE(jobs);
@@ -274,9 +326,9 @@ TEST_F(JournalTest, KeepsWhatARestartMustNotLose) {
 }
 
 TEST_F(JournalTest, UnreadableRowIsReportedAndNotAnEmptyJob) {
-  ASSERT_TRUE(journal_->Write(SomeJob(1), {}));
-  ASSERT_TRUE(journal_->Write(SomeJob(2), {}));
-  ASSERT_TRUE(journal_->Write(SomeJob(3), {}));
+  ASSERT_TRUE(Write(SomeJob(1)));
+  ASSERT_TRUE(Write(SomeJob(2)));
+  ASSERT_TRUE(Write(SomeJob(3)));
   Tamper(
       "UPDATE jobs SET job = x'ff00' WHERE job_id = 1;"
       "UPDATE jobs SET job = (SELECT job FROM jobs WHERE job_id = 3) WHERE job_id = 2");
@@ -292,7 +344,7 @@ TEST_F(JournalTest, UnreadableRowIsReportedAndNotAnEmptyJob) {
     EXPECT_THAT(unreadable->at(2), HasSubstr("of job 3"));
     Reopen();
   }
-  ASSERT_TRUE(journal_->Write(SomeJob(1), {}));
+  ASSERT_TRUE(Write(SomeJob(1)));
   EXPECT_THAT(*journal_->Unreadable(), SizeIs(1)) << "it is known again";
 }
 

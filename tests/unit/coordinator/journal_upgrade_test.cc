@@ -196,7 +196,7 @@ TEST_P(JournalUpgradeTest, FailureLeavesTheJournalAsItWas) {
 TEST(JournalUpgradeFrom4, JobsKeepTheirOptions) {
   const std::string path =
       ::testing::TempDir() + "/journal_upgrade_from_4." + std::to_string(::getpid());
-  ASSERT_TRUE((*Journal::Open(path))->Write(Revive({.id = 42}), {}));
+  ASSERT_TRUE((*Journal::Open(path))->Write({.jobs = {{42, Durable{.id = 42}}}}));
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
   EXPECT_EQ(sqlite3_exec(database, kRowsOfVersion4, nullptr, nullptr, nullptr), SQLITE_OK);

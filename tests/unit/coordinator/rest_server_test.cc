@@ -20,7 +20,7 @@ class RestServerTest : public CoordinatorTest {
  protected:
   void SetUp() override {
     CoordinatorTest::SetUp();
-    server_ = std::make_unique<RestServer>(*controller_, *journal_, slurm_, authenticator_);
+    server_ = std::make_unique<RestServer>(*controller_, slurm_, authenticator_);
     ASSERT_TRUE(server_->Listen("127.0.0.1", 0));
     StartJob({"n1", "n2"});
     ASSERT_TRUE(Reaches(Stage::kRunning));
@@ -200,6 +200,7 @@ TEST_F(RestServerTest, HealthNeedsNoCredential) {
   const Answer answer = Raw("GET", "/v1/health", "", {});
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body["status"], "ok");
+  EXPECT_EQ(answer.body["journal"], "ok");
 }
 
 }  // namespace

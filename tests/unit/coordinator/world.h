@@ -284,7 +284,7 @@ class World {
   void Do(const Action& action) {
     if (const auto* send = std::get_if<Send>(&action)) {
       ASSERT_TRUE(wardens[send->pod].connected) << "told a pod that is away";
-      wardens[send->pod].inbox.push_back(send->message);
+      wardens[send->pod].inbox.push_back(*send->message);
     } else if (const auto* arm = std::get_if<Arm>(&action)) {
       timers.insert(arm->kind);
       if (arm->kind == TimerKind::kInterval) interval = arm->after;

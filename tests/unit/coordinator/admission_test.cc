@@ -1,4 +1,4 @@
-#include "coordinator/warden_service.h"
+#include "coordinator/admission.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -54,7 +54,7 @@ TEST(CheckHello, LetsAPodOfAJobBeingRequeuedReconnect) {
   EXPECT_TRUE(CheckHello(hello, record));
 }
 
-class WardenServiceTest : public CoordinatorTest {
+class AdmissionTest : public CoordinatorTest {
  protected:
   std::string RefusalOf(v1::Hello hello, const std::string& credential = "") {
     FakeWarden warden(address(), storage_, std::move(hello), credential);
@@ -63,7 +63,7 @@ class WardenServiceTest : public CoordinatorTest {
   }
 };
 
-TEST_F(WardenServiceTest, RefusesAnotherProtocol) {
+TEST_F(AdmissionTest, RefusesAnotherProtocol) {
   slurm_.Run(kJob, kUser, {"n1"});
   v1::Hello hello = MakeHello(kJob, 0, 0, {"n1"}, kUser);
   hello.set_protocol(99);
@@ -71,11 +71,11 @@ TEST_F(WardenServiceTest, RefusesAnotherProtocol) {
   EXPECT_FALSE(controller_->Find(kJob));
 }
 
-TEST_F(WardenServiceTest, RefusesAJobThatSlurmDoesNotKnow) {
+TEST_F(AdmissionTest, RefusesAJobThatSlurmDoesNotKnow) {
   EXPECT_THAT(RefusalOf(MakeHello(kJob, 0, 0, {"n1"}, kUser)), HasSubstr("does not know the job"));
 }
 
-TEST_F(WardenServiceTest, RefusesWhoIsNotRoot) {
+TEST_F(AdmissionTest, RefusesWhoIsNotRoot) {
   slurm_.Run(kJob, kUser, {"n1"});
   FakeWarden warden(address(), storage_, MakeHello(kJob, 0, 0, {"n1"}, kUser));
   ASSERT_TRUE(Reaches(Stage::kRunning));

@@ -1,0 +1,76 @@
+#include "coordinator/libslurm_records.h"
+
+#include <array>
+#include <cstdlib>
+#include <string>
+
+namespace holdfast::coordinator {
+namespace {
+
+using Hosts = Owned<hostlist_t, slurm_hostlist_destroy>;
+
+// In the order of enum job_states, whose numbers Slurm never changes.
+constexpr std::array kStateNames{"PENDING",   "RUNNING",   "SUSPENDED", "COMPLETED",
+                                 "CANCELLED", "FAILED",    "TIMEOUT",   "NODE_FAIL",
+                                 "PREEMPTED", "BOOT_FAIL", "DEADLINE",  "OUT_OF_MEMORY"};
+
+std::vector<std::string> ExpandHosts(const char* expression) {
+  std::vector<std::string> names;
+  if (expression == nullptr || *expression == '\0') return names;
+  const Hosts hosts(slurm_hostlist_create(expression));
+  if (!hosts) return names;
+  while (char* name = slurm_hostlist_shift(hosts.get())) {
+    names.emplace_back(name);
+    std::free(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
+  Record record;
+  const uint32_t base = info.job_state & JOB_STATE_BASE;
+  switch (base) {
+    case JOB_PENDING:
+      record.state = Record::State::kPending;
+      break;
+    case JOB_RUNNING:
+    case JOB_SUSPENDED:
+      record.state = Record::State::kRunning;
+      break;
+    default:
+      record.state = Record::State::kTerminal;
+  }
+  record.state_name = base < kStateNames.size() ? kStateNames[base] : "UNKNOWN";
+  record.asked_ns = asked_ns;
+  record.completing = (info.job_state & (JOB_COMPLETING | JOB_REQUEUE)) != 0;
+  record.job_id = info.job_id;
+  record.restart_count = info.restart_cnt;
+  record.uid = info.user_id;
+  record.start_time = info.start_time;
+  record.begin_time = info.eligible_time;
+  record.preempt_time = info.preempt_time;
+  record.held = info.priority == 0;
+  record.requeued_too_often = info.state_reason == WAIT_MAX_REQUEUE;
+  record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
+  record.requeue = info.requeue != 0;
+  record.partition = info.partition != nullptr ? info.partition : "";
+  record.nodes = ExpandHosts(info.nodes);
+  record.excluded = ExpandHosts(info.exc_nodes);
+  return record;
+}
+
+std::vector<NodeRecord> ToRecords(const NodeMessage& message) {
+  std::vector<NodeRecord> records;
+  for (uint32_t i = 0; i < message->record_count; ++i) {
+    const node_info_t& node = message->node_array[i];
+    if (node.name == nullptr) continue;  // a hidden one
+    records.push_back({.name = node.name,
+                       .draining = (node.node_state & NODE_STATE_DRAIN) != 0,
+                       .reason = node.reason != nullptr ? node.reason : ""});
+  }
+  return records;
+}
+
+}  // namespace holdfast::coordinator
