@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
@@ -31,7 +30,7 @@ int HttpStatus(Code code) {
     case Code::kInvalid:
       return 400;
     case Code::kDenied:
-      return 401;
+      return 403;
     case Code::kNotFound:
       return 404;
     case Code::kConflict:
@@ -51,8 +50,6 @@ std::string NextStep(Code code, const std::string& job_id) {
       return "holdfast list";
     case Code::kUnavailable:
       return "try again in a moment";
-    case Code::kDenied:
-      return "check that munged runs here and that the clocks agree: holdfast doctor";
     default:
       return "";
   }
@@ -104,6 +101,12 @@ Result<int> ReadWait(const httplib::Request& request) {
   return seconds;
 }
 
+void AnswerError(httplib::Response& response, const Error& error, int status,
+                 const std::string& next) {
+  response.status = status;
+  response.set_content(ToJson(error, next).dump(), "application/json");
+}
+
 void Answer(const httplib::Request& request, httplib::Response& response,
             const Result<std::string>& result, int status) {
   if (result) {
@@ -112,9 +115,16 @@ void Answer(const httplib::Request& request, httplib::Response& response,
     return;
   }
   const std::string job_id = request.matches.size() > 1 ? request.matches[1].str() : "";
-  response.status = HttpStatus(result.error().code());
-  response.set_content(ToJson(result.error(), NextStep(result.error().code(), job_id)).dump(),
-                       "application/json");
+  const Code code = result.error().code();
+  AnswerError(response, result.error(), HttpStatus(code), NextStep(code, job_id));
+}
+
+// Nobody has proved who asks.
+void AnswerStranger(httplib::Response& response, const Error& error) {
+  if (error.code() != Code::kDenied)
+    return AnswerError(response, error, HttpStatus(error.code()), NextStep(error.code(), ""));
+  AnswerError(response, error, 401,
+              "check that munged runs here and that the clocks agree: holdfast doctor");
 }
 
 }  // namespace
@@ -147,12 +157,13 @@ RestServer::RestServer(Controller& controller, Journal& journal, SlurmClient& sl
 RestServer::~RestServer() { Shutdown(); }
 
 void RestServer::Route() {
-  using Handler = std::function<Result<std::string>(const httplib::Request&, int&)>;
-  const auto handle = [](Handler handler, int status) {
-    return [handler = std::move(handler), status](const httplib::Request& request,
-                                                  httplib::Response& response) {
+  // Answers a success with `status`, unless the handler says otherwise.
+  const auto handle = [this](auto handler, int status) {
+    return [this, handler, status](const httplib::Request& request, httplib::Response& response) {
+      const Result<uid_t> uid = Authenticate(request);
+      if (!uid) return AnswerStranger(response, uid.error());
       int answer_status = status;
-      const Result<std::string> result = handler(request, answer_status);
+      const Result<std::string> result = handler(request, *uid, answer_status);
       Answer(request, response, result, answer_status);
     };
   };
@@ -165,28 +176,34 @@ void RestServer::Route() {
                              .dump(),
                          "application/json");
   });
+  using HttpRequest = httplib::Request;
   server_->Get("/v1/jobs",
-               handle([this](const auto& request, int&) { return ListJobs(request); }, 200));
-  server_->Get(R"(/v1/jobs/(\d+))",
-               handle([this](const auto& request, int&) { return ShowJob(request); }, 200));
-  server_->Post(
-      R"(/v1/jobs/(\d+)/save)",
-      handle([this](const auto& request, int& status) { return Save(request, false, status); },
-             202));
-  server_->Post(
-      R"(/v1/jobs/(\d+)/migrate)",
-      handle([this](const auto& request, int& status) { return Save(request, true, status); },
-             202));
-  server_->Post(R"(/v1/jobs/(\d+)/resume)",
-                handle([this](const auto& request, int&) { return ResumeJob(request); }, 202));
-  server_->Get("/v1/expired", handle([this](const auto& request,
-                                            int& status) { return ListExpired(request, status); },
-                                     200));
+               handle([this](const HttpRequest&, uid_t uid, int&) { return ListJobs(uid); }, 200));
+  server_->Get(R"(/v1/jobs/(\d+))", handle([this](const HttpRequest& request, uid_t uid,
+                                                  int&) { return ShowJob(request, uid); },
+                                           200));
+  server_->Post(R"(/v1/jobs/(\d+)/save)",
+                handle([this](const HttpRequest& request, uid_t uid,
+                              int& status) { return Save(request, uid, false, status); },
+                       202));
+  server_->Post(R"(/v1/jobs/(\d+)/migrate)",
+                handle([this](const HttpRequest& request, uid_t uid,
+                              int& status) { return Save(request, uid, true, status); },
+                       202));
+  server_->Post(R"(/v1/jobs/(\d+)/resume)", handle([this](const HttpRequest& request, uid_t uid,
+                                                          int&) { return ResumeJob(request, uid); },
+                                                   202));
+  server_->Get(
+      "/v1/expired",
+      handle([this](const HttpRequest&, uid_t uid, int&) { return ListExpired(uid); }, 200));
   server_->Post(R"(/v1/jobs/(\d+)/removed)",
-                handle([this](const auto& request, int&) { return NoteRemoved(request); }, 200));
+                handle([this](const HttpRequest& request, uid_t uid,
+                              int&) { return NoteRemoved(request, uid); },
+                       200));
   server_->Post(
       R"(/v1/nodes/([A-Za-z0-9._-]+)/evacuate)",
-      handle([this](const auto& request, int& status) { return Evacuate(request, status); }, 202));
+      handle([this](const HttpRequest& request, uid_t uid, int&) { return Evacuate(request, uid); },
+             202));
 }
 
 Status RestServer::Listen(const std::string& host, int port) {
@@ -226,8 +243,7 @@ bool RestServer::SeesAll(uid_t uid) {
   return slurm_user && uid == *slurm_user;
 }
 
-Result<Job> RestServer::FindJob(const httplib::Request& request) {
-  HOLDFAST_TRY(const uid_t uid, Authenticate(request));
+Result<Job> RestServer::FindJob(const httplib::Request& request, uid_t uid) {
   const std::string text = request.matches[1];
   uint32_t job_id = 0;
   std::from_chars(text.data(), text.data() + text.size(), job_id);
@@ -241,8 +257,7 @@ Result<Job> RestServer::FindJob(const httplib::Request& request) {
   return *job;
 }
 
-Result<std::string> RestServer::ListJobs(const httplib::Request& request) {
-  HOLDFAST_TRY(const uid_t uid, Authenticate(request));
+Result<std::string> RestServer::ListJobs(uid_t uid) {
   const bool all = SeesAll(uid);
   json jobs = json::array();
   for (const Job& job : controller_.List())
@@ -250,8 +265,8 @@ Result<std::string> RestServer::ListJobs(const httplib::Request& request) {
   return json{{"jobs", jobs}}.dump();
 }
 
-Result<std::string> RestServer::ShowJob(const httplib::Request& request) {
-  HOLDFAST_TRY(const Job job, FindJob(request));
+Result<std::string> RestServer::ShowJob(const httplib::Request& request, uid_t uid) {
+  HOLDFAST_TRY(const Job job, FindJob(request, uid));
   HOLDFAST_TRY(const std::vector<Checkpoint> checkpoints, journal_.Checkpoints(job.id));
   HOLDFAST_TRY(const std::vector<Move> moves, journal_.Moves(job.id));
   HOLDFAST_TRY(const std::vector<TimelineEvent> events, journal_.Events(job.id, kMaxEvents));
@@ -261,15 +276,11 @@ Result<std::string> RestServer::ShowJob(const httplib::Request& request) {
   return details.dump();
 }
 
-Result<std::string> RestServer::ListExpired(const httplib::Request& request, int& status) {
-  HOLDFAST_TRY(const uid_t uid, Authenticate(request));
-  if (!SeesAll(uid)) {
-    status = 403;
-    return ToJson(Error(Code::kDenied,
-                        "what has expired is for root, Slurm's user and the coordinator's"),
-                  "holdfast prune JOB --keep=0")
-        .dump();
-  }
+Result<std::string> RestServer::ListExpired(uid_t uid) {
+  if (!SeesAll(uid))
+    return Fail(Code::kDenied,
+                "what has expired is for root, Slurm's user and the coordinator's to see; "
+                "`holdfast prune JOB --keep=0` removes what a job of yours has left");
   json jobs = json::array();
   for (const Job& job : controller_.Expired())
     jobs.push_back({{"job_id", job.id},
@@ -279,8 +290,8 @@ Result<std::string> RestServer::ListExpired(const httplib::Request& request, int
   return json{{"jobs", jobs}}.dump();
 }
 
-Result<std::string> RestServer::NoteRemoved(const httplib::Request& request) {
-  HOLDFAST_TRY(const Job job, FindJob(request));
+Result<std::string> RestServer::NoteRemoved(const httplib::Request& request, uid_t uid) {
+  HOLDFAST_TRY(const Job job, FindJob(request, uid));
   HOLDFAST_TRY(const json body, ParseBody(request.body, {"checkpoints", "all"}));
   Removed removed;
   HOLDFAST_TRY(removed.all, ReadFlag(body, "all"));
@@ -293,8 +304,9 @@ Result<std::string> RestServer::NoteRemoved(const httplib::Request& request) {
   return json{{"job_id", job.id}}.dump();
 }
 
-Result<std::string> RestServer::Save(const httplib::Request& request, bool migrate, int& status) {
-  HOLDFAST_TRY(const Job job, FindJob(request));
+Result<std::string> RestServer::Save(const httplib::Request& request, uid_t uid, bool migrate,
+                                     int& status) {
+  HOLDFAST_TRY(const Job job, FindJob(request, uid));
   HOLDFAST_TRY(const int wait_seconds, ReadWait(request));
   Wish wish{.reason = migrate ? Reason::kMigrate : Reason::kSave};
   if (migrate) {
@@ -317,8 +329,8 @@ Result<std::string> RestServer::Save(const httplib::Request& request, bool migra
       .dump();
 }
 
-Result<std::string> RestServer::ResumeJob(const httplib::Request& request) {
-  HOLDFAST_TRY(const Job job, FindJob(request));
+Result<std::string> RestServer::ResumeJob(const httplib::Request& request, uid_t uid) {
+  HOLDFAST_TRY(const Job job, FindJob(request, uid));
   HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude", "checkpoint", "from_start"}));
   Resume resume;
   HOLDFAST_TRY(resume.excluded, ReadNodes(body, "exclude"));
@@ -333,18 +345,13 @@ Result<std::string> RestServer::ResumeJob(const httplib::Request& request) {
   return json{{"job_id", job.id}}.dump();
 }
 
-Result<std::string> RestServer::Evacuate(const httplib::Request& request, int& status) {
+Result<std::string> RestServer::Evacuate(const httplib::Request& request, uid_t uid) {
   const std::string node = request.matches[1];
-  HOLDFAST_TRY(const uid_t uid, Authenticate(request));
-  if (!SeesAll(uid)) {
-    status = 403;
-    return ToJson(Error(Code::kDenied,
-                        fmt::format("evacuating node {} is for root, Slurm's user and the "
-                                    "coordinator's",
-                                    node)),
-                  "holdfast migrate JOB --exclude " + node)
-        .dump();
-  }
+  if (!SeesAll(uid))
+    return Fail(Code::kDenied,
+                fmt::format("evacuating node {0} is for root, Slurm's user and the coordinator's; "
+                            "`holdfast migrate JOB --exclude {0}` moves a job of yours",
+                            node));
   HOLDFAST_TRY(const json body, ParseBody(request.body, {"reason"}));
   const json reason = body.value("reason", json("evacuated"));
   if (!reason.is_string() || reason.get_ref<const std::string&>().size() > kMaxReasonBytes)

@@ -35,21 +35,22 @@ class RestServer {
   void Shutdown();
 
  private:
-  // The verified user of a request, or an error that it is to be answered with.
+  // Whose request it is: kDenied unless its credential proves it.
   Result<uid_t> Authenticate(const httplib::Request& request);
   bool SeesAll(uid_t uid);
   // The job named in the request's path, if this user may know of it.
-  Result<Job> FindJob(const httplib::Request& request);
+  Result<Job> FindJob(const httplib::Request& request, uid_t uid);
   void Route();
 
-  Result<std::string> ListJobs(const httplib::Request& request);
-  Result<std::string> ShowJob(const httplib::Request& request);
-  // Save and migrate: the answer, and its HTTP status.
-  Result<std::string> Save(const httplib::Request& request, bool migrate, int& status);
-  Result<std::string> ResumeJob(const httplib::Request& request);
-  Result<std::string> ListExpired(const httplib::Request& request, int& status);
-  Result<std::string> NoteRemoved(const httplib::Request& request);
-  Result<std::string> Evacuate(const httplib::Request& request, int& status);
+  // Each answers a request of the user `uid`.
+  Result<std::string> ListJobs(uid_t uid);
+  Result<std::string> ShowJob(const httplib::Request& request, uid_t uid);
+  // Save and migrate; sets the HTTP status of a success.
+  Result<std::string> Save(const httplib::Request& request, uid_t uid, bool migrate, int& status);
+  Result<std::string> ResumeJob(const httplib::Request& request, uid_t uid);
+  Result<std::string> ListExpired(uid_t uid);
+  Result<std::string> NoteRemoved(const httplib::Request& request, uid_t uid);
+  Result<std::string> Evacuate(const httplib::Request& request, uid_t uid);
 
   Controller& controller_;
   Journal& journal_;
