@@ -43,7 +43,7 @@ Status Open(std::string_view process, const std::string& path) {
       sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
     auto logger = std::make_shared<spdlog::logger>(std::string(process), std::move(sink));
     logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %n[%P] %v");
-    logger->flush_on(spdlog::level::debug);
+    logger->flush_on(spdlog::level::info);
     spdlog::set_default_logger(std::move(logger));
   } catch (const spdlog::spdlog_ex& error) {
     return Fail(Code::kInvalid, fmt::format("opening the log {}: {}", path, error.what()));
@@ -51,11 +51,6 @@ Status Open(std::string_view process, const std::string& path) {
   return {};
 }
 
-void SetVerbose(bool verbose) {
-  spdlog::set_level(verbose ? spdlog::level::debug : spdlog::level::info);
-}
-
-void Debug(std::string_view event, Fields fields) { Write(spdlog::level::debug, event, fields); }
 void Info(std::string_view event, Fields fields) { Write(spdlog::level::info, event, fields); }
 void Warn(std::string_view event, Fields fields) { Write(spdlog::level::warn, event, fields); }
 

@@ -25,9 +25,7 @@ using Fields = std::initializer_list<Field>;
 // Names the process in every line, and says where they go: a file (appended to) or, if empty,
 // stderr.
 Status Open(std::string_view process, const std::string& path = "");
-void SetVerbose(bool verbose);
 
-void Debug(std::string_view event, Fields fields = {});
 void Info(std::string_view event, Fields fields = {});
 void Warn(std::string_view event, Fields fields = {});
 void Failure(std::string_view event, const Error& error, Fields fields = {});

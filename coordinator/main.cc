@@ -14,14 +14,12 @@ int main(int argc, char** argv) {
   std::string config_path = config::kDefaultPath;
   std::string log_path;
   bool check_config = false;
-  bool verbose = false;
   CLI::App app(
       "Holdfast's coordinator: saves jobs before they lose their nodes, and brings them back");
   app.set_version_flag("--version", HOLDFAST_VERSION);
   app.add_option("--config", config_path, "the site's settings")->capture_default_str();
   app.add_option("--log", log_path, "append to this file instead of writing to stderr");
   app.add_flag("--check-config", check_config, "say whether the settings are valid, and end");
-  app.add_flag("--verbose", verbose, "log more");
   CLI11_PARSE(app, argc, argv);
 
   const auto fail = [](const Error& error) {
@@ -36,7 +34,6 @@ int main(int argc, char** argv) {
   }
   if (const Status opened = log::Open("holdfast-coordinator", log_path); !opened)
     return fail(opened.error());
-  log::SetVerbose(verbose);
 
   // Blocked here, so that every thread inherits it and the signals wait for sigwait.
   sigset_t stop;
