@@ -176,9 +176,7 @@ void Freeze(Turn& turn) {
   v1::ToWarden message;
   v1::Prepare& prepare = *message.mutable_prepare();
   prepare.set_checkpoint(checkpoint.number);
-  prepare.set_stop(checkpoint.stop);
   prepare.set_deadline_unix_ms(checkpoint.deadline_unix_ms);
-  prepare.set_reason(ReasonName(checkpoint.reason));
   for (Pod& pod : job.pods) {
     pod.phase = v1::PHASE_PREPARING;
     pod.part.reset();

@@ -18,7 +18,6 @@ struct Job {
   config::Config config;
   storage::Keys keys = storage::SiteKey{};  // nobody's, until Configure
   JobOptions options;                       // after defaults
-  v1::Platform platform;
   Underlay underlay;
   std::chrono::seconds notice_time{0};  // that the node's cloud gives before it takes it back, or 0
   std::string log_directory;            // of this job on this node, root only

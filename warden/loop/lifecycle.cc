@@ -329,7 +329,6 @@ void Lifecycle::SayHello() {
   hello.set_uid(environment.owner.uid);
   hello.set_gid(environment.owner.gid);
   hello.set_job_options(EncodeOptions(job_.options));
-  *hello.mutable_platform() = job_.platform;
   hello.set_phase(*phase);
   hello.set_checkpoint(checkpoint_);
   hello.set_notice_seconds(static_cast<uint32_t>(job_.notice_time.count()));

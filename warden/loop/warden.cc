@@ -2,11 +2,11 @@
 //   1. ReadEnvironment  who, which job, which node
 //   2. WaitForExec      the task beside us is the user's program, and where Slurm wants it
 //   3. Join             its cgroups and CPUs: from here on Slurm accounts for everything we do
-//   4. Configure        the site's settings, the log, the key, what this node is
+//   4. Configure        the site's settings, the log, the keys, the node's address
 //   5. OpenStore        as the user
 //   6. ReceiveLaunch    pod 0: what Slurm gave the batch script
-//   7. Lifecycle        the coordinator decides from here on; the pod is made, saved, restored,
-//   ended
+//   7. Lifecycle        the coordinator decides from here on: the pod is made, saved, restored and
+//                       ended
 #include "warden/loop/warden.h"
 
 #include <fcntl.h>
@@ -22,8 +22,6 @@
 #include "pod/launch.h"
 #include "pod/task_link.h"
 #include "storage/site.h"
-#include "warden/checkpoint/preflight.h"
-#include "warden/criu/criu.h"
 #include "warden/files/capture.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/cgroup.h"
@@ -59,22 +57,6 @@ Status WaitForExec(int exec_fd) {
   return ReadAll(pipe).transform([](const std::string&) {});
 }
 
-v1::Platform DescribePlatform(const config::Config& config) {
-  v1::Platform platform;
-  const auto criu = FindCriu(config.node.criu);
-  if (!criu) log::Failure("criu", criu.error());  // the job runs; saving it will say why it cannot
-  const Attributes node = DescribeNode(criu.value_or(CriuVersion{}));
-  const auto find = [&](const char* key) {
-    const auto found = node.find(key);
-    return found == node.end() ? std::string() : found->second;
-  };
-  platform.set_kernel(find("kernel"));
-  platform.set_cpu_model(find("cpu"));
-  platform.set_criu(criu ? criu->ToString() : "");
-  platform.set_holdfast(HOLDFAST_VERSION);
-  return platform;
-}
-
 // What the user asked for, and where they did not what the site says.
 Result<JobOptions> Complete(JobOptions options, const config::Config& config, uid_t uid) {
   const auto& site = config.checkpoint;
@@ -104,7 +86,6 @@ Status Configure(Job& job) {
   HOLDFAST_TRY(job.keys, storage::LoadKeys(config));
   HOLDFAST_TRY(job.options, Complete(environment.options, config, job.owner().uid));
   HOLDFAST_TRY(job.underlay, FindUnderlay(config.coordinator.host, config.coordinator.warden_port));
-  job.platform = DescribePlatform(config);
   job.notice_time = notices::NoticeTime(NoticeSettings(config));
   return {};
 }
