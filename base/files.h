@@ -40,7 +40,7 @@ Status ReadFullAt(const UniqueFd& fd, std::span<std::byte> data, uint64_t offset
 
 // mkdir -p.
 Status MakeDirectories(const std::string& path, mode_t mode = 0755);
-// The directory entry itself becomes durable only so.
+// fsync of the directory: without it a new name in it may be lost in a crash.
 Status SyncDirectory(const std::string& path);
 // rm -r, never following symbolic links out of the tree. Success if it does not exist.
 Status RemoveTree(const std::string& path);

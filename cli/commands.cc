@@ -199,7 +199,8 @@ ExitCode Report(const Environment& environment, const std::string& operation, co
   return ExitCodeFor(error.code());
 }
 
-// CLI11 itself would take "7_1", an array's task to its user, for 71. Empty: it is one.
+// Returns what is wrong, or nothing. CLI11 itself would read "7_1", which is a task of an array, as
+// 71.
 std::string IsId(const std::string& text) {
   uint32_t id = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
@@ -208,7 +209,7 @@ std::string IsId(const std::string& text) {
                      std::numeric_limits<uint32_t>::max());
 }
 
-// Parses JOB[:CHECKPOINT] into `request`; empty if it is one.
+// Parses JOB[:CHECKPOINT] into `request`. Returns what is wrong, or nothing.
 std::string ReadTarget(const std::string& text, Checkpoints::Request& request) {
   const size_t colon = text.find(':');
   std::string problem = IsId(text.substr(0, colon));

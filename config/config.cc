@@ -53,8 +53,7 @@ constexpr std::array kKeys = {
         365 * kDay,
         "Time between periodic checkpoints of a job that gives `--checkpoint` without "
         "one. `0s`: none, only when one is needed. `auto`: as `--checkpoint=auto`, chosen from "
-        "what "
-        "the job's checkpoints cost and how often jobs are interrupted."},
+        "what the job's checkpoints cost and how often jobs are interrupted."},
     Key{"checkpoint", "auto_shortest", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.auto_shortest),
         1, kDay,
         "Shortest interval that `auto` chooses, and when it makes a job's first checkpoint."},
@@ -125,8 +124,7 @@ constexpr std::array kKeys = {
         "From a notice to the end of the node, where the provider does not say when. `0s`: what it "
         "documents."},
     Key{"cloud", "endpoint", Kind::kUrl, HOLDFAST_MEMBER(cloud.endpoint), 0, 0,
-        "Google Cloud Storage. Another than Google's is a private endpoint; an emulator that "
-        "wants "
+        "Google Cloud Storage. Another than Google's is a private endpoint; an emulator that wants "
         "no credentials is named by `STORAGE_EMULATOR_HOST` in slurmd's environment."},
     Key{"cloud", "credentials_file", Kind::kPath, HOLDFAST_MEMBER(cloud.credentials_file), 0, 0,
         "A service account's key, owned by root with mode 0400, on every node. Without it the one "
@@ -204,8 +202,7 @@ std::string Reference() {
   std::string text =
       "# Configuration reference\n\n"
       "Generated from the table in `config/config.cc` by the CMake target `config_reference`; a "
-      "unit "
-      "test compares them.\n\n"
+      "unit test compares them.\n\n"
       "Holdfast reads one file, `/etc/holdfast/holdfast.yaml`, the same on every node and on the "
       "controller. Every key is optional. `holdfast-coordinator --check-config` reports all of its "
       "problems at once, with line and column.\n\n"

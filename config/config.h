@@ -25,10 +25,10 @@ struct Cloud {
   std::string metadata_url;             // empty: the provider's own
   std::chrono::seconds notice_time{0};  // from a notice to the end; 0: what the provider documents
   std::string endpoint = "https://storage.googleapis.com";
-  std::string credentials_file;  // a service account's key; empty: GOOGLE_APPLICATION_CREDENTIALS,
-                                 // the machine's own
-  std::string s3_endpoint;       // empty: Amazon's of the region
-  std::string s3_region;         // empty: AWS_REGION, or us-east-1
+  // A service account's key; empty: GOOGLE_APPLICATION_CREDENTIALS, or the machine's own.
+  std::string credentials_file;
+  std::string s3_endpoint;                 // empty: Amazon's in the region
+  std::string s3_region;                   // empty: AWS_REGION, or us-east-1
   std::string s3_credentials_file;         // empty: the environment's, the machine's own
   std::string s3_profile = "default";      // of that file
   std::string ca_file;                     // empty: the system's authorities
@@ -46,8 +46,8 @@ struct Config {
     std::string state_directory = "/var/lib/holdfast";
     std::chrono::seconds poll_interval{2};  // of tracked jobs' Slurm records (PreemptTime)
     uint32_t restore_attempts = 3;          // on different nodes, before the job is held
-    std::string
-        evacuate_reason;  // regex over the reasons of drained nodes; empty: none is evacuated
+    // A regular expression over the reasons of drained nodes; empty: none is evacuated.
+    std::string evacuate_reason;
   } coordinator;
   struct {
     std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user
@@ -65,7 +65,7 @@ struct Config {
     std::chrono::seconds timeout{600};         // for one checkpoint or restore
     std::string restore = "lazy";              // memory comes while the job runs; or eager, before
     uint64_t files_limit_bytes = 64ULL << 30;  // of files' contents in one checkpoint
-    uint32_t files_count = 10000;              // and how many files
+    uint32_t files_count = 10000;              // that one checkpoint may store
     std::string fallback = "slurm";            // default for --checkpoint-fallback
   } checkpoint;
   struct {
@@ -74,8 +74,8 @@ struct Config {
     std::string criu = "criu";
     uint16_t vxlan_port = 829;             // privileged: only root can send to or from it
     std::string subnet = "198.18.0.0/16";  // of every job's own network (RFC 2544: never routed)
-    std::chrono::seconds coordinator_patience{
-        120};  // a frozen pod waits so long for a verdict, then resumes
+    // How long a frozen pod waits for a verdict before it resumes.
+    std::chrono::seconds coordinator_patience{120};
   } node;
   Cloud cloud;
 };

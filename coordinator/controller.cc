@@ -121,7 +121,7 @@ Job& Controller::AddJob(const v1::Hello& hello) {
   // A restart of a job that the journal does not know: it never got here, or the journal was lost.
   const Result<uint32_t> first = journal_.FirstJob();
   job.started = hello.restart_count() > 0 && (!first || *first == 0 || job.id <= *first);
-  // Nor may one start over of which it is not known how far it has got.
+  // Nor may a job start over if it is not known how far it had got.
   if (const auto damaged = unreadable_.find(job.id); damaged != unreadable_.end()) {
     job.started = true;
     job.last_error = "the journal's row of the job could not be read: " + damaged->second;

@@ -13,8 +13,8 @@ namespace {
 // Of the notice's time. The rest is for how long the news takes (EC2 is asked every five seconds),
 // and for estimates that are too low.
 constexpr double kShareOfNotice = 0.75;
-// A job that would have to spend more of its time than this on being saved within the notice is
-// not: it would pay always for what may never be of use.
+// The interval is not shortened for the notice's sake if the job would then spend more than this
+// share of its time being saved: it would always pay for what may never be needed.
 constexpr double kLongestShareSaving = 0.1;
 // Sizes that differ by less than this say nothing about how time depends on size.
 constexpr double kSpreadOfSizes = 0.1;

@@ -40,7 +40,7 @@ struct Cost {
 
   bool operator==(const Cost&) const = default;
 };
-// So many of the newest are kept: enough to average, few enough to follow a program into its next
+// How many of the newest are kept: enough to average, few enough to follow a program into its next
 // phase.
 inline constexpr size_t kCostsKept = 8;
 

@@ -211,9 +211,9 @@ std::string DrawStages() {
   return fmt::format(
       "# Stages of a job\n\n"
       "Generated from the table of `coordinator/state.cc`; the target `coordinator_stages` writes "
-      "it "
-      "anew.\nThe job may also stay where it is. In the drawing, what may happen in every stage in "
-      "which wardens are there is left out.\n\n"
+      "it anew.\n"
+      "The job may also stay where it is. In the drawing, what may happen in every stage in which "
+      "wardens are there is left out.\n\n"
       "```mermaid\nstateDiagram-v2\n{}```\n\n"
       "| in | on | to |\n|---|---|---|\n{}",
       drawing, rows);

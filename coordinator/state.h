@@ -2,8 +2,9 @@
 //
 // Step takes a job and what happened, changes the job, and returns what is to be done, in order.
 // The caller (controller.cc) first makes the changed job durable, then acts: so after a crash the
-// journal never knows less than the wardens were told. The table in state.cc says which event means
-// something in which stage, and where it may lead; transitions.h names the functions behind it.
+// journal knows no less than the wardens were told, unless it could not be written, which stops
+// nothing. The table in state.cc says which event means something in which stage, and where it may
+// lead; transitions.h names the functions behind it.
 #pragma once
 
 #include <chrono>

@@ -5,7 +5,8 @@
 namespace holdfast::pod {
 
 // Set by sbatch to "truncate" when Slurm would have emptied the job's output file at its start,
-// and the plugin made it append. Slurm passes names that begin so on, whatever --export says.
+// and the plugin made it append. Slurm passes on names that begin like this, whatever --export
+// says.
 inline constexpr const char* kOpenModeVariable = "SLURM_HOLDFAST_OPEN_MODE";
 
 // Set by holdfast-batch for the pod step and so marks it; the name of the abstract socket where

@@ -17,7 +17,7 @@ void ExitLike(const ExitStatus& status) {
   sigaddset(&only, status.signal);
   ::sigprocmask(SIG_UNBLOCK, &only, nullptr);
   ::raise(status.signal);
-  ::exit(128 + status.signal);  // a signal that does not kill by default: as a shell tells it
+  ::exit(128 + status.signal);  // a signal that does not kill by default: as a shell reports it
 }
 
 }  // namespace holdfast::pod

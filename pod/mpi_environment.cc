@@ -76,8 +76,8 @@ std::vector<std::string> AddMpiEnvironment(std::vector<std::string> environment)
   const std::string interface(kInterface), rsh(kRshPath);
   const std::pair<std::string, std::string> kAdded[] = {
       // Open MPI 5 and its PRRTE: daemons by our agent and not by srun, hosts from our list and not
-      // from
-      // Slurm's variables (both components would choose themselves when they see SLURM_JOBID).
+      // from Slurm's variables (both components would choose themselves when they see
+      // SLURM_JOBID).
       {"PRTE_MCA_plm", "ssh"},
       {"PRTE_MCA_plm_ssh_agent", rsh},
       {"PRTE_MCA_ras", "^slurm"},

@@ -52,8 +52,8 @@ struct PodInfo {
   Identity owner;
   uint32_t processes = 0;
   uint32_t root_pid = 0;  // of pod-root inside the pod
-  std::map<std::string, std::string>
-      attributes;  // kernel, criu, cpu, boot times ... for people and preflight
+  // Kernel, CRIU, CPU, boot times: for people and for preflight.
+  std::map<std::string, std::string> attributes;
 };
 
 struct PartSummary {
@@ -94,13 +94,13 @@ struct WriteOptions {
   int compression_level = 1;  // zstd's, 1 to 19; 0 stores as is; or kCompressionAuto
 };
 
-// Writes one pod's share of a checkpoint. Put may be called from many threads, and does its work in
-// them: it is as fast as its callers are many. The rest is for one thread. Destroyed without
-// Finish, it removes what it wrote.
+// Writes one pod's share of a checkpoint. Put may be called from many threads and does its work in
+// them, so more callers make it faster. The rest is for one thread. Destroyed without Finish, it
+// removes what it wrote.
 class PodWriter {
  public:
   virtual ~PodWriter() = default;
-  // A new stream of bytes: "pages-1.img", "tmp.tar". Bytes never put read as zero.
+  // A new stream of bytes: "pages-1.img", "scratch". Bytes never put read as zero.
   virtual Result<uint32_t> AddStream(std::string name) = 0;
   // Stores data[0..size) at `offset` of the stream; at most kExtentBytes, never overlapping. `data`
   // is no longer needed when it returns. Blocks while the memory budget is used up. `address` is
@@ -118,8 +118,8 @@ class PodWriter {
   virtual bool KeepStream(const std::string& name) = 0;
   // Makes durable what has been put. For when there is time: Finish does it too.
   virtual Status Flush() = 0;
-  // What has been put until now was only stored ahead, and is not part of the checkpoint. What is
-  // put from now on is compared with it, as with the newest checkpoint. No Put may be under way.
+  // What has been put until now was pre-copied: stored ahead, and not part of the checkpoint. What
+  // is put from now on is compared with it, as with the newest checkpoint. No Put may be under way.
   virtual void BeginAgain() = 0;
   // A small file of CRIU's, kept whole.
   virtual Status AddImage(std::string name, std::string_view contents) = 0;
@@ -127,12 +127,11 @@ class PodWriter {
   virtual void SetInfo(PodInfo info) = 0;
   // Everything durable; the part names it all.
   virtual Result<PartSummary> Finish() = 0;
-  // After Finish: what was stored for nothing, because it was put before BeginAgain and has changed
-  // since, and how much was stored before BeginAgain in all. Packs that hold nothing else go when
+  // After Finish: what had been stored before BeginAgain. Packs that hold nothing but waste go when
   // this is destroyed.
   struct Ahead {
-    uint64_t stored_bytes = 0;
-    uint64_t wasted_bytes = 0;
+    uint64_t stored_bytes = 0;  // in all
+    uint64_t wasted_bytes = 0;  // of these: what has changed since
   };
   virtual Ahead ahead() const = 0;
 };
@@ -157,7 +156,7 @@ class PodReader {
   virtual Status CopyTo(uint32_t stream, const UniqueFd& file, unsigned threads) = 0;
 };
 
-// What was found good about a checkpoint.
+// What a verification has found to be good.
 struct Verified {
   // False: it is encrypted and there is no key, so beyond the manifest and the parts only names and
   // sizes of packs were compared.
@@ -208,10 +207,10 @@ class JobStore {
   virtual Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) = 0;
   // Reads all that the manifest names, by several threads: kCorrupt names what is damaged.
   virtual Result<Verified> Verify(const Manifest& manifest, unsigned threads) = 0;
-  // Removes all but the newest `keep` committed checkpoints and those in `spared`, debris of
-  // uncommitted ones older than the newest, and packs that no kept manifest names. Safe while
-  // another checkpoint is written. If a kept checkpoint's part cannot be read, it fails and removes
-  // nothing. keep = 0 removes the job's directory.
+  // Keeps the newest `keep` committed checkpoints and those in `spared`. Removes the other
+  // committed ones, what uncommitted ones older than the newest have left, and packs that no kept
+  // manifest names. Safe while another checkpoint is being written. If a kept checkpoint's part
+  // cannot be read, it fails and removes nothing. keep = 0 removes the job's directory.
   virtual Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared = {}) = 0;
 };
 

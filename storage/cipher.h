@@ -17,7 +17,7 @@ namespace holdfast::storage {
 using CipherKey = std::array<std::byte, 32>;
 using Nonce = std::array<std::byte, 24>;
 
-// By so much sealing makes data longer.
+// How much longer sealing makes data.
 inline constexpr size_t kSealBytes = 16;
 
 CipherKey RandomKey();

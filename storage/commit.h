@@ -1,4 +1,4 @@
-// The commit protocol on a job's objects: which checkpoints exist, and how one comes to.
+// The commit protocol on a job's objects: which checkpoints exist, and how one comes into being.
 //
 // A checkpoint exists if a manifest of its number exists, is authentic and names parts that are
 // there. Commit and Discard both want that one key, and the back end gives it to exactly one of

@@ -8,7 +8,7 @@ namespace {
 constexpr size_t kLeastGain = 8;
 // The level that kCompressionAuto uses while it compresses.
 constexpr int kAutoLevel = 1;
-// One piece of so many is compressed even if it was not worthwhile lately.
+// One piece in this many is compressed even if that has not been worthwhile lately.
 constexpr uint64_t kProbeEvery = 32;
 // How many bytes a gauge remembers.
 constexpr double kMemoryBytes = 64 << 20;

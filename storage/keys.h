@@ -35,7 +35,8 @@ struct Keys {
   Keys(const SiteKey& key, EncryptionKeys encryption_keys = {})
       : site(key), encryption(std::move(encryption_keys)) {}
   // For a user's own look at their own files: manifests are compared with their digests, but
-  // whether a warden wrote them is not known. Nothing read so may be given to a privileged program.
+  // whether a warden wrote them is not known. Nothing that is read this way may be given to a
+  // privileged program.
   static Keys Unauthenticated() { return Keys(); }
 
   std::optional<SiteKey> site;

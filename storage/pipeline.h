@@ -33,8 +33,8 @@
 
 namespace holdfast::storage {
 
-// An extent is put together from at most so many blobs; then it is stored anew as one, or reading
-// it would cost more and more.
+// From how many blobs an extent may be put together. Beyond that it is stored anew as one, because
+// reading it would cost more and more.
 inline constexpr size_t kMaxBlobsPerExtent = 8;
 
 class Pipeline {
@@ -54,7 +54,7 @@ class Pipeline {
   };
   // What no range covers is zero. `data` has at most kExtentBytes.
   Result<std::vector<Range>> Store(Place place, std::span<const std::byte> data);
-  // Everything stored is durable.
+  // Returns when everything that was stored is durable.
   Status Flush();
 
  private:

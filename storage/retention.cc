@@ -1,13 +1,15 @@
 // What goes is decided by numbers and names alone, never by clocks:
 //
-//   newest   the highest number that is committed
-//   kept     the newest `keep` committed ones, and spared ones; what they and their parts name
-//   stays above    anything with a higher number than the newest may be on its way: it stays goes
-//   the rest, manifests first, so that a crash in between leaves no manifest that names
-//            something removed
+//   newest  the committed checkpoint with the highest number
+//   kept    the newest `keep` committed checkpoints and the spared ones, with everything that they
+//           and their parts name
+//   above   whatever has a higher number than the newest also stays: it may be a checkpoint that is
+//           being written
+//   goes    the rest, manifests first, so that a crash in between leaves no manifest that names
+//           something removed
 //
-// A checkpoint being written may refer to packs of the newest committed one only (job_store.cc),
-// and that one is always kept.
+// A checkpoint that is being written refers to packs of the newest committed one only
+// (job_store.cc), and that one is always kept.
 #include "storage/retention.h"
 
 #include <set>
@@ -55,7 +57,7 @@ Result<Pruned> PruneCheckpoints(const Job& job, uint32_t keep, const std::set<ui
     if (i < first && !spared.contains(manifest.checkpoint)) continue;
     named.insert(ManifestKey(manifest.checkpoint));
     for (const PartSummary& summary : manifest.AllParts()) {
-      // If one cannot be read we do not know what it needs, and remove nothing.
+      // If one cannot be read, what it needs is not known, and nothing is removed.
       HOLDFAST_TRY(const PartPacks part, LoadPacks(job, summary));
       named.insert(summary.name);
       for (const PackRow& pack : part.packs) named.insert(pack.name);

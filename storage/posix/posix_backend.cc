@@ -128,9 +128,9 @@ class PosixWriter : public ObjectWriter {
   }
 
  private:
-  // Has the disk work while we do, and keeps only kUnwrittenBytes ahead of it: so fsync finds
-  // little left to do, how long Append takes tells how fast the disk is, and the job's memory limit
-  // does not fill with pages that cannot be reclaimed. Errors come back from fsync.
+  // Has the disk write while we go on, at most kUnwrittenBytes behind us. So fsync finds little
+  // left to do, how long Append takes tells how fast the disk is, and the job's memory limit does
+  // not fill with pages that cannot be reclaimed. Errors come back from fsync.
   void StartWriteback() {
     constexpr unsigned kWait =
         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;

@@ -134,7 +134,8 @@ Result<Upload::Part> Upload::SendPart(const Buffer& data, size_t number) {
   if (response.status != 200) return std::unexpected(service_.ToError(response, what_));
   const std::string_view etag = response.Header("etag");
   if (etag.empty()) return Fail(Code::kInternal, what_ + ": the answer to a part has no ETag");
-  // What a server that keeps checksums does not give back it does not want to hear again.
+  // A server that does not answer with the part's checksum does not keep any, and is not told it
+  // again when the upload is completed.
   return Part{.etag = std::string(etag), .checksum = std::string(response.Header(kChecksumHeader))};
 }
 

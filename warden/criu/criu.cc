@@ -30,7 +30,7 @@ constexpr const char* kImagesDirectory = "/proc/self/fd/4";
 constexpr const char* kCacheName = "criu.kdat";
 
 constexpr milliseconds kShortRun{20000};
-// For what is left when CRIU was held: the time for that is not limited here.
+// For what CRIU still has to do after it was held. How long it is held is not limited here.
 constexpr milliseconds kFinishTimeout{60000};
 constexpr size_t kMaxErrorLines = 3;
 

@@ -95,9 +95,9 @@ class Criu {
 // What dump and restore have in common.
 rpc::criu_opts CommonOptions();
 
-// Makes the program of the options CRIU's usual user: the pod's owner, with the capabilities that
-// CRIU needs, none of which is about files. Whatever path an image or the pod leads it to, it can
-// open, create and bind no more than the owner could (docs/adr/0017-criu-runs-as-the-user.md).
+// Has the program run as the pod's owner, with the capabilities that CRIU needs, none of which is
+// about files. Whatever path an image or the pod leads it to, it can open, create and bind no more
+// than the owner could (docs/adr/0017-criu-runs-as-the-user.md).
 void RunAsOwner(SpawnOptions& options, const Identity& owner);
 // Nothing of the warden's; CRIU finds its cache of the kernel's features beside the images.
 std::vector<std::string> CriuEnvironment();

@@ -47,8 +47,7 @@ std::string ExplainRights(const std::string& process, const Identity& owner) {
            " (a set-user-id program), and only what runs as the job's user can be saved\n"
            "  next: save again when it has ended";
   return "does not let itself be looked at: its user may execute its program but not read it, or "
-         "it "
-         "asked for that (PR_SET_DUMPABLE)\n  next: make the program readable";
+         "it asked for that (PR_SET_DUMPABLE)\n  next: make the program readable";
 }
 
 }  // namespace

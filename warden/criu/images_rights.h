@@ -1,7 +1,7 @@
-// Whether images ask for more than the job's user has. CRIU restores as root whatever ids,
-// capabilities and labels its images name, so this is looked at before CRIU sees them. The images
-// have been authenticated by then: this is the second lock on the door, for the day the first one
-// fails (invariant 6 of the design: images are not trusted).
+// Whether images ask for more than the job's user has. CRIU restores whatever ids, capabilities and
+// labels its images name, as far as it may, so this is checked before CRIU sees them. The images
+// have been authenticated by then, and CRIU runs as the user: this is one more lock on the door,
+// for the day another one fails (images are not trusted).
 //
 // Used by restore. Thread-safe as pure functions are.
 #pragma once

@@ -1,5 +1,4 @@
-// Storing the contents of a job's files with a checkpoint, so that rollback.h can put them
-// back.
+// Storing the contents of a job's files with a checkpoint, so that rollback.h can put them back.
 //
 // Called by pod 0 when every pod of the job is frozen and has flushed what it wrote: only then do
 // files that several pods have open, as parallel HDF5 does, stand still (docs/adr/0008). A file

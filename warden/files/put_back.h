@@ -21,7 +21,7 @@ struct PutBackResult {
 };
 
 // `path` is looked up in `directory` as its root, through no symbolic link. Afterwards the file is
-// what `file` says, with the contents of the stream. kChanged if something else than a file is
+// what `file` says, with the contents of the stream. kChanged if something other than a file is
 // there.
 Result<PutBackResult> PutBack(const UniqueFd& directory, const std::string& path,
                               const rollback::File& file, storage::PodReader& reader,

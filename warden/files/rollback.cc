@@ -131,7 +131,7 @@ class Rollback {
     return {};
   }
 
-  // A file whose contents the checkpoint has not, because of the limits, must be as it was.
+  // A file whose contents are not in the checkpoint, because of the limits, must be as it was.
   Status CheckNotStored(const UniqueFd& directory, const rollback::File& file) const {
     const auto open = OpenBeneath(directory, file.path(), O_PATH);
     struct stat info = {};

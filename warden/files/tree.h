@@ -1,6 +1,5 @@
-// What storing files (capture.h) and putting them back (rollback.h) have in common: the
-// table, and the walk through a declared directory. Thread-safe; with the calling thread's
-// identity.
+// What storing files (capture.h) and putting them back (rollback.h) have in common: the table, and
+// the walk through a declared directory. Thread-safe; with the calling thread's identity.
 #pragma once
 
 #include <sys/stat.h>

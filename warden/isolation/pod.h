@@ -1,5 +1,6 @@
 // A pod: one node's part of a job, in namespaces of its own. The warden creates it, runs CRIU in it
-// and ends it. Used by the warden's one main thread, except where noted.
+// and ends it. Used by one thread at a time, the worker's or between operations the main one,
+// except where noted.
 #pragma once
 
 #include <sys/types.h>

@@ -166,9 +166,9 @@ class Server {
   Server(UniqueFd control, UniqueFd children, Identity owner)
       : control_(std::move(control)), children_(std::move(children)), owner_(std::move(owner)) {}
 
-  // Until the warden is gone. The pod then ends, but not before a child has what is held: the
-  // kernel closes what PID 1 has open before it kills the others, and them in the order of their
-  // pids, so this child last.
+  // Serves until the warden is gone. The pod then ends, but not before a child has inherited the
+  // descriptors that are held. The kernel closes PID 1's before it kills the pod's other processes,
+  // and it kills those in the order of their pids: this child last.
   void Serve() {
     while (ServeOnce()) {
     }

@@ -11,8 +11,8 @@
 
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
-#include "warden/checkpoint/dump.h"
 #include "warden/checkpoint/restore.h"
+#include "warden/checkpoint/dump.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/pod.h"
 #include "warden/loop/job.h"
@@ -30,8 +30,8 @@ struct Inventory {
 
 class Operations {
  public:
-  // `store` is the job's own, and `found` is in it.
-  // `tell` may be called on the worker's thread.
+  // `store` is the job's own, and `found` is what lies in it. `tell` may be called on the worker's
+  // thread.
   Operations(const Job& job, std::unique_ptr<storage::JobStore> store, Inventory found,
              std::function<void(v1::FromWarden)> tell);
   ~Operations();
@@ -41,10 +41,11 @@ class Operations {
   Status Create(const v1::Welcome& welcome);
   // Lets the pod go and joins it to its network.
   Status Start();
-  // Begins to store the running pod's memory ahead of a Save of the same number, and returns; that
-  // it is done is told by Precopied. Save goes on from whatever has been stored until then.
+  // Begins to pre-copy: to store the running pod's memory ahead of a Save of the same number.
+  // Returns at once; Precopied tells when it is done. Save goes on from whatever has been stored
+  // until then.
   Status CopyAhead(const v1::Precopy& precopy);
-  // Ends that, and removes what it stored.
+  // Ends the pre-copy, and removes what it stored.
   Status DropAhead();
   // Cuts, freezes, and makes everything durable, once the pod has all the memory that it was
   // restored with. On failure the pod goes on as if nothing had been.

@@ -1,5 +1,5 @@
-// A pre-copy under way (memory/copy_ahead.h): a thread of its own beside the worker's, so that a
-// checkpoint that is wanted now can begin at once. Belongs to operations.cc, on the worker's
+// A pre-copy under way (memory/copy_ahead.h), on a thread of its own beside the worker's, so
+// that a checkpoint that is wanted now can begin at once. Belongs to operations.cc, on the worker's
 // thread.
 #pragma once
 
@@ -18,8 +18,8 @@
 
 namespace holdfast::warden {
 
-// Whether storing ahead is worth it. A job that rewrites all of its memory gains nothing by it, and
-// its store would be written to twice: then fewer and fewer attempts are made. On the worker's
+// Whether a pre-copy is worth its cost. A job that rewrites all of its memory gains nothing by one,
+// and its store is written to twice: then fewer and fewer attempts are made. On the worker's
 // thread.
 class Thrift {
  public:
@@ -29,16 +29,16 @@ class Thrift {
   void Note(const storage::PodWriter::Ahead& ahead);
 
  private:
-  unsigned pause_ = 0;     // checkpoints to be made without
-  unsigned left_out_ = 0;  // of these
+  unsigned pause_ = 0;     // checkpoints to be made without one
+  unsigned left_out_ = 0;  // how many of these have been
 };
 
 class Precopy {
  public:
   struct Options {
     uint32_t checkpoint = 0;
-    AheadLimits limits;  // no threads: nothing is stored ahead, and that is said
-    bool gentle = true;  // gives way to the job's own threads
+    AheadLimits limits;  // no threads: nothing is pre-copied, and Precopied says so
+    bool gentle = true;    // gives way to the job's own threads
   };
   using OpenWriter = std::function<Result<std::unique_ptr<storage::PodWriter>>()>;
   // `pod` must outlive it. `open` and `tell` are called on its thread; the last message that it

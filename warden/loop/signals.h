@@ -1,6 +1,6 @@
 // Signals on their way from Slurm to the job. Slurm sends SIGTERM at the start of a preemption's
-// grace time, and which signal means what only the coordinator can find out: each is told to it and
-// waits for its word. For the warden's main thread.
+// grace time, and only the coordinator can find out what a signal means: it is told of each, and
+// the signal waits for its word. For the warden's main thread.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,6 @@
 // The warden's part when its node is taken back: it tells the coordinator of the cloud's notice,
-// and drains the node in Slurm if the coordinator, who is no Slurm administrator, asks for it.
-// Slurm takes root on any of its nodes for one.
+// and drains the node in Slurm if the coordinator, which is no Slurm administrator, asks for it. To
+// Slurm, root on any of its nodes is one.
 //
 // Thread-safe. What it sends may come from the watcher's thread.
 #pragma once

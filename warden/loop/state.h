@@ -15,7 +15,7 @@ enum class State {
   kReady,      // made or restored, held
   kStarting,   // letting it go
   kRunning,
-  kSaving,      // cutting, freezing, copying
+  kSaving,      // cutting, freezing, storing
   kAborting,    // the same, but the coordinator has given up on it meanwhile
   kPrepared,    // frozen, cut, durable
   kCommitting,  // pod 0: writing the manifest

@@ -133,7 +133,7 @@ Result<std::optional<uint64_t>> LazyMemory::FillSome(Space& space, const Missing
     // Page by page: it may reach over the border of two mappings.
     HOLDFAST_TRY(filled, FillPages(space.fd, part.address, data.subspan(done, PageBytes())));
   }
-  // Whoever made it is not whom they waited for.
+  // Somebody else has filled the page, without waking those who wait for it here.
   if (filled.how == Fill::kPresent) WakePages(space.fd, part.address, PageBytes());
   const std::lock_guard lock(mutex_);
   switch (filled.how) {

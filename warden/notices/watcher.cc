@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// How late another warden takes over when the one that watched has gone.
+// How long it may take until another warden watches when the one that did has gone.
 constexpr auto kElectionInterval = 1s;
 // How often a configured metadata server that does not answer yet is asked who it is.
 constexpr auto kDetectionInterval = 10s;
