@@ -129,11 +129,11 @@ class PodWriter {
   virtual Result<PartSummary> Finish() = 0;
   // After Finish: what had been stored before BeginAgain. Packs that hold nothing but waste go when
   // this is destroyed.
-  struct Ahead {
+  struct Precopied {
     uint64_t stored_bytes = 0;  // in all
     uint64_t wasted_bytes = 0;  // of these: what has changed since
   };
-  virtual Ahead ahead() const = 0;
+  virtual Precopied precopied() const = 0;
 };
 
 // Reads one pod's share. Every byte returned has been verified: kCorrupt otherwise, naming the

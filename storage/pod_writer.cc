@@ -100,10 +100,10 @@ class PodWriterImpl : public PodWriter {
   Status Flush() override { return pipeline_->Flush(); }
 
   void BeginAgain() override {
-    Part ahead;
-    pass_->builder.Build(packs_.rows(), ahead);
-    ahead_.stored_bytes = WrittenBytes(ahead);
-    auto next = std::make_unique<Pass>(pass_->index.Below(std::move(ahead)));
+    Part precopied;
+    pass_->builder.Build(packs_.rows(), precopied);
+    precopied_.stored_bytes = WrittenBytes(precopied);
+    auto next = std::make_unique<Pass>(pass_->index.Below(std::move(precopied)));
     pipeline_->Compare(next->index, next->builder);
     pass_ = std::move(next);
     raw_bytes_ = 0;
@@ -129,7 +129,8 @@ class PodWriterImpl : public PodWriter {
     HOLDFAST_CHECK(pipeline_->Flush());
     // Packs first: a part that is there names only what is there.
     pass_->builder.Build(packs_.rows(), part_);
-    if (ahead_.stored_bytes > 0) ahead_.wasted_bytes = packs_.stored_bytes() - WrittenBytes(part_);
+    if (precopied_.stored_bytes > 0)
+      precopied_.wasted_bytes = packs_.stored_bytes() - WrittenBytes(part_);
     HOLDFAST_TRY(auto file, EncodePart(part_));
     if (target_.encryption) {
       HOLDFAST_TRY(file, SealPart(part_, file, *target_.encryption));
@@ -146,7 +147,7 @@ class PodWriterImpl : public PodWriter {
                        .processes = part_.info.processes};
   }
 
-  Ahead ahead() const override { return ahead_; }
+  Precopied precopied() const override { return precopied_; }
 
  private:
   // What is put is compared with the index, and goes into the builder.
@@ -176,7 +177,7 @@ class PodWriterImpl : public PodWriter {
   std::unique_ptr<Pipeline> pipeline_;
   Part part_;
   std::atomic<uint64_t> raw_bytes_ = 0;
-  Ahead ahead_;
+  Precopied precopied_;
   bool finished_ = false;
   bool part_doubtful_ = false;  // after an error, it may have become visible
 };

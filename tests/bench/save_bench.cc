@@ -24,10 +24,10 @@
 #include "tests/bench/figures.h"
 #include "tests/bench/options.h"
 #include "tests/bench/touch_memory.h"
-#include "warden/checkpoint/dump.h"
+#include "warden/checkpoint/save.h"
 #include "warden/criu/criu.h"
 #include "warden/isolation/pod.h"
-#include "warden/memory/copy_ahead.h"
+#include "warden/memory/precopy_memory.h"
 
 namespace holdfast::warden {
 namespace {
@@ -166,7 +166,7 @@ class Bench {
     OpenStore(disk_);
     ::sync();
     TouchMemory(options_.size_bytes);
-    const Saved ahead = Save(true);
+    const Saved precopied = Save(true);
     const std::string by_hand =
         "criu dump --leave-running --images-dir DISK/images; "
         "tar -cf DISK/images.tar images; cp images.tar DISK/shared; sync -f";
@@ -183,7 +183,7 @@ class Bench {
              .ours_command = "the same again",
              .theirs_command = by_hand},
             {.name = "freeze, first to disk: with pre-copy, 5% changed meanwhile / without",
-             .ours = ahead.frozen,
+             .ours = precopied.frozen,
              .theirs = first.frozen,
              .ours_command = "holdfast save, checkpoint.precopy_cpu: 10",
              .theirs_command = "holdfast save, checkpoint.precopy_cpu: 0"}};
@@ -243,9 +243,9 @@ class Bench {
   }
 
   // What the freeze will not have to store again, within a tenth of the cores.
-  void StoreAhead(storage::PodWriter& writer) {
+  void PrecopyPod(storage::PodWriter& writer) {
     const auto begin = Clock::now();
-    const AheadResult result = Must(CopyAhead(
+    const PrecopyResult result = Must(PrecopyMemory(
         *pod_, writer, {.threads = 1, .cores = std::thread::hardware_concurrency() * 0.1}, {}));
     Must(writer.Flush());
     writer.BeginAgain();
@@ -260,7 +260,7 @@ class Bench {
     const uint32_t number = ++checkpoint_;
     const auto begin = Clock::now();
     const auto writer = Must(store_->Write(number, 0, {.threads = options_.threads}));
-    if (with_precopy) StoreAhead(*writer);
+    if (with_precopy) PrecopyPod(*writer);
     const auto cut = Clock::now();
     const auto frozen = Must(FrozenPod::Save(
         *pod_, *writer,

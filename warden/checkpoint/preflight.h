@@ -2,7 +2,7 @@
 // images, the same programs and libraries. Asked before CRIU is, because CRIU finds out late and
 // says less.
 //
-// Used by dump (which records) and restore (which compares). Thread-safe.
+// Used by save.cc (which records) and restore.cc (which compares). Thread-safe.
 #pragma once
 
 #include <map>

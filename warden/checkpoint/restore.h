@@ -7,7 +7,7 @@
 
 #include "base/result.h"
 #include "storage/checkpoint.h"
-#include "warden/checkpoint/dump.h"
+#include "warden/checkpoint/save.h"
 #include "warden/files/rollback.h"
 #include "warden/isolation/pod.h"
 #include "warden/memory/lazy_memory.h"

@@ -3,7 +3,7 @@
 // something else there meanwhile. CRIU could open no more than the job's user may
 // (warden/criu/criu.h); this says that it is also what the processes had.
 //
-// Used by restore. Thread-safe as functions of their arguments are.
+// Used by restore.cc. Thread-safe as functions of their arguments are.
 #pragma once
 
 #include <sys/types.h>

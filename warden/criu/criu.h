@@ -5,7 +5,7 @@
 // It runs as the pod's owner, not as root: what it opens are paths, and their owner can have put
 // anything there.
 //
-// Used by dump and restore, each run by one thread.
+// Used by save.cc and restore.cc, each run by one thread.
 #pragma once
 
 #include <chrono>
@@ -92,7 +92,7 @@ class Criu {
   bool pending_ = false;  // CRIU waits for an answer
 };
 
-// What dump and restore have in common.
+// What save and restore have in common.
 rpc::criu_opts CommonOptions();
 
 // Has the program run as the pod's owner, with the capabilities that CRIU needs, none of which is

@@ -1,5 +1,5 @@
 // Why CRIU refused, for people: its own words are about itself, and often say little about what in
-// the job was the reason. Used by dump after a failure.
+// the job was the reason. Used by save.cc after a failure.
 #pragma once
 
 #include <string>

@@ -5,7 +5,7 @@
 // length of 4 bytes and a protobuf message (warden/criu/criu_images.proto). Contents may come from
 // a store that the user can write: nothing here trusts them, and what does not parse is kCorrupt.
 //
-// Used by dump and restore. Thread-safe as pure functions are.
+// Used by save.cc and restore.cc. Thread-safe as pure functions are.
 #pragma once
 
 #include <sys/types.h>

@@ -3,7 +3,7 @@
 // have been authenticated by then, and CRIU runs as the user: this is one more lock on the door,
 // for the day another one fails (images are not trusted).
 //
-// Used by restore. Thread-safe as pure functions are.
+// Used by restore.cc. Thread-safe as pure functions are.
 #pragma once
 
 #include <string>

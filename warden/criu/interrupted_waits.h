@@ -10,7 +10,7 @@
 // left, if they were given where to put it (glibc's sleep gives the same place for both); all
 // others wait the whole time again: at least as long as asked.
 //
-// Used by dump. Thread-safe.
+// Used by save.cc. Thread-safe.
 #pragma once
 
 #include <cstddef>

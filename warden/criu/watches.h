@@ -1,7 +1,7 @@
 // What the pod's processes watch with inotify(7). The kernel tells the inode and a file handle, and
 // CRIU, which is not root, may not open handles; given the paths, it looks for the inode there.
 //
-// Used by dump. Thread-safe.
+// Used by save.cc. Thread-safe.
 #pragma once
 
 #include <string>

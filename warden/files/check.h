@@ -3,7 +3,7 @@
 // that is not the one they knew would compute nonsense, so one that has changed and cannot be put
 // back (rollback.h) stops the restore.
 //
-// All accesses are made with the identity of the pod's owner. Used by dump and rollback.cc.
+// All accesses are made with the identity of the pod's owner. Used by save.cc and rollback.cc.
 #pragma once
 
 #include <string>

@@ -4,7 +4,7 @@
 // the name they were opened by, so they are lent that name for the time of a save, and again for
 // the time of a restore.
 //
-// Used by dump. One thread.
+// Used by save.cc. One thread.
 #pragma once
 
 #include <map>

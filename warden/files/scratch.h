@@ -6,8 +6,8 @@
 // next checkpoint. Holes stay holes. Sockets are left out: CRIU makes those that are in use. So are
 // extended attributes.
 //
-// Used by dump and restore, as root; see pod_files.h for why the user cannot lead it out of the
-// pod.
+// Used by save.cc and restore.cc, as root; see pod_files.h for why the user cannot lead it out of
+// the pod.
 #pragma once
 
 #include <map>

@@ -1,6 +1,6 @@
 // Reaching files inside a pod from the node without being led astray: the pod's user owns
 // directories there, and a symbolic link must be followed as the pod would, never on the node.
-// Used by dump and restore. Thread-safe; file accesses are the calling thread's identity's.
+// Used by save.cc and restore.cc. Thread-safe; file accesses are the calling thread's identity's.
 #pragma once
 
 #include <string>

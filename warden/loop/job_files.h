@@ -8,7 +8,7 @@
 
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
-#include "warden/checkpoint/dump.h"
+#include "warden/checkpoint/save.h"
 #include "warden/files/rollback.h"
 #include "warden/isolation/pod.h"
 #include "warden/loop/job.h"

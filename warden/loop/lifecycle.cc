@@ -106,8 +106,9 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       break;
     case v1::ToWarden::kPrecopy:
       if (state_ == State::kRunning)
-        Background("precopy",
-                   [this, precopy = message.precopy()] { return operations_.CopyAhead(precopy); });
+        Background("precopy", [this, precopy = message.precopy()] {
+          return operations_.BeginPrecopy(precopy);
+        });
       break;
     case v1::ToWarden::kCommit:
       if (message.commit().checkpoint() != checkpoint_) break;
@@ -149,7 +150,7 @@ void Lifecycle::OnSettle(const v1::Settle& settle) {
   if (Next(state_, input)) verdict_ = settle;
   // Of a checkpoint that was given up before this pod was to freeze.
   if (state_ == State::kRunning && input == Input::kSettleAbort)
-    Background("precopy", [this] { return operations_.DropAhead(); });
+    Background("precopy", [this] { return operations_.DropPrecopy(); });
   Apply(input);
 }
 

@@ -227,7 +227,7 @@ Status Operations::Save(const v1::Prepare& prepare) {
   checkpoint_ = prepare.checkpoint();
   log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
   HOLDFAST_CHECK(AwaitMemory(prepare));
-  const Status saved = Freeze(prepare);
+  const Status saved = FreezeAndStore(prepare);
   if (saved) return {};
   // As it was before: first the processes, then their network, then the debris.
   frozen_.reset();
@@ -252,7 +252,7 @@ Result<storage::WriteOptions> Operations::HowToWrite() const {
   return options;
 }
 
-Status Operations::CopyAhead(const v1::Precopy& precopy) {
+Status Operations::BeginPrecopy(const v1::Precopy& precopy) {
   if (precopy_ && precopy_->checkpoint() == precopy.checkpoint()) {
     precopy_->Repeat();
     return {};
@@ -261,7 +261,7 @@ Status Operations::CopyAhead(const v1::Precopy& precopy) {
   Precopy::Options options = PrecopyOptionsOf(job_.config, precopy, kThreads);
   // Memory that a restore still owes is not there to be read.
   const bool complete = !memory_ || memory_->Wait(steady_clock::now());
-  if (!complete || !thrift_.MayTry()) options.limits.threads = 0;
+  if (!complete || !precopy_worth_.MayTry()) options.limits.threads = 0;
   precopy_ = std::make_unique<Precopy>(
       *pod_, options,
       [this, options] {
@@ -273,7 +273,7 @@ Status Operations::CopyAhead(const v1::Precopy& precopy) {
   return {};
 }
 
-Status Operations::DropAhead() {
+Status Operations::DropPrecopy() {
   precopy_.reset();
   return {};
 }
@@ -290,7 +290,7 @@ Status Operations::AwaitMemory(const v1::Prepare& prepare) {
   return {};
 }
 
-Status Operations::Freeze(const v1::Prepare& prepare) {
+Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
   store_->SetDeadline(prepare.deadline_unix_ms() == 0
                           ? steady_clock::time_point::max()
                           : steady_clock::now() +
@@ -302,7 +302,7 @@ Status Operations::Freeze(const v1::Prepare& prepare) {
     HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
     HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), how));
   }
-  const DumpOptions options{.criu = job_.config.node.criu,
+  const SaveOptions options{.criu = job_.config.node.criu,
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
                             .timeout = job_.config.checkpoint.timeout,
@@ -313,14 +313,14 @@ Status Operations::Freeze(const v1::Prepare& prepare) {
   HOLDFAST_TRY(frozen_, FrozenPod::Save(*pod_, *writer_, options, events_));
   HOLDFAST_TRY(const storage::PartSummary summary, writer_->Finish());
   const std::chrono::nanoseconds frozen = steady_clock::now() - begin;
-  const storage::PodWriter::Ahead ahead = writer_->ahead();
-  thrift_.Note(ahead);
+  const storage::PodWriter::Precopied precopied = writer_->precopied();
+  precopy_worth_.Note(precopied);
   Tell("saved", frozen,
        fmt::format("{} stored{}", FormatBytes(summary.stored_bytes),
-                   ahead.stored_bytes == 0 ? ""
-                                           : fmt::format(", {} of it ahead, {} in vain",
-                                                         FormatBytes(ahead.stored_bytes),
-                                                         FormatBytes(ahead.wasted_bytes))));
+                   precopied.stored_bytes == 0 ? ""
+                                               : fmt::format(", {} of it ahead, {} in vain",
+                                                             FormatBytes(precopied.stored_bytes),
+                                                             FormatBytes(precopied.wasted_bytes))));
   prepared_.set_checkpoint(prepare.checkpoint());
   *prepared_.mutable_part() = ToPart(summary);
   prepared_.mutable_part()->set_frozen_ns(frozen.count());

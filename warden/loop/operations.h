@@ -12,7 +12,7 @@
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
 #include "warden/checkpoint/restore.h"
-#include "warden/checkpoint/dump.h"
+#include "warden/checkpoint/save.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/pod.h"
 #include "warden/loop/job.h"
@@ -44,9 +44,9 @@ class Operations {
   // Begins to pre-copy: to store the running pod's memory ahead of a Save of the same number.
   // Returns at once; Precopied tells when it is done. Save goes on from whatever has been stored
   // until then.
-  Status CopyAhead(const v1::Precopy& precopy);
+  Status BeginPrecopy(const v1::Precopy& precopy);
   // Ends the pre-copy, and removes what it stored.
-  Status DropAhead();
+  Status DropPrecopy();
   // Cuts, freezes, and makes everything durable, once the pod has all the memory that it was
   // restored with. On failure the pod goes on as if nothing had been.
   Status Save(const v1::Prepare& prepare);
@@ -79,7 +79,7 @@ class Operations {
   Status Furnish(const v1::Network& network);
   Status Restore(Origin& origin);
   Status AwaitMemory(const v1::Prepare& prepare);
-  Status Freeze(const v1::Prepare& prepare);
+  Status FreezeAndStore(const v1::Prepare& prepare);
   Result<storage::WriteOptions> HowToWrite() const;
   void Destroy();
   // A point of the timeline: what ended now took `duration`.
@@ -91,7 +91,7 @@ class Operations {
   const Job& job_;
   const std::unique_ptr<storage::JobStore> store_;
   const std::function<void(v1::FromWarden)> tell_;
-  const EventSink events_;   // Tell, for dump and restore
+  const EventSink events_;   // Tell, for save and restore
   uint32_t checkpoint_ = 0;  // that the operation under way is about
   NetworkOptions network_options_;
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
@@ -101,7 +101,7 @@ class Operations {
   std::unique_ptr<JobNetwork> network_;
   std::unique_ptr<HeldPod> held_;
   std::unique_ptr<Precopy> precopy_;
-  Thrift thrift_;
+  PrecopyWorth precopy_worth_;
   std::unique_ptr<storage::PodWriter> writer_;
   std::unique_ptr<FrozenPod> frozen_;
   v1::Prepared prepared_;

@@ -23,18 +23,18 @@ int64_t UnixMs(std::chrono::system_clock::time_point time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
 }
 
-std::string Describe(const AheadResult& result) {
+std::string Describe(const PrecopyResult& result) {
   return fmt::format("{}{}, {} of CPU time", FormatBytes(result.read_bytes),
                      result.complete ? "" : ", not all", FormatDuration(result.cpu_time));
 }
 
 }  // namespace
 
-void Thrift::Note(const storage::PodWriter::Ahead& ahead) {
+void PrecopyWorth::Note(const storage::PodWriter::Precopied& precopied) {
   constexpr unsigned kLongestPause = 8;
-  if (ahead.stored_bytes == 0) return;
+  if (precopied.stored_bytes == 0) return;
   left_out_ = 0;
-  if (2 * ahead.wasted_bytes > ahead.stored_bytes)
+  if (2 * precopied.wasted_bytes > precopied.stored_bytes)
     pause_ = std::clamp(2 * pause_, 1U, kLongestPause);
   else
     pause_ = 0;
@@ -99,9 +99,9 @@ void Precopy::Run(const std::stop_token& stop) {
   tell_(*done_);
 }
 
-Result<AheadResult> Precopy::Copy(const std::stop_token& stop) {
+Result<PrecopyResult> Precopy::Copy(const std::stop_token& stop) {
   HOLDFAST_TRY(writer_, open_());
-  HOLDFAST_TRY(const AheadResult result, CopyAhead(pod_, *writer_, options_.limits, stop));
+  HOLDFAST_TRY(const PrecopyResult result, PrecopyMemory(pod_, *writer_, options_.limits, stop));
   // While the job still runs: it is what takes longest on a disk. Not if time presses.
   if (result.complete) HOLDFAST_CHECK(writer_->Flush());
   return result;

@@ -1,4 +1,4 @@
-// A pre-copy under way (memory/copy_ahead.h), on a thread of its own beside the worker's, so
+// A pre-copy under way (memory/precopy_memory.h), on a thread of its own beside the worker's, so
 // that a checkpoint that is wanted now can begin at once. Belongs to operations.cc, on the worker's
 // thread.
 #pragma once
@@ -14,19 +14,19 @@
 #include "protocol/holdfast.pb.h"
 #include "storage/checkpoint.h"
 #include "warden/isolation/pod.h"
-#include "warden/memory/copy_ahead.h"
+#include "warden/memory/precopy_memory.h"
 
 namespace holdfast::warden {
 
 // Whether a pre-copy is worth its cost. A job that rewrites all of its memory gains nothing by one,
 // and its store is written to twice: then fewer and fewer attempts are made. On the worker's
 // thread.
-class Thrift {
+class PrecopyWorth {
  public:
   // Before an attempt.
   bool MayTry() { return left_out_ >= pause_ || (++left_out_, false); }
   // After a checkpoint.
-  void Note(const storage::PodWriter::Ahead& ahead);
+  void Note(const storage::PodWriter::Precopied& precopied);
 
  private:
   unsigned pause_ = 0;     // checkpoints to be made without one
@@ -37,7 +37,7 @@ class Precopy {
  public:
   struct Options {
     uint32_t checkpoint = 0;
-    AheadLimits limits;  // no threads: nothing is pre-copied, and Precopied says so
+    PrecopyLimits limits;  // no threads: nothing is pre-copied, and Precopied says so
     bool gentle = true;    // gives way to the job's own threads
   };
   using OpenWriter = std::function<Result<std::unique_ptr<storage::PodWriter>>()>;
@@ -56,7 +56,7 @@ class Precopy {
 
  private:
   void Run(const std::stop_token& stop);
-  Result<AheadResult> Copy(const std::stop_token& stop);
+  Result<PrecopyResult> Copy(const std::stop_token& stop);
 
   const Pod& pod_;
   const Options options_;

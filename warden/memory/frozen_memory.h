@@ -10,7 +10,7 @@
 // page in the stream may grow from one checkpoint to the next, but pieces cut so have the same
 // contents as long as the process does not touch them, and storage then finds them already there.
 //
-// Used by dump. Thread-safe as pure functions are.
+// Used by save.cc. Thread-safe as pure functions are.
 #pragma once
 
 #include <sys/types.h>

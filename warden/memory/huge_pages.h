@@ -5,7 +5,7 @@
 // jumps about in its memory is slower. So once all memory is there, the kernel is asked for them:
 // process_madvise(2) with MADV_COLLAPSE, Linux 6.1. Nothing depends on its success.
 //
-// Used by restore. Thread-safe.
+// Used by restore.cc. Thread-safe.
 #pragma once
 
 #include <sys/types.h>

@@ -11,7 +11,7 @@
 // still wait. Their descriptors stay open until this is destroyed, because closing one makes what
 // is missing read as zero.
 //
-// Used by restore (which fills it in) and operations (which waits). Thread-safe from Listen on.
+// Used by restore.cc (which fills it in) and operations (which waits). Thread-safe from Listen on.
 #pragma once
 
 #include <sys/types.h>

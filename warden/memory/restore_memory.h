@@ -6,7 +6,7 @@
 // which pages that come singly would not be), and what a fork would wipe (madvise(2),
 // MADV_WIPEONFORK: a child must not get its parent's).
 //
-// Used by restore. Thread-safe as pure functions are.
+// Used by restore.cc. Thread-safe as pure functions are.
 #pragma once
 
 #include <sys/types.h>

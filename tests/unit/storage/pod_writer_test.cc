@@ -159,9 +159,9 @@ TEST_F(PodWriterTest, StoredAheadOnlyTheRestIsStoredAgain) {
   ASSERT_OK(part);
   EXPECT_EQ(part->raw_bytes, memory.size());
   EXPECT_EQ(Keys("packs/").size(), packs + 1);
-  EXPECT_EQ(writer->ahead().stored_bytes, 8 * kExtentBytes);
+  EXPECT_EQ(writer->precopied().stored_bytes, 8 * kExtentBytes);
   // One blob of the changed extent is still needed, for its other blocks.
-  EXPECT_EQ(writer->ahead().wasted_bytes, 0u);
+  EXPECT_EQ(writer->precopied().wasted_bytes, 0u);
   EXPECT_LT(part->stored_bytes, 8 * kExtentBytes + 10 * kBlockBytes);
   ASSERT_OK(store_->Commit(ManifestOf(1, {*part})));
   const auto loaded = LoadCheckpoint(*store_, 1);
@@ -187,7 +187,7 @@ TEST_F(PodWriterTest, WhatWasStoredAheadForNothingGoes) {
     ASSERT_OK(PutMemory(**writer, *stream, RandomBytes(4 * kExtentBytes, 1)));
     const auto part = (*writer)->Finish();
     ASSERT_OK(part);
-    EXPECT_EQ((*writer)->ahead().wasted_bytes, 4 * kExtentBytes);
+    EXPECT_EQ((*writer)->precopied().wasted_bytes, 4 * kExtentBytes);
     ASSERT_OK(store_->Commit(ManifestOf(2, {*part})));
   }
   EXPECT_EQ(Keys("packs/").size(), packs);
@@ -210,7 +210,7 @@ TEST_F(PodWriterTest, StoringAheadMayStopAtAnyTime) {
     ASSERT_OK(PutMemory(*writer, *stream, memory));
     const auto part = writer->Finish();
     ASSERT_OK(part);
-    EXPECT_EQ(writer->ahead().wasted_bytes, 0u);
+    EXPECT_EQ(writer->precopied().wasted_bytes, 0u);
     ASSERT_OK(store_->Commit(ManifestOf(1, {*part})));
   }
   const auto loaded = LoadCheckpoint(*store_, 1);

@@ -17,8 +17,8 @@
 
 #include "base/files.h"
 #include "fake_checkpoint.h"
-#include "warden/checkpoint/dump.h"
 #include "warden/checkpoint/restore.h"
+#include "warden/checkpoint/save.h"
 #include "warden/criu/criu.h"
 #include "warden/isolation/pod.h"
 #include "warden/isolation/pod_files.h"
@@ -121,7 +121,7 @@ class CriuTest : public ::testing::Test {
     };
   }
 
-  DumpOptions Dumping() {
+  SaveOptions Saving() {
     return {
         .criu = "criu", .log_directory = directory_ + "/log", .timeout = std::chrono::seconds(60)};
   }
@@ -129,7 +129,7 @@ class CriuTest : public ::testing::Test {
   Result<std::unique_ptr<FrozenPod>> Save() {
     checkpoint_ = {};
     FakeWriter writer(checkpoint_);
-    return FrozenPod::Save(*pod_, writer, Dumping(), Events());
+    return FrozenPod::Save(*pod_, writer, Saving(), Events());
   }
 
   Result<std::unique_ptr<HeldPod>> Restore() {

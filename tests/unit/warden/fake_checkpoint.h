@@ -74,7 +74,7 @@ class FakeWriter final : public storage::PodWriter {
   }
   Status Flush() override { return {}; }
   void BeginAgain() override { checkpoint_.streams.clear(); }
-  Ahead ahead() const override { return {}; }
+  Precopied precopied() const override { return {}; }
   Status AddImage(std::string name, std::string_view contents) override {
     checkpoint_.images[std::move(name)] = contents;
     return {};

@@ -5,29 +5,29 @@
 namespace holdfast::warden {
 namespace {
 
-TEST(Thrift, TriesLessAndLessWhatIsInVain) {
-  Thrift thrift;
+TEST(PrecopyWorth, TriesLessAndLessWhatIsInVain) {
+  PrecopyWorth worth;
   std::string tried;
   for (int checkpoint = 0; checkpoint < 24; ++checkpoint) {
-    const bool may = thrift.MayTry();
+    const bool may = worth.MayTry();
     tried += may ? 'x' : '.';
-    thrift.Note(may ? storage::PodWriter::Ahead{.stored_bytes = 100, .wasted_bytes = 90}
-                    : storage::PodWriter::Ahead{});
+    worth.Note(may ? storage::PodWriter::Precopied{.stored_bytes = 100, .wasted_bytes = 90}
+                   : storage::PodWriter::Precopied{});
   }
   EXPECT_EQ(tried, "x.x..x....x........x....");
 }
 
-TEST(Thrift, TriesAlwaysWhatIsOfUse) {
-  Thrift thrift;
-  thrift.Note({.stored_bytes = 100, .wasted_bytes = 90});
-  EXPECT_FALSE(thrift.MayTry());
+TEST(PrecopyWorth, TriesAlwaysWhatIsOfUse) {
+  PrecopyWorth worth;
+  worth.Note({.stored_bytes = 100, .wasted_bytes = 90});
+  EXPECT_FALSE(worth.MayTry());
   for (int i = 0; i < 5; ++i) {
-    EXPECT_TRUE(thrift.MayTry());
-    thrift.Note({.stored_bytes = 100, .wasted_bytes = 10});
+    EXPECT_TRUE(worth.MayTry());
+    worth.Note({.stored_bytes = 100, .wasted_bytes = 10});
   }
   // Nothing was stored, because nothing had changed.
-  thrift.Note({});
-  EXPECT_TRUE(thrift.MayTry());
+  worth.Note({});
+  EXPECT_TRUE(worth.MayTry());
 }
 
 TEST(PrecopyOptions, AreTheSitesLimitsOrTheDeadlines) {

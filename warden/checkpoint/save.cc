@@ -11,7 +11,7 @@
 //
 // If CRIU cannot do it that way ("plain" dump), it writes memory too, and is held at its post-dump
 // stage instead.
-#include "warden/checkpoint/dump.h"
+#include "warden/checkpoint/save.h"
 
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -113,7 +113,7 @@ class Dump final : public FrozenPod {
   std::vector<storage::FileRecord> files_;
 };
 
-Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const DumpOptions& options, bool lazy) {
+Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options, bool lazy) {
   HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
   CriuRun run{
       .program = options.criu, .log_path = options.log_directory + "/dump.log", .images = &images};
@@ -147,7 +147,7 @@ bool IsAboutLazyPages(const Error& error) {
          error.message().find("azy pages") != std::string::npos;
 }
 
-Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const DumpOptions& options,
+Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions& options,
                                               const EventSink& events) {
   const auto begin = Clock::now();
   auto frozen = Freeze(pod, options, true);
@@ -232,7 +232,7 @@ Status SaveImages(const Pod& pod, const Dump& dump, storage::PodWriter& writer, 
 }
 
 Status SaveFileRecords(const Pod& pod, Dump& dump, storage::PodWriter& writer,
-                       const DumpOptions& options) {
+                       const SaveOptions& options) {
   const UniqueFd& images = dump.images();
   HOLDFAST_TRY(const auto files,
                LoadImage<image::file_entry>(images, "files.img", ImageMagic::kFiles));
@@ -262,7 +262,7 @@ Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writ
 }
 
 Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
-                    const DumpOptions& options, const EventSink& events) {
+                    const SaveOptions& options, const EventSink& events) {
   const UniqueFd& images = dump.images();
   auto begin = Clock::now();
   HOLDFAST_TRY(const uint64_t memory_bytes, SaveMemory(pod, images, writer, options.threads));
@@ -280,7 +280,7 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
 }  // namespace
 
 Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodWriter& writer,
-                                                   const DumpOptions& options,
+                                                   const SaveOptions& options,
                                                    const EventSink& events) {
   const auto save = [&]() -> Result<std::unique_ptr<FrozenPod>> {
     HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));

@@ -18,7 +18,7 @@ namespace holdfast::warden {
 using EventSink = std::function<void(const std::string& name, std::chrono::nanoseconds duration,
                                      const std::string& detail)>;
 
-struct DumpOptions {
+struct SaveOptions {
   std::string criu;           // program
   std::string log_directory;  // root only; dump.log ends there
   unsigned threads = 2;
@@ -33,7 +33,7 @@ class FrozenPod {
   // The network must have been cut. On any error the processes go on as if nothing had happened,
   // and the error quotes CRIU's own line.
   static Result<std::unique_ptr<FrozenPod>> Save(const Pod& pod, storage::PodWriter& writer,
-                                                 const DumpOptions& options,
+                                                 const SaveOptions& options,
                                                  const EventSink& events);
   virtual ~FrozenPod() = default;
   // kUnavailable if CRIU has been killed: the processes go on since, and what has been read

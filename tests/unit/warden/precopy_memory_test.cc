@@ -1,5 +1,5 @@
 // Reads real processes while they run: needs root and CRIU.
-#include "warden/memory/copy_ahead.h"
+#include "warden/memory/precopy_memory.h"
 
 #include "criu_fixture.h"
 #include "warden/memory/live_memory.h"
@@ -14,7 +14,7 @@ using std::chrono::system_clock;
 
 constexpr uint64_t kMemoryBytes = 96 << 20;
 
-class CopyAheadTest : public CriuTest {
+class PrecopyMemoryTest : public CriuTest {
  protected:
   void SetUp() override {
     CriuTest::SetUp();
@@ -67,26 +67,26 @@ class CopyAheadTest : public CriuTest {
   std::unique_ptr<storage::JobStore> store_;
 };
 
-TEST_F(CopyAheadTest, TheFreezeStoresOnlyWhatHasChangedSince) {
+TEST_F(PrecopyMemoryTest, TheFreezeStoresOnlyWhatHasChangedSince) {
   const auto writer = Writer(1);
-  const auto ahead = CopyAhead(*pod_, *writer, {.threads = 2}, {});
-  ASSERT_TRUE(ahead) << ahead.error().message();
-  EXPECT_TRUE(ahead->complete);
-  EXPECT_GE(ahead->read_bytes, kMemoryBytes);
-  EXPECT_GT(ahead->cpu_time.count(), 0);
-  EXPECT_FALSE(ahead->freeze_by);
+  const auto copied = PrecopyMemory(*pod_, *writer, {.threads = 2}, {});
+  ASSERT_TRUE(copied) << copied.error().message();
+  EXPECT_TRUE(copied->complete);
+  EXPECT_GE(copied->read_bytes, kMemoryBytes);
+  EXPECT_GT(copied->cpu_time.count(), 0);
+  EXPECT_FALSE(copied->freeze_by);
   ASSERT_TRUE(writer->Flush());
   writer->BeginAgain();
   Go(0);
   const std::string digest = ReadInPod("/tmp/step");
 
-  const auto frozen = FrozenPod::Save(*pod_, *writer, Dumping(), Events());
+  const auto frozen = FrozenPod::Save(*pod_, *writer, Saving(), Events());
   ASSERT_TRUE(frozen) << frozen.error().message();
   const auto part = writer->Finish();
   ASSERT_TRUE(part) << part.error().message();
-  EXPECT_GE(writer->ahead().stored_bytes, kMemoryBytes);
-  EXPECT_LT(writer->ahead().wasted_bytes, kMemoryBytes / 5);
-  EXPECT_LT(part->stored_bytes - writer->ahead().stored_bytes, kMemoryBytes / 5);
+  EXPECT_GE(writer->precopied().stored_bytes, kMemoryBytes);
+  EXPECT_LT(writer->precopied().wasted_bytes, kMemoryBytes / 5);
+  EXPECT_LT(part->stored_bytes - writer->precopied().stored_bytes, kMemoryBytes / 5);
 
   // And it is all there.
   storage::Manifest manifest{.job_id = 1, .checkpoint = 1, .uid = kUser, .gid = kUser};
@@ -109,65 +109,65 @@ TEST_F(CopyAheadTest, TheFreezeStoresOnlyWhatHasChangedSince) {
   Go(1);
 }
 
-TEST_F(CopyAheadTest, StopsAtOnceAndLeavesNothing) {
+TEST_F(PrecopyMemoryTest, StopsAtOnceAndLeavesNothing) {
   {
     const auto writer = Writer(1);
     std::stop_source stop;
     const auto begin = steady_clock::now();
-    Result<AheadResult> ahead = Fail(Code::kInternal, "not run");
+    Result<PrecopyResult> copied = Fail(Code::kInternal, "not run");
     std::thread copying([&] {
       // So slow that it would take minutes.
-      ahead =
-          CopyAhead(*pod_, *writer, {.threads = 2, .bytes_per_second = 1 << 20}, stop.get_token());
+      copied = PrecopyMemory(*pod_, *writer, {.threads = 2, .bytes_per_second = 1 << 20},
+                             stop.get_token());
     });
     std::this_thread::sleep_for(milliseconds(1000));
     stop.request_stop();
     copying.join();
     EXPECT_LT(steady_clock::now() - begin, seconds(5));
-    ASSERT_TRUE(ahead) << ahead.error().message();
-    EXPECT_FALSE(ahead->complete);
-    EXPECT_GT(ahead->read_bytes, 0u);
-    EXPECT_LT(ahead->read_bytes, kMemoryBytes / 2);
+    ASSERT_TRUE(copied) << copied.error().message();
+    EXPECT_FALSE(copied->complete);
+    EXPECT_GT(copied->read_bytes, 0u);
+    EXPECT_LT(copied->read_bytes, kMemoryBytes / 2);
   }
   EXPECT_EQ(Packs(), std::vector<std::string>{});
 }
 
-TEST_F(CopyAheadTest, KeepsToItsShareOfTheCores) {
+TEST_F(PrecopyMemoryTest, KeepsToItsShareOfTheCores) {
   const auto writer = Writer(1);
   const auto begin = steady_clock::now();
-  const auto ahead = CopyAhead(*pod_, *writer, {.threads = 1, .cores = 0.2}, {});
+  const auto copied = PrecopyMemory(*pod_, *writer, {.threads = 1, .cores = 0.2}, {});
   const std::chrono::nanoseconds elapsed = steady_clock::now() - begin;
-  ASSERT_TRUE(ahead) << ahead.error().message();
-  EXPECT_GE(elapsed, ahead->cpu_time * 4);
+  ASSERT_TRUE(copied) << copied.error().message();
+  EXPECT_GE(elapsed, copied->cpu_time * 4);
 }
 
-TEST_F(CopyAheadTest, StopsInTimeForTheDeadline) {
+TEST_F(PrecopyMemoryTest, StopsInTimeForTheDeadline) {
   const auto writer = Writer(1);
-  const auto soon =
-      CopyAhead(*pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(2)}, {});
+  const auto soon = PrecopyMemory(*pod_, *writer,
+                                  {.threads = 2, .deadline = system_clock::now() + seconds(2)}, {});
   ASSERT_TRUE(soon) << soon.error().message();
   EXPECT_FALSE(soon->complete);
   EXPECT_EQ(soon->read_bytes, 0u);
   ASSERT_TRUE(soon->freeze_by);
   EXPECT_LT(*soon->freeze_by, system_clock::now());
 
-  const auto later =
-      CopyAhead(*pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(300)}, {});
+  const auto later = PrecopyMemory(
+      *pod_, *writer, {.threads = 2, .deadline = system_clock::now() + seconds(300)}, {});
   ASSERT_TRUE(later) << later.error().message();
   EXPECT_TRUE(later->complete);
   ASSERT_TRUE(later->freeze_by);
   EXPECT_GT(*later->freeze_by, system_clock::now() + seconds(60));
 }
 
-TEST_F(CopyAheadTest, AFullStoreIsAnError) {
+TEST_F(PrecopyMemoryTest, AFullStoreIsAnError) {
   FakeWriter writer(checkpoint_);
   writer.FailPuts();
-  const auto ahead = CopyAhead(*pod_, writer, {.threads = 2}, {});
-  ASSERT_FALSE(ahead);
-  EXPECT_EQ(ahead.error().code(), Code::kNoSpace);
+  const auto copied = PrecopyMemory(*pod_, writer, {.threads = 2}, {});
+  ASSERT_FALSE(copied);
+  EXPECT_EQ(copied.error().code(), Code::kNoSpace);
 }
 
-TEST_F(CopyAheadTest, AProcessThatIsGoneHasNoMemory) {
+TEST_F(PrecopyMemoryTest, AProcessThatIsGoneHasNoMemory) {
   const auto memory = LiveMemory::Open(pod_->proc_path(), pod_->root_pid());
   ASSERT_TRUE(memory);
   const auto pages = memory->Scan();

@@ -1,6 +1,6 @@
 // Pre-copying: the memory of a running pod is stored ahead of its freeze, which then stores only
 // what has changed since (storage/checkpoint.h, BeginAgain). One pass over all memory, in the order
-// in which a dump takes it. The job runs on meanwhile and is not to notice: limits say how much of
+// in which a save takes it. The job runs on meanwhile and is not to notice: limits say how much of
 // the node this may take (docs/adr/0015-pre-copy.md).
 //
 // Used by precopy.cc. Thread-safe.
@@ -17,7 +17,7 @@
 
 namespace holdfast::warden {
 
-struct AheadLimits {
+struct PrecopyLimits {
   unsigned threads = 1;
   double cores = 0;               // CPU time that all threads together may take; 0: no limit
   uint64_t bytes_per_second = 0;  // of memory that is read; 0: no limit
@@ -26,7 +26,7 @@ struct AheadLimits {
   std::optional<std::chrono::system_clock::time_point> deadline;
 };
 
-struct AheadResult {
+struct PrecopyResult {
   uint64_t read_bytes = 0;
   bool complete = false;  // otherwise it was stopped, or the deadline stopped it
   std::chrono::nanoseconds cpu_time{};
@@ -36,7 +36,7 @@ struct AheadResult {
 
 // What is put is one stream, of pieces with their processes and addresses. Processes that end and
 // memory that goes meanwhile are passed over; only the writer can fail.
-Result<AheadResult> CopyAhead(const Pod& pod, storage::PodWriter& writer, const AheadLimits& limits,
-                              const std::stop_token& stop);
+Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer,
+                                    const PrecopyLimits& limits, const std::stop_token& stop);
 
 }  // namespace holdfast::warden

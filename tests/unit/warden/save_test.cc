@@ -1,5 +1,5 @@
 // Freezes real processes: needs root and CRIU.
-#include "warden/checkpoint/dump.h"
+#include "warden/checkpoint/save.h"
 
 #include <signal.h>
 #include <sys/syscall.h>
@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 using ::testing::Key;
 using ::testing::Not;
 
-class DumpTest : public CriuTest {
+class SaveTest : public CriuTest {
  protected:
   // A tree that counts into /tmp/count for as long as it runs.
   void StartCounter(const std::string& before = "") {
@@ -51,7 +51,7 @@ class DumpTest : public CriuTest {
   }
 };
 
-TEST_F(DumpTest, FreezesUntilResumed) {
+TEST_F(SaveTest, FreezesUntilResumed) {
   StartCounter();
   const auto frozen = Save();
   ASSERT_TRUE(frozen) << frozen.error().message();
@@ -65,7 +65,7 @@ TEST_F(DumpTest, FreezesUntilResumed) {
   EXPECT_THAT(events_, Not(HasSubstr("plain")));
 }
 
-TEST_F(DumpTest, TellsAboutThePod) {
+TEST_F(SaveTest, TellsAboutThePod) {
   StartCounter();
   ASSERT_TRUE(Save());
   EXPECT_EQ(checkpoint_.info.pod, 3u);
@@ -78,13 +78,13 @@ TEST_F(DumpTest, TellsAboutThePod) {
   EXPECT_THAT(checkpoint_.images, Contains(Key("scratch.table")));
 }
 
-TEST_F(DumpTest, ProcessesGoOnWhenItIsDestroyed) {
+TEST_F(SaveTest, ProcessesGoOnWhenItIsDestroyed) {
   StartCounter();
   ASSERT_TRUE(Save());
   EXPECT_TRUE(Counts());
 }
 
-TEST_F(DumpTest, CanBeRepeated) {
+TEST_F(SaveTest, CanBeRepeated) {
   StartCounter();
   for (int i = 0; i < 3; ++i) {
     const auto frozen = Save();
@@ -94,18 +94,18 @@ TEST_F(DumpTest, CanBeRepeated) {
   }
 }
 
-TEST_F(DumpTest, ProcessesGoOnWhenTheStoreIsFull) {
+TEST_F(SaveTest, ProcessesGoOnWhenTheStoreIsFull) {
   StartCounter();
   FakeWriter writer(checkpoint_);
   writer.FailPuts();
-  const auto frozen = FrozenPod::Save(*pod_, writer, Dumping(), Events());
+  const auto frozen = FrozenPod::Save(*pod_, writer, Saving(), Events());
   ASSERT_FALSE(frozen);
   EXPECT_EQ(frozen.error().code(), Code::kNoSpace);
   EXPECT_THAT(frozen.error().message(), HasSubstr("saving pod 3"));
   EXPECT_TRUE(Counts());
 }
 
-TEST_F(DumpTest, ProcessesGoOnWhenCriuIsKilled) {
+TEST_F(SaveTest, ProcessesGoOnWhenCriuIsKilled) {
   StartCounter();
   const auto frozen = Save();
   ASSERT_TRUE(frozen) << frozen.error().message();
@@ -116,12 +116,12 @@ TEST_F(DumpTest, ProcessesGoOnWhenCriuIsKilled) {
   EXPECT_FALSE((*frozen)->Resume());
 }
 
-TEST_F(DumpTest, IsNotSavedWhenCriuIsKilledMeanwhile) {
+TEST_F(SaveTest, IsNotSavedWhenCriuIsKilledMeanwhile) {
   StartCounter();
   int killed = 0;
   FakeWriter writer(checkpoint_);
   const auto frozen =
-      FrozenPod::Save(*pod_, writer, Dumping(),
+      FrozenPod::Save(*pod_, writer, Saving(),
                       [&](const std::string& name, std::chrono::nanoseconds, const std::string&) {
                         if (name == "frozen") killed = KillCriu();
                       });
@@ -132,7 +132,7 @@ TEST_F(DumpTest, IsNotSavedWhenCriuIsKilledMeanwhile) {
   EXPECT_TRUE(Counts());
 }
 
-TEST_F(DumpTest, RefusesIoUringInCriusWordsAndLeavesItRunning) {
+TEST_F(SaveTest, RefusesIoUringInCriusWordsAndLeavesItRunning) {
   StartCounter(R"(python3 -c '
 import ctypes, time
 libc = ctypes.CDLL(None)
@@ -150,7 +150,7 @@ until grep -q ring /tmp/out; do sleep 0.02; done)");
   EXPECT_TRUE(Counts());
 }
 
-TEST_F(DumpTest, FallsBackToAPlainDumpAndSaysSo) {
+TEST_F(SaveTest, FallsBackToAPlainDumpAndSaysSo) {
   const std::string program = directory_ + "/criu-without-lazy-pages";
   ASSERT_TRUE(WriteFile(program,
                         "#!/bin/bash -p\ncase \"$*\" in *--ps-socket*)\n"
@@ -158,7 +158,7 @@ TEST_F(DumpTest, FallsBackToAPlainDumpAndSaysSo) {
                         "esac\nexec criu \"$@\"\n",
                         0755));
   StartCounter();
-  DumpOptions options = Dumping();
+  SaveOptions options = Saving();
   options.criu = program;
   FakeWriter writer(checkpoint_);
   const auto frozen = FrozenPod::Save(*pod_, writer, options, Events());
@@ -177,7 +177,7 @@ TEST_F(DumpTest, FallsBackToAPlainDumpAndSaysSo) {
   EXPECT_TRUE(Counts());
 }
 
-TEST_F(DumpTest, SaysThatCriuIsMissingOrNotCriu) {
+TEST_F(SaveTest, SaysThatCriuIsMissingOrNotCriu) {
   const auto missing = FindCriu("/nonexistent/criu");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code(), Code::kNotFound);
@@ -186,7 +186,7 @@ TEST_F(DumpTest, SaysThatCriuIsMissingOrNotCriu) {
   EXPECT_EQ(other.error().code(), Code::kUnsupported);
 }
 
-TEST_F(DumpTest, SaysThatCriuIsTooOld) {
+TEST_F(SaveTest, SaysThatCriuIsTooOld) {
   const std::string program = directory_ + "/old-criu";
   ASSERT_TRUE(WriteFile(program, "#!/bin/sh\necho 'Version: 4.1.1'\n", 0755));
   const auto old = FindCriu(program);
@@ -196,10 +196,10 @@ TEST_F(DumpTest, SaysThatCriuIsTooOld) {
   EXPECT_THAT(old.error().message(), HasSubstr("4.2"));
 }
 
-TEST_F(DumpTest, RecordsFilesOpenForWriting) {
+TEST_F(SaveTest, RecordsFilesOpenForWriting) {
   StartCounter("exec 5>>" + user_directory() + "/output 6<>" + user_directory() +
                "/data 7</etc/passwd 8>/tmp/private; echo 12345 >&5");
-  DumpOptions options = Dumping();
+  SaveOptions options = Saving();
   options.output_paths = {user_directory() + "/output"};
   FakeWriter writer(checkpoint_);
   ASSERT_TRUE(FrozenPod::Save(*pod_, writer, options, Events()));

@@ -1,4 +1,4 @@
-#include "warden/memory/copy_ahead.h"
+#include "warden/memory/precopy_memory.h"
 
 #include <sys/statvfs.h>
 #include <time.h>
@@ -42,7 +42,7 @@ nanoseconds ThreadCpuTime() {
 class Pace {
  public:
   // `frozen_bytes`: what a freeze would have to store if nothing were stored ahead.
-  Pace(const AheadLimits& limits, uint64_t frozen_bytes, const std::stop_token& stop)
+  Pace(const PrecopyLimits& limits, uint64_t frozen_bytes, const std::stop_token& stop)
       : limits_(limits), frozen_bytes_(frozen_bytes), stop_(stop) {}
 
   // A piece has been stored, which took the calling thread so long on a CPU. Waits as long as the
@@ -89,7 +89,7 @@ class Pace {
     return time;
   }
 
-  const AheadLimits& limits_;
+  const PrecopyLimits& limits_;
   const uint64_t frozen_bytes_;
   const std::stop_token& stop_;
   const steady_clock::time_point begin_ = steady_clock::now();
@@ -149,10 +149,10 @@ uint64_t ScratchBytes(const Pod& pod) {
 
 }  // namespace
 
-Result<AheadResult> CopyAhead(const Pod& pod, storage::PodWriter& writer, const AheadLimits& limits,
-                              const std::stop_token& stop) {
+Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer,
+                                    const PrecopyLimits& limits, const std::stop_token& stop) {
   HOLDFAST_TRY(const Plan plan, MakePlan(pod));
-  HOLDFAST_TRY(const uint32_t stream, writer.AddStream("ahead"));
+  HOLDFAST_TRY(const uint32_t stream, writer.AddStream("precopy"));
   Pace pace(limits, plan.total_bytes + ScratchBytes(pod), stop);
   std::atomic<bool> goes_on = pace.MayGoOn();
   const auto store = [&](size_t i) -> Status {
@@ -182,10 +182,10 @@ Result<AheadResult> CopyAhead(const Pod& pod, storage::PodWriter& writer, const 
   }
   HOLDFAST_CHECK(ForEachParallel(limits.threads, plan.work.size() - sample,
                                  [&](size_t i) { return store(sample + i); }));
-  return AheadResult{.read_bytes = pace.bytes(),
-                     .complete = goes_on,
-                     .cpu_time = pace.cpu_time(),
-                     .freeze_by = pace.FreezeBy()};
+  return PrecopyResult{.read_bytes = pace.bytes(),
+                       .complete = goes_on,
+                       .cpu_time = pace.cpu_time(),
+                       .freeze_by = pace.FreezeBy()};
 }
 
 }  // namespace holdfast::warden
