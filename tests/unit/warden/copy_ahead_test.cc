@@ -76,7 +76,7 @@ TEST_F(CopyAheadTest, TheFreezeStoresOnlyWhatHasChangedSince) {
   EXPECT_GT(ahead->cpu_time.count(), 0);
   EXPECT_FALSE(ahead->freeze_by);
   ASSERT_TRUE(writer->Flush());
-  writer->BeginAgain();
+  ASSERT_TRUE(writer->BeginAgain());
   Go(0);
   const std::string digest = ReadInPod("/tmp/step");
 
