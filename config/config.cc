@@ -66,9 +66,10 @@ constexpr std::array kKeys = {
         "interruption."},
     Key{"checkpoint", "memory_budget", Kind::kSize, HOLDFAST_MEMBER(checkpoint.memory_budget_bytes),
         16 * kMiB, int64_t{1} << 40,
-        "Buffers that one warden may hold while it stores a checkpoint. They count against the "
-        "job's memory limit, so a warden uses less when the job has little left, and makes no "
-        "checkpoint when less than 80 MiB are left."},
+        "Buffers and tables that one warden may hold while it stores a checkpoint, however large "
+        "the "
+        "job. They count against the job's memory limit, so a warden uses less when the job has "
+        "little left, and makes no checkpoint when less than 80 MiB are left."},
     Key{"checkpoint", "compression_level", Kind::kLevel,
         HOLDFAST_MEMBER(checkpoint.compression_level), 0, 19,
         "zstd level. `0`: memory is stored as it is. `auto`: compressed while that makes the "

@@ -57,7 +57,7 @@ struct Config {
     std::chrono::seconds auto_shortest{120};  // bounds of an interval that is chosen
     std::chrono::seconds auto_longest{7200};
     std::chrono::seconds node_lifetime{7 * 24 * 3600};  // coordinator/planning.h
-    uint64_t memory_budget_bytes = 256ULL << 20;        // buffers of one warden
+    uint64_t memory_budget_bytes = 256ULL << 20;        // buffers and tables of one warden
     int compression_level = 1;                          // zstd; 0 stores as is, or kAutomatic
     std::string encryption_key_file;                    // empty: nothing is encrypted
     uint32_t precopy_cpu = 10;                 // percent of the job's cores; 0: no pre-copy

@@ -6,22 +6,22 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
-#include "storage/backend.h"
-#include "storage/part.h"
+#include "storage/pack_readers.h"
+#include "storage/shard.h"
 
 namespace holdfast::storage {
 
 class BlobReader {
  public:
-  // Opens every pack that the part names, so that nothing can be removed under the reader's hands.
-  // Both must outlive the reader.
-  static Result<std::unique_ptr<BlobReader>> Open(Backend& backend, const Part& part);
+  // `packs` must outlive this.
+  explicit BlobReader(PackReaders& packs) : packs_(packs) {}
 
-  // Raw bytes of a blob from `offset` on. kCorrupt names the pack and the place in it.
-  Status Read(uint32_t blob, uint32_t offset, std::span<std::byte> out);
+  // Raw bytes of a blob of the shard from `offset` on. kCorrupt names the pack and the place in it.
+  Status Read(const LoadedShard& shard, uint32_t blob, uint32_t offset, std::span<std::byte> out);
 
  private:
   // A whole blob, verified.
@@ -30,29 +30,25 @@ class BlobReader {
   // Blobs that were read in part, because neighbouring bytes are often asked for next.
   class Cache {
    public:
-    Content Find(uint32_t blob);
-    void Add(uint32_t blob, Content content);
+    Content Find(const BlobRow& blob);
+    void Add(const BlobRow& blob, Content content);
 
    private:
+    using Place = std::pair<uint32_t, uint64_t>;  // pack, offset in it
     std::mutex mutex_;
-    std::array<std::pair<uint32_t, Content>, 16> entries_;
+    std::array<std::pair<Place, Content>, 16> entries_;
     size_t next_ = 0;
   };
 
-  BlobReader(Backend& backend, const Part& part, std::vector<std::unique_ptr<ObjectReader>> packs);
-  Status ReadStored(const BlobRow& blob, uint32_t offset, std::span<std::byte> out) const;
   // Whole blocks of a blob that is stored as it is.
-  Status ReadBlocks(uint32_t number, uint32_t offset, std::span<std::byte> out) const;
+  Status ReadBlocks(const LoadedShard& shard, uint32_t number, uint32_t offset,
+                    std::span<std::byte> out);
   // All of any blob.
-  Status ReadWhole(uint32_t number, std::span<std::byte> out) const;
-  Status ReadSealed(const BlobRow& blob, std::span<std::byte> payload) const;
-  Status Verify(uint32_t number, uint32_t offset, std::span<const std::byte> data) const;
-  Status Damaged(const BlobRow& blob, uint64_t offset) const;
+  Status ReadWhole(const LoadedShard& shard, uint32_t number, std::span<std::byte> out);
+  Status Verify(const LoadedShard& shard, uint32_t number, uint32_t offset,
+                std::span<const std::byte> data) const;
 
-  Backend& backend_;
-  const Part& part_;
-  const std::vector<uint32_t> first_blocks_;
-  const std::vector<std::unique_ptr<ObjectReader>> packs_;
+  PackReaders& packs_;
   Cache cache_;
 };
 

@@ -90,7 +90,7 @@ inline constexpr int kCompressionAuto = -1;
 
 struct WriteOptions {
   unsigned threads = 2;  // how many callers of Put may compress and write at a time
-  uint64_t memory_budget_bytes = 256ULL << 20;  // of buffers
+  uint64_t memory_budget_bytes = 256ULL << 20;  // of buffers and tables, whatever is put
   int compression_level = 1;  // zstd's, 1 to 19; 0 stores as is; or kCompressionAuto
 };
 
@@ -114,24 +114,27 @@ class PodWriter {
   // none.
   virtual std::optional<std::string> PreviousImage(const std::string& name) const = 0;
   // A new stream with the contents that the stream of this name has there, which are not read.
-  // False if it has none, or not all of its data is where it was.
-  virtual bool KeepStream(const std::string& name) = 0;
+  // False if it has none, or not all of its data is where it was. After an error the writer is of
+  // no more use.
+  virtual Result<bool> KeepStream(const std::string& name) = 0;
   // Makes durable what has been put. For when there is time: Finish does it too.
   virtual Status Flush() = 0;
-  // What has been put until now was pre-copied: stored ahead, and not part of the checkpoint. What
-  // is put from now on is compared with it, as with the newest checkpoint. No Put may be under way.
-  virtual void BeginAgain() = 0;
+  // What has been put until now was only stored ahead, and is not part of the checkpoint. What is
+  // put from now on is compared with it, as with the newest checkpoint. No Put may be under way.
+  // After an error the writer is of no more use.
+  virtual Status BeginAgain() = 0;
   // A small file of CRIU's, kept whole.
   virtual Status AddImage(std::string name, std::string_view contents) = 0;
   virtual void AddFile(FileRecord file) = 0;
   virtual void SetInfo(PodInfo info) = 0;
-  // Everything durable; the part names it all.
+  // Everything durable; the part names it all. After success nothing but ahead() may be called.
   virtual Result<PartSummary> Finish() = 0;
-  // After Finish: what had been stored before BeginAgain. Packs that hold nothing but waste go when
-  // this is destroyed.
+  // After Finish: what was stored for nothing, because it was put before BeginAgain and has changed
+  // since, and how much was stored before BeginAgain in all. Packs that hold nothing else go when
+  // this is destroyed. Of content that is in many places less may be called wasted than is.
   struct Precopied {
-    uint64_t stored_bytes = 0;  // in all
-    uint64_t wasted_bytes = 0;  // of these: what has changed since
+    uint64_t stored_bytes = 0;
+    uint64_t wasted_bytes = 0;
   };
   virtual Precopied precopied() const = 0;
 };

@@ -1,13 +1,9 @@
 #include "storage/hdf5_file.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace holdfast::storage {
 namespace {
-
-// Rows are packed as they lie in memory, and on disk they are little-endian.
-static_assert(std::endian::native == std::endian::little);
 
 // Growth of a file that is being built, bytes.
 constexpr size_t kIncrement = 1 << 20;

@@ -6,18 +6,15 @@
 
 #include <hdf5.h>
 
-#include <array>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <span>
 #include <string>
-#include <tuple>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "storage/table.h"
 
 namespace holdfast::storage {
 
@@ -49,33 +46,6 @@ class Hdf5Id {
  private:
   hid_t id_ = H5I_INVALID_HID;
 };
-
-// One column of a table: its name in the file and the member of the row that it fills.
-template <typename Row, typename Value>
-struct Column {
-  const char* name;
-  Value Row::* member;
-};
-
-// Specialised for each type of row: `static constexpr std::tuple kColumns{Column{...}, ...}`.
-template <typename Row>
-struct TableOf;
-
-// A column in memory and on disk: little-endian numbers, byte arrays, strings of any length.
-struct ColumnType {
-  const char* name;
-  enum Kind { kUnsigned, kSigned, kBytes, kText } kind;
-  size_t size_bytes;
-};
-
-template <typename Value>
-constexpr ColumnType ColumnTypeOf(const char* name) {
-  if constexpr (std::is_same_v<Value, std::string>) return {name, ColumnType::kText, sizeof(char*)};
-  if constexpr (std::is_unsigned_v<Value> || std::is_enum_v<Value>)
-    return {name, ColumnType::kUnsigned, sizeof(Value)};
-  if constexpr (std::is_signed_v<Value>) return {name, ColumnType::kSigned, sizeof(Value)};
-  return {name, ColumnType::kBytes, sizeof(Value)};
-}
 
 class Hdf5File {
  public:
@@ -132,71 +102,18 @@ class Hdf5File {
   size_t user_block_bytes_;
 };
 
-namespace hdf5_detail {
-
-template <typename Row>
-constexpr auto kColumnTypes = std::apply(
-    []<typename... Values>(const Column<Row, Values>&... columns) {
-      return std::array{ColumnTypeOf<Values>(columns.name)...};
-    },
-    TableOf<Row>::kColumns);
-
-template <typename Row>
-constexpr size_t kRowBytes = [] {
-  size_t size = 0;
-  for (const ColumnType& column : kColumnTypes<Row>) size += column.size_bytes;
-  return size;
-}();
-
-template <typename Value>
-void Pack(const Value& value, std::byte*& out) {
-  if constexpr (std::is_same_v<Value, std::string>) {
-    const char* text = value.c_str();
-    std::memcpy(out, &text, sizeof text);
-    out += sizeof text;
-  } else {
-    std::memcpy(out, &value, sizeof value);
-    out += sizeof value;
-  }
-}
-
-template <typename Value>
-void Unpack(const std::byte*& in, Value& value) {
-  if constexpr (std::is_same_v<Value, std::string>) {
-    const char* text = nullptr;
-    std::memcpy(&text, in, sizeof text);
-    in += sizeof text;
-    value = text ? text : "";
-  } else if constexpr (std::is_same_v<Value, bool>) {
-    value = *in++ != std::byte{0};
-  } else {
-    std::memcpy(&value, in, sizeof value);
-    in += sizeof value;
-  }
-}
-
-}  // namespace hdf5_detail
-
 template <typename Row>
 Status Hdf5File::AddTable(const std::string& path, const std::vector<Row>& rows) {
-  constexpr size_t kRowBytes = hdf5_detail::kRowBytes<Row>;
-  std::vector<std::byte> packed(rows.size() * kRowBytes);
-  std::byte* out = packed.data();
-  for (const Row& row : rows)
-    std::apply([&](const auto&... columns) { (hdf5_detail::Pack(row.*columns.member, out), ...); },
-               TableOf<Row>::kColumns);
-  return WriteRows(path, hdf5_detail::kColumnTypes<Row>, kRowBytes, rows.size(), packed);
+  std::vector<std::byte> packed(rows.size() * kRowBytes<Row>);
+  PackRows(std::span(rows), packed);
+  return WriteRows(path, kColumnTypes<Row>, kRowBytes<Row>, rows.size(), packed);
 }
 
 template <typename Row>
 Result<std::vector<Row>> Hdf5File::Table(const std::string& path) {
-  HOLDFAST_TRY(const PackedRows packed,
-               ReadRows(path, hdf5_detail::kColumnTypes<Row>, hdf5_detail::kRowBytes<Row>));
+  HOLDFAST_TRY(const PackedRows packed, ReadRows(path, kColumnTypes<Row>, kRowBytes<Row>));
   std::vector<Row> rows(packed.count);
-  const std::byte* in = packed.data.data();
-  for (Row& row : rows)
-    std::apply([&](const auto&... columns) { (hdf5_detail::Unpack(in, row.*columns.member), ...); },
-               TableOf<Row>::kColumns);
+  UnpackRows(std::span(packed.data), std::span(rows));
   return rows;
 }
 

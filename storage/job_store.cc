@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/log.h"
+#include "storage/budget.h"
 #include "storage/commit.h"
 #include "storage/layout.h"
 #include "storage/pod_reader.h"
@@ -33,11 +34,12 @@ class JobStoreImpl : public JobStore {
                   fmt::format("writing checkpoint {} of job {}: the newest is {}", checkpoint,
                               job_.id, newest ? newest->checkpoint : 0));
     HOLDFAST_CHECK(RemoveEarlierAttempt(checkpoint, pod));
-    ExtentIndex index;
+    std::optional<PreviousPart> previous;
     // Only the newest, because only of that one retention promises to keep all packs.
     if (newest)
-      if (const auto parts = newest->AllParts(); pod < parts.size()) index = LoadIndex(parts[pod]);
-    return MakePodWriter({backend_, job_.id, checkpoint, pod, SealingKey()}, std::move(index),
+      if (const auto parts = newest->AllParts(); pod < parts.size())
+        previous = LoadPrevious(parts[pod], options);
+    return MakePodWriter({backend_, job_.id, checkpoint, pod, SealingKey()}, std::move(previous),
                          options);
   }
 
@@ -69,9 +71,9 @@ class JobStoreImpl : public JobStore {
         verified.contents = false;
         continue;
       }
-      HOLDFAST_TRY(const Part part, LoadPart(job_, summary));
-      HOLDFAST_CHECK(VerifyBlobs(*backend_, part, threads));
-      for (const BlobRow& blob : part.blobs) verified.read_bytes += blob.stored_bytes;
+      HOLDFAST_TRY(Part part, LoadPart(job_, summary));
+      HOLDFAST_TRY(const uint64_t read_bytes, VerifyBlobs(*backend_, std::move(part), threads));
+      verified.read_bytes += read_bytes;
     }
     return verified;
   }
@@ -104,25 +106,54 @@ class JobStoreImpl : public JobStore {
     return {};
   }
 
-  // Without an index everything is stored again: slower, not wrong.
-  ExtentIndex LoadIndex(const PartSummary& summary) {
+  // Without it everything is stored again: slower, not wrong.
+  std::optional<PreviousPart> LoadPrevious(const PartSummary& summary,
+                                           const WriteOptions& options) {
     const auto objects = backend_->List("packs/");
-    auto part = LoadPart(job_, summary);
+    auto part = LoadPartWithin(summary, options);
     if (!objects || !part) {
-      log::Failure("storage.index", part ? objects.error() : part.error(), {{"job", job_.id}});
-      return {};
+      log::Failure("storage.compare", part ? objects.error() : part.error(), {{"job", job_.id}});
+      return std::nullopt;
     }
     std::map<std::string, uint64_t> sizes;
     for (const ObjectInfo& object : *objects) sizes[object.key] = object.size_bytes;
-    std::vector<bool> usable;
-    for (const PackRow& pack : part->packs) {
+    PreviousPart previous{
+        .part = *std::move(part), .usable = {}, .image = [this, summary](const std::string& name) {
+          return PreviousImage(summary, name);
+        }};
+    // What a save asks for is read when it does, and the rest is not needed.
+    previous.part.images.clear();
+    for (const PackRow& pack : previous.part.packs) {
       const auto found = sizes.find(pack.name);
       // What was stored in the clear must not stay part of an encrypted checkpoint, nor may the key
       // of a pack get into a part that is not encrypted.
-      usable.push_back(found != sizes.end() && found->second == pack.size_bytes &&
-                       pack.key.has_value() == SealingKey().has_value());
+      previous.usable.push_back(found != sizes.end() && found->second == pack.size_bytes &&
+                                pack.key.has_value() == SealingKey().has_value());
     }
-    return ExtentIndex(std::move(*part), usable);
+    return previous;
+  }
+
+  Result<Part> LoadPartWithin(const PartSummary& summary, const WriteOptions& options) {
+    const auto too_large = [&](const std::string& what, uint64_t size_bytes) {
+      return Fail(Code::kUnsupported,
+                  fmt::format("{}: its {} of {} bytes are too much to be compared with within "
+                              "checkpoint.memory_budget: everything is stored again",
+                              backend_->Describe(summary.name), what, size_bytes));
+    };
+    HOLDFAST_TRY(const auto object, backend_->Open(summary.name));
+    if (object->size_bytes() > LargestPartRead(options))
+      return too_large("file", object->size_bytes());
+    HOLDFAST_TRY(Part part, LoadPart(job_, summary));
+    if (part.rest.size_bytes() > LargestTablesKept(options))
+      return too_large("tables", part.rest.size_bytes());
+    return part;
+  }
+
+  std::optional<std::string> PreviousImage(const PartSummary& summary, const std::string& name) {
+    const auto part = LoadPart(job_, summary);
+    if (!part) log::Failure("storage.compare", part.error(), {{"job", job_.id}});
+    if (!part || !part->images.contains(name)) return std::nullopt;
+    return part->images.at(name);
   }
 
   const std::shared_ptr<Backend> backend_;

@@ -4,8 +4,8 @@
 
 #include <tuple>
 
-#include "storage/hdf5_file.h"
-#include "storage/part.h"
+#include "storage/shard.h"
+#include "storage/table.h"
 
 namespace holdfast::storage {
 

@@ -1,6 +1,7 @@
 #include "storage/pack_writer.h"
 
 #include <algorithm>
+#include <ranges>
 #include <tuple>
 
 #include "storage/layout.h"
@@ -15,7 +16,7 @@ Result<Packs::New> Packs::Add() {
   {
     const std::lock_guard lock(mutex_);
     index = static_cast<uint32_t>(rows_.size());
-    name = PackKey(checkpoint_, pod_, index);
+    name = PackKey(checkpoint_, pod_, index - before_);
     rows_.push_back({name, 0, key});
   }
   HOLDFAST_TRY(auto writer, backend_.Create(name));
@@ -35,13 +36,13 @@ std::vector<PackRow> Packs::rows() const {
 uint64_t Packs::stored_bytes() const {
   const std::lock_guard lock(mutex_);
   uint64_t size = 0;
-  for (const PackRow& row : rows_) size += row.size_bytes;
+  for (size_t i = before_; i < rows_.size(); ++i) size += rows_[i].size_bytes;
   return size;
 }
 
 void Packs::Remove(std::span<const PackRow> named) {
   // What cannot be deleted now is debris that the next Prune finds.
-  for (const PackRow& row : rows())
+  for (const PackRow& row : rows() | std::views::drop(before_))
     if (row.size_bytes > 0 && !std::ranges::contains(named, row.name, &PackRow::name))
       std::ignore = backend_.Delete(row.name);
 }
@@ -52,7 +53,7 @@ Result<PackWriter::Location> PackWriter::Append(std::span<const std::byte> data)
   if (!pack_.writer) {
     HOLDFAST_TRY(pack_, packs_.Add());
     written_bytes_ = 0;
-    buffer_.reserve(packs_.backend().capabilities().write_bytes);
+    buffer_.reserve(buffer_bytes_);
   }
   const Location location{pack_.index, written_bytes_ + buffer_.size(),
                           static_cast<uint32_t>(size)};

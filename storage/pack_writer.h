@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 #include "storage/backend.h"
-#include "storage/part.h"
+#include "storage/shard.h"
 
 namespace holdfast::storage {
 
@@ -21,12 +21,19 @@ namespace holdfast::storage {
 // keeps much dead data alive (docs/adr/0007-extents-blobs-packs.md).
 inline constexpr uint64_t kPackBytes = 1ULL << 30;
 
-// The packs that one pod writes for one checkpoint. Thread-safe.
+// All packs that a pod's part may come to name, numbered: first those of the checkpoint before,
+// then those that are written. Thread-safe.
 class Packs {
  public:
-  // `encrypted`: each gets a key of its own.
-  Packs(Backend& backend, uint32_t checkpoint, uint32_t pod, bool encrypted)
-      : backend_(backend), checkpoint_(checkpoint), pod_(pod), encrypted_(encrypted) {}
+  // `encrypted`: each new one gets a key of its own. `before`: the older ones.
+  Packs(Backend& backend, uint32_t checkpoint, uint32_t pod, bool encrypted,
+        std::vector<PackRow> before = {})
+      : backend_(backend),
+        checkpoint_(checkpoint),
+        pod_(pod),
+        encrypted_(encrypted),
+        before_(static_cast<uint32_t>(before.size())),
+        rows_(std::move(before)) {}
 
   struct New {
     uint32_t index = 0;
@@ -39,10 +46,13 @@ class Packs {
 
   Backend& backend() { return backend_; }
   bool encrypted() const { return encrypted_; }
-  // By index.
+  // By number. One that is not finished has no size yet.
   std::vector<PackRow> rows() const;
+  // Whether it is one of those that are written.
+  bool IsNew(uint32_t index) const { return index >= before_; }
+  // Of those that were finished.
   uint64_t stored_bytes() const;
-  // Deletes those that were finished, but for the `named` ones.
+  // Deletes these, but for the `named` ones.
   void Remove(std::span<const PackRow> named = {});
 
  private:
@@ -50,6 +60,7 @@ class Packs {
   const uint32_t checkpoint_;
   const uint32_t pod_;
   const bool encrypted_;
+  const uint32_t before_;
   mutable std::mutex mutex_;
   std::vector<PackRow> rows_;
 };
@@ -57,7 +68,8 @@ class Packs {
 // One lane. Used by one thread at a time.
 class PackWriter {
  public:
-  explicit PackWriter(Packs& packs) : packs_(packs) {}
+  // The back end gets this much at a time.
+  PackWriter(Packs& packs, size_t buffer_bytes) : packs_(packs), buffer_bytes_(buffer_bytes) {}
 
   struct Location {
     uint32_t pack = 0;  // index in Packs
@@ -72,6 +84,7 @@ class PackWriter {
   Status Flush();
 
   Packs& packs_;
+  const size_t buffer_bytes_;
   Packs::New pack_;
   std::vector<std::byte> buffer_;
   std::vector<std::byte> sealed_;

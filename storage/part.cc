@@ -5,36 +5,40 @@
 #include <algorithm>
 #include <cstring>
 
-#include "storage/digest.h"
 #include "storage/hdf5_file.h"
 #include "storage/layout.h"
 #include "storage/pack_table.h"
+#include "storage/shard_tables.h"
 
 namespace holdfast::storage {
 namespace {
 
 constexpr int64_t kPlainVersion = 1;
 constexpr int64_t kEncryptedVersion = 2;  // blobs are sealed, /pack_keys has the keys
+constexpr int64_t kShardedVersion = 3;    // /shards and /spans; /pack_keys if blobs are sealed
 constexpr const char* kPackKeys = "/pack_keys";
+constexpr const char* kShards = "/shards";
+constexpr const char* kSpans = "/spans";
 constexpr const char* kFormat = "holdfast part";
 
 }  // namespace
 
 // The names of columns are the format: do not change.
 template <>
-struct TableOf<BlobRow> {
+struct TableOf<ShardRow> {
   static constexpr std::tuple kColumns{
-      Column{"pack", &BlobRow::pack},           Column{"offset", &BlobRow::offset},
-      Column{"stored", &BlobRow::stored_bytes}, Column{"raw", &BlobRow::raw_bytes},
-      Column{"codec", &BlobRow::codec},         Column{"digest", &BlobRow::digest}};
+      Column{"pack", &ShardRow::pack}, Column{"offset", &ShardRow::offset},
+      Column{"stored", &ShardRow::stored_bytes}, Column{"digest", &ShardRow::digest}};
 };
 template <>
-struct TableOf<ExtentRow> {
-  static constexpr std::tuple kColumns{
-      Column{"stream", &ExtentRow::stream},          Column{"offset", &ExtentRow::offset},
-      Column{"length", &ExtentRow::length_bytes},    Column{"pid", &ExtentRow::pid},
-      Column{"address", &ExtentRow::address},        Column{"blob", &ExtentRow::blob},
-      Column{"blob_offset", &ExtentRow::blob_offset}};
+struct TableOf<SpanRow> {
+  static constexpr std::tuple kColumns{Column{"shard", &SpanRow::shard},
+                                       Column{"stream", &SpanRow::stream},
+                                       Column{"pid", &SpanRow::pid},
+                                       Column{"offset", &SpanRow::offset},
+                                       Column{"end", &SpanRow::end},
+                                       Column{"address", &SpanRow::address},
+                                       Column{"address_end", &SpanRow::address_end}};
 };
 template <>
 struct TableOf<PodReader::Stream> {
@@ -75,7 +79,7 @@ Status Broken(fmt::format_string<Parts...> format, Parts&&... parts) {
               "part breaks its format: " + fmt::format(format, std::forward<Parts>(parts)...));
 }
 
-// The rules of docs/formats/part.md.
+// The rules of docs/formats/part.md, but for those of the shards in packs.
 Status CheckPart(const Part& part) {
   for (size_t i = 0; i < part.packs.size(); ++i) {
     const auto name = ParseKey(part.packs[i].name);
@@ -85,42 +89,27 @@ Status CheckPart(const Part& part) {
       return Broken("pack {} has no key, or is the only one to have one", i);
   }
   const size_t overhead = part.encrypted() ? kSealBytes : 0;
-  uint64_t blocks = 0;
-  for (size_t i = 0; i < part.blobs.size(); ++i) {
-    const BlobRow& blob = part.blobs[i];
-    if (blob.pack >= part.packs.size()) return Broken("blob {} lies in no pack", i);
-    const uint64_t pack_bytes = part.packs[blob.pack].size_bytes;
-    if (blob.raw_bytes == 0 || blob.raw_bytes > kExtentBytes || blob.stored_bytes <= overhead ||
-        (blob.codec == Codec::kRaw && blob.stored_bytes != blob.raw_bytes + overhead) ||
-        (blob.codec == Codec::kZstd && blob.stored_bytes >= blob.raw_bytes + overhead) ||
-        (blob.codec != Codec::kRaw && blob.codec != Codec::kZstd))
-      return Broken("blob {} has a wrong size or codec", i);
-    if (blob.offset > pack_bytes || blob.stored_bytes > pack_bytes - blob.offset)
-      return Broken("blob {} passes the end of its pack", i);
-    blocks += blob.blocks();
+  for (size_t i = 0; i < part.shards.size(); ++i) {
+    const ShardRow& shard = part.shards[i];
+    if (shard.pack >= part.packs.size()) return Broken("shard {} lies in no pack", i);
+    const uint64_t pack_bytes = part.packs[shard.pack].size_bytes;
+    if (shard.stored_bytes <= overhead || shard.stored_bytes > kMaxShardBytes + overhead ||
+        shard.offset > pack_bytes || shard.stored_bytes > pack_bytes - shard.offset)
+      return Broken("shard {} has a wrong size or passes the end of its pack", i);
   }
-  if (blocks != part.blocks.size())
-    return Broken("{} block digests for {} blocks", part.blocks.size(), blocks);
-  const ExtentRow* previous = nullptr;
-  for (size_t i = 0; i < part.extents.size(); ++i) {
-    const ExtentRow& extent = part.extents[i];
-    if (extent.stream >= part.streams.size()) return Broken("extent {} is of no stream", i);
-    const uint64_t size = part.streams[extent.stream].size_bytes;
-    if (extent.length_bytes == 0 || extent.offset > size ||
-        extent.length_bytes > size - extent.offset)
-      return Broken("extent {} passes the end of its stream", i);
-    if (previous && (extent.stream < previous->stream ||
-                     (extent.stream == previous->stream &&
-                      extent.offset < previous->offset + previous->length_bytes)))
-      return Broken("extent {} is out of order or overlaps", i);
-    if (extent.blob >= part.blobs.size()) return Broken("extent {} has no blob", i);
-    const uint32_t raw = part.blobs[extent.blob].raw_bytes;
-    if (extent.blob_offset % kBlockBytes != 0 || extent.blob_offset > raw ||
-        extent.length_bytes > raw - extent.blob_offset)
-      return Broken("extent {} passes the end of its blob", i);
-    previous = &extent;
+  for (size_t i = 0; i < part.spans.size(); ++i) {
+    const SpanRow& span = part.spans[i];
+    if (span.shard >= part.shards.size() || span.stream >= part.streams.size() ||
+        span.offset >= span.end || span.end > part.streams[span.stream].size_bytes)
+      return Broken("span {} is of no shard or stream, or passes its end", i);
   }
-  return {};
+  HOLDFAST_CHECK(CheckBlobs(part.rest, part.packs));
+  return CheckExtents(part.rest, part.streams);
+}
+
+int64_t VersionOf(const Part& part) {
+  if (!part.shards.empty()) return kShardedVersion;
+  return part.encrypted() ? kEncryptedVersion : kPlainVersion;
 }
 
 Status WriteInfo(Hdf5File& file, const Part& part) {
@@ -129,16 +118,16 @@ Status WriteInfo(Hdf5File& file, const Part& part) {
   HOLDFAST_CHECK(file.AddText("/", "holdfast", HOLDFAST_VERSION));
   HOLDFAST_CHECK(file.AddText("/", "node", info.node));
   HOLDFAST_CHECK(file.AddText("/", "hostname", info.hostname));
-  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, int64_t>>{
-           {"version", part.encrypted() ? kEncryptedVersion : kPlainVersion},
-           {"job_id", part.job_id},
-           {"checkpoint", part.checkpoint},
-           {"pod", info.pod},
-           {"uid", info.owner.uid},
-           {"gid", info.owner.gid},
-           {"process_count", info.processes},
-           {"root_pid", info.root_pid},
-           {"block_bytes", kBlockBytes}})
+  for (const auto& [name, value] :
+       std::initializer_list<std::pair<const char*, int64_t>>{{"version", VersionOf(part)},
+                                                              {"job_id", part.job_id},
+                                                              {"checkpoint", part.checkpoint},
+                                                              {"pod", info.pod},
+                                                              {"uid", info.owner.uid},
+                                                              {"gid", info.owner.gid},
+                                                              {"process_count", info.processes},
+                                                              {"root_pid", info.root_pid},
+                                                              {"block_bytes", kBlockBytes}})
     HOLDFAST_CHECK(file.AddNumber("/", name, value));
   HOLDFAST_CHECK(file.AddGroup("/about"));
   for (const auto& [name, value] : info.attributes)
@@ -153,13 +142,13 @@ Result<int64_t> ReadInfo(Hdf5File& file, Part& part) {
   HOLDFAST_TRY(const std::string format, file.Text("/", "format"));
   HOLDFAST_TRY(const int64_t version, file.Number("/", "version"));
   HOLDFAST_TRY(const int64_t block_bytes, file.Number("/", "block_bytes"));
-  if (format != kFormat || (version != kPlainVersion && version != kEncryptedVersion) ||
+  if (format != kFormat || version < kPlainVersion || version > kShardedVersion ||
       block_bytes != kBlockBytes)
     return Fail(Code::kUnsupported,
                 fmt::format("part is of format '{}' version {} with blocks of {} bytes; this is "
-                            "Holdfast {}, which reads versions {} and {}",
+                            "Holdfast {}, which reads versions {} to {}",
                             format, version, block_bytes, HOLDFAST_VERSION, kPlainVersion,
-                            kEncryptedVersion));
+                            kShardedVersion));
   PodInfo& info = part.info;
   HOLDFAST_TRY(info.node, file.Text("/", "node"));
   HOLDFAST_TRY(info.hostname, file.Text("/", "hostname"));
@@ -199,37 +188,24 @@ Status ReadPackKeys(Hdf5File& file, Part& part) {
 
 }  // namespace
 
-BlockDigest BlockDigestOf(std::span<const std::byte> block) {
-  const Digest whole = HashOf(block);
-  BlockDigest digest;
-  std::copy_n(whole.begin(), digest.size(), digest.begin());
-  return digest;
-}
-
-std::vector<uint32_t> Part::FirstBlocks() const {
-  std::vector<uint32_t> first(blobs.size());
-  uint32_t next = 0;
-  for (size_t i = 0; i < blobs.size(); ++i) {
-    first[i] = next;
-    next += blobs[i].blocks();
-  }
-  return first;
-}
-
 Result<std::vector<std::byte>> EncodePart(const Part& part) {
   HOLDFAST_CHECK(CheckPart(part));
   const Hdf5Session session;
   HOLDFAST_TRY(Hdf5File file, Hdf5File::Create(0));
   HOLDFAST_CHECK(WriteInfo(file, part));
   HOLDFAST_CHECK(file.AddTable("/streams", part.streams));
-  HOLDFAST_CHECK(file.AddTable("/extents", part.extents));
-  HOLDFAST_CHECK(file.AddTable("/blobs", part.blobs));
+  if (!part.shards.empty()) {
+    HOLDFAST_CHECK(file.AddTable(kShards, part.shards));
+    HOLDFAST_CHECK(file.AddTable(kSpans, part.spans));
+  }
+  HOLDFAST_CHECK(file.AddTable("/extents", part.rest.extents));
+  HOLDFAST_CHECK(file.AddTable("/blobs", part.rest.blobs));
   HOLDFAST_CHECK(file.AddTable("/packs", part.packs));
   if (part.encrypted()) HOLDFAST_CHECK(WritePackKeys(file, part));
   HOLDFAST_CHECK(file.AddTable("/processes", part.processes));
   HOLDFAST_CHECK(file.AddTable("/files", part.files));
   HOLDFAST_CHECK(
-      file.AddBytes("/blocks", std::as_bytes(std::span(part.blocks)), sizeof(BlockDigest)));
+      file.AddBytes("/blocks", std::as_bytes(std::span(part.rest.blocks)), sizeof(BlockDigest)));
   HOLDFAST_CHECK(file.AddGroup("/images"));
   for (const auto& [name, contents] : part.images)
     HOLDFAST_CHECK(file.AddBytes("/images/" + name,
@@ -243,17 +219,23 @@ Result<Part> DecodePart(std::span<const std::byte> file_image) {
   Part part;
   HOLDFAST_TRY(const int64_t version, ReadInfo(file, part));
   HOLDFAST_TRY(part.streams, file.Table<PodReader::Stream>("/streams"));
-  HOLDFAST_TRY(part.extents, file.Table<ExtentRow>("/extents"));
-  HOLDFAST_TRY(part.blobs, file.Table<BlobRow>("/blobs"));
   HOLDFAST_TRY(part.packs, file.Table<PackRow>("/packs"));
-  if (version == kEncryptedVersion) HOLDFAST_CHECK(ReadPackKeys(file, part));
+  HOLDFAST_TRY(const auto names, file.Names("/"));
+  if (version == kEncryptedVersion || std::ranges::contains(names, kPackKeys + 1))
+    HOLDFAST_CHECK(ReadPackKeys(file, part));
+  if (version == kShardedVersion) {
+    HOLDFAST_TRY(part.shards, file.Table<ShardRow>(kShards));
+    HOLDFAST_TRY(part.spans, file.Table<SpanRow>(kSpans));
+  }
+  HOLDFAST_TRY(part.rest.extents, file.Table<ExtentRow>("/extents"));
+  HOLDFAST_TRY(part.rest.blobs, file.Table<BlobRow>("/blobs"));
   HOLDFAST_TRY(part.processes, file.Table<ProcessRow>("/processes"));
   HOLDFAST_TRY(part.files, file.Table<FileRecord>("/files"));
   HOLDFAST_TRY(const auto blocks, file.Bytes("/blocks", sizeof(BlockDigest)));
-  part.blocks.resize(blocks.size() / sizeof(BlockDigest));
-  if (!blocks.empty()) std::memcpy(part.blocks.data(), blocks.data(), blocks.size());
-  HOLDFAST_TRY(const auto names, file.Names("/images"));
-  for (const std::string& name : names) {
+  part.rest.blocks.resize(blocks.size() / sizeof(BlockDigest));
+  std::ranges::copy(blocks, std::as_writable_bytes(std::span(part.rest.blocks)).begin());
+  HOLDFAST_TRY(const auto images, file.Names("/images"));
+  for (const std::string& name : images) {
     HOLDFAST_TRY(const auto image_bytes, file.Bytes("/images/" + name));
     part.images[name].assign(reinterpret_cast<const char*>(image_bytes.data()), image_bytes.size());
   }

@@ -1,9 +1,17 @@
 #include "storage/part_builder.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace holdfast::storage {
+namespace {
+
+void Sort(Shard& shard) {
+  std::ranges::sort(shard.extents, {}, [](const ExtentRow& extent) {
+    return std::pair(extent.stream, extent.offset);
+  });
+}
+
+}  // namespace
 
 uint32_t PartBuilder::AddStream(std::string name) {
   const std::lock_guard lock(mutex_);
@@ -28,61 +36,71 @@ void PartBuilder::CountMemory(uint32_t pid, uint64_t size_bytes) {
   memory_[pid] += size_bytes;
 }
 
-void PartBuilder::AddExtents(std::span<const ExtentRow> extents) {
+std::optional<Shard> PartBuilder::Add(std::span<const ExtentRow> extents,
+                                      std::span<const Blob> blobs) {
   const std::lock_guard lock(mutex_);
-  extents_.insert(extents_.end(), extents.begin(), extents.end());
+  for (ExtentRow extent : extents) {
+    extent.blob = NumberOfBlob(blobs[extent.blob]);
+    open_.extents.push_back(extent);
+    uint64_t& size = streams_[extent.stream].size_bytes;
+    size = std::max(size, extent.offset + extent.length_bytes);
+  }
+  if (open_.size_bytes() < kShardBytes) return std::nullopt;
+  open_blobs_.clear();
+  Shard full = std::exchange(open_, {});
+  Sort(full);
+  return full;
 }
 
-uint32_t PartBuilder::AddBlob(const BlobRow& row, std::span<const BlockDigest> blocks,
-                              const Digest& key) {
+Status PartBuilder::AddShard(const Shard& shard, const PackWriter::Location& location,
+                             const Digest& digest) {
   const std::lock_guard lock(mutex_);
-  const auto number = static_cast<uint32_t>(blobs_.size());
-  blobs_.push_back({row, /*reused=*/false});
-  blocks_.insert(blocks_.end(), blocks.begin(), blocks.end());
-  added_.emplace(key, number);
-  return number;
+  HOLDFAST_CHECK(CheckExtents(shard, streams_));
+  const auto spans = SpansOf(shard, static_cast<uint32_t>(shards_.size()));
+  spans_.insert(spans_.end(), spans.begin(), spans.end());
+  shards_.push_back({.pack = NumberOfPack(location.pack),
+                     .offset = location.offset,
+                     .stored_bytes = location.size_bytes,
+                     .digest = digest});
+  return {};
 }
 
-uint32_t PartBuilder::ReuseBlob(uint32_t blob) {
-  const std::lock_guard lock(mutex_);
-  const auto [entry, is_new] = reused_.emplace(blob, static_cast<uint32_t>(blobs_.size()));
+uint32_t PartBuilder::NumberOfPack(uint32_t pack) {
+  const auto [entry, is_new] =
+      pack_numbers_.emplace(pack, static_cast<uint32_t>(packs_named_.size()));
+  if (is_new) packs_named_.push_back(pack);
+  return entry->second;
+}
+
+// In the open shard.
+uint32_t PartBuilder::NumberOfBlob(const Blob& blob) {
+  const auto [entry, is_new] = open_blobs_.emplace(std::pair(blob.row.pack, blob.row.offset),
+                                                   static_cast<uint32_t>(open_.blobs.size()));
   if (is_new) {
-    blobs_.push_back({index_.part().blobs[blob], /*reused=*/true});
-    const auto blocks = index_.BlocksOf(blob);
-    blocks_.insert(blocks_.end(), blocks.begin(), blocks.end());
+    open_.blobs.push_back(blob.row);
+    open_.blobs.back().pack = NumberOfPack(blob.row.pack);
+    open_.blocks.insert(open_.blocks.end(), blob.blocks.begin(), blob.blocks.end());
+    if (packs_.IsNew(blob.row.pack)) referred_bytes_ += blob.row.stored_bytes;
   }
   return entry->second;
 }
 
-std::optional<uint32_t> PartBuilder::FindBlob(const Digest& key) const {
+uint64_t PartBuilder::referred_bytes() const {
   const std::lock_guard lock(mutex_);
-  const auto found = added_.find(key);
-  if (found == added_.end()) return std::nullopt;
-  return found->second;
+  return referred_bytes_;
 }
 
-void PartBuilder::Build(std::span<const PackRow> new_packs, Part& part) {
+std::vector<uint32_t> PartBuilder::Build(Part& part) {
   const std::lock_guard lock(mutex_);
-  // The index may name packs that are being written, too, whose sizes it does not know.
-  std::unordered_map<std::string_view, const PackRow*> by_name;
-  for (const PackRow& pack : new_packs) by_name.emplace(pack.name, &pack);
-  std::unordered_map<const PackRow*, uint32_t> numbers;
-  for (const Blob& blob : blobs_) {
-    const PackRow* pack =
-        blob.reused ? &index_.part().packs[blob.row.pack] : &new_packs[blob.row.pack];
-    if (const auto found = by_name.find(pack->name); found != by_name.end()) pack = found->second;
-    const auto [entry, is_new] = numbers.emplace(pack, static_cast<uint32_t>(part.packs.size()));
-    if (is_new) part.packs.push_back(*pack);
-    part.blobs.push_back(blob.row);
-    part.blobs.back().pack = entry->second;
-  }
-  part.blocks = std::move(blocks_);
+  const auto rows = packs_.rows();
+  for (const uint32_t pack : packs_named_) part.packs.push_back(rows[pack]);
   part.streams = std::move(streams_);
-  part.extents = std::move(extents_);
-  std::ranges::sort(part.extents, {}, [](const ExtentRow& extent) {
-    return std::pair(extent.stream, extent.offset);
-  });
+  part.shards = std::move(shards_);
+  part.spans = std::move(spans_);
+  part.rest = std::move(open_);
+  Sort(part.rest);
   for (const auto& [pid, size_bytes] : memory_) part.processes.push_back({pid, size_bytes});
+  return std::move(packs_named_);
 }
 
 }  // namespace holdfast::storage

@@ -1,5 +1,5 @@
-// The tables of a part while its pod is being written. Thread-safe: pipeline.cc and pod_writer.cc
-// fill it from every thread that puts data.
+// The tables of a part while its pod is being written: those of one shard, which is given away when
+// it is full. Thread-safe: pod_writer.cc fills it from every thread that puts data.
 #pragma once
 
 #include <map>
@@ -7,53 +7,58 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
-#include "storage/extent_index.h"
+#include "storage/pack_writer.h"
 #include "storage/part.h"
 
 namespace holdfast::storage {
 
+// A blob wherever it is, with all that a shard says about it. `row.pack` is a number of Packs.
+struct Blob {
+  BlobRow row;
+  std::vector<BlockDigest> blocks;
+};
+
 class PartBuilder {
  public:
-  // `index` must outlive this.
-  explicit PartBuilder(const ExtentIndex& index) : index_(index) {}
+  // `packs` must outlive this.
+  explicit PartBuilder(const Packs& packs) : packs_(packs) {}
 
   uint32_t AddStream(std::string name);
   // Nothing if there is no such stream.
   std::optional<std::string> StreamName(uint32_t stream) const;
   void SetSize(uint32_t stream, uint64_t size_bytes);
   void CountMemory(uint32_t pid, uint64_t size_bytes);
-  // The stream reaches at least to the end of each extent.
-  void AddExtents(std::span<const ExtentRow> extents);
 
-  // Blobs of this part are numbered anew. `row.pack` is an index into the packs being written.
-  uint32_t AddBlob(const BlobRow& row, std::span<const BlockDigest> blocks, const Digest& key);
-  // The number of a blob of the index.
-  uint32_t ReuseBlob(uint32_t blob);
-  // One that was added.
-  std::optional<uint32_t> FindBlob(const Digest& key) const;
+  // One piece of a stream, which reaches at least to its end. Each extent's `blob` is an index of
+  // `blobs`. A shard that has become full is returned, for AddShard once it is stored.
+  std::optional<Shard> Add(std::span<const ExtentRow> extents, std::span<const Blob> blobs);
+  // A shard that was returned lies there, encoded. kCorrupt if two pieces in it overlap.
+  Status AddShard(const Shard& shard, const PackWriter::Location& location, const Digest& digest);
 
-  // Fills the tables of `part`; `new_packs` are those that blobs were added to. Packs that no blob
-  // is in are left out. Leaves this empty.
-  void Build(std::span<const PackRow> new_packs, Part& part);
+  // Of blobs in new packs that have been referred to, counted once in each shard.
+  uint64_t referred_bytes() const;
+  // Fills the tables of `part`. Packs that nothing lies in are left out; which number of Packs each
+  // of the others has, is returned. Leaves this empty.
+  std::vector<uint32_t> Build(Part& part);
 
  private:
-  struct Blob {
-    BlobRow row;
-    bool reused = false;  // row.pack is an index into the previous part's packs
-  };
+  uint32_t NumberOfPack(uint32_t pack);
+  uint32_t NumberOfBlob(const Blob& blob);
 
-  const ExtentIndex& index_;
+  const Packs& packs_;
   mutable std::mutex mutex_;
   std::vector<PodReader::Stream> streams_;
-  std::vector<ExtentRow> extents_;
-  std::vector<Blob> blobs_;
-  std::vector<BlockDigest> blocks_;
-  std::unordered_map<Digest, uint32_t, DigestHash> added_;
-  std::unordered_map<uint32_t, uint32_t> reused_;  // number in the index -> number here
-  std::map<uint32_t, uint64_t> memory_;            // pid -> bytes
+  std::map<uint32_t, uint64_t> memory_;  // pid -> bytes
+  std::vector<uint32_t> packs_named_;    // by number in the part: number of Packs
+  std::map<uint32_t, uint32_t> pack_numbers_;
+  Shard open_;
+  std::map<std::pair<uint32_t, uint64_t>, uint32_t> open_blobs_;  // pack and offset -> number
+  std::vector<ShardRow> shards_;
+  std::vector<SpanRow> spans_;
+  uint64_t referred_bytes_ = 0;
 };
 
 }  // namespace holdfast::storage

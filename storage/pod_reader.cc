@@ -4,10 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
 
 #include "base/files.h"
 #include "base/parallel.h"
 #include "storage/blob_reader.h"
+#include "storage/stored_part.h"
 
 namespace holdfast::storage {
 namespace {
@@ -15,11 +20,8 @@ namespace {
 class PodReaderImpl : public PodReader {
  public:
   PodReaderImpl(std::shared_ptr<Backend> backend, Part part)
-      : backend_(std::move(backend)), part_(std::move(part)) {}
-  Status OpenBlobs() {
-    HOLDFAST_TRY(blobs_, BlobReader::Open(*backend_, part_));
-    return {};
-  }
+      : backend_(std::move(backend)), stored_(*backend_, std::move(part), kShardsOfReader) {}
+  Status OpenPacks() { return stored_.packs().OpenAll(); }
 
   const PodInfo& info() const override { return part_.info; }
   const std::vector<FileRecord>& files() const override { return part_.files; }
@@ -43,18 +45,17 @@ class PodReaderImpl : public PodReader {
         out.size() > part_.streams[stream].size_bytes - offset)
       return Fail(Code::kInvalid, fmt::format("reading {} bytes at {} of stream {}: beyond its end",
                                               out.size(), offset, stream));
-    auto extent = FirstExtent(stream, offset);
     while (!out.empty()) {
-      const bool has_extent = extent != part_.extents.end() && extent->stream == stream;
-      const bool in_extent = has_extent && extent->offset <= offset;
+      HOLDFAST_TRY(const Found found, FirstExtent(stream, offset));
       uint64_t size = out.size();
-      if (in_extent) {
-        const auto skipped = static_cast<uint32_t>(offset - extent->offset);
-        size = std::min<uint64_t>(size, extent->length_bytes - skipped);
-        HOLDFAST_CHECK(blobs_->Read(extent->blob, extent->blob_offset + skipped, out.first(size)));
-        ++extent;
+      if (found.extent && found.extent->offset <= offset) {
+        const ExtentRow& extent = *found.extent;
+        const auto skipped = static_cast<uint32_t>(offset - extent.offset);
+        size = std::min<uint64_t>(size, extent.length_bytes - skipped);
+        HOLDFAST_CHECK(
+            blobs_.Read(*found.shard, extent.blob, extent.blob_offset + skipped, out.first(size)));
       } else {
-        if (has_extent) size = std::min(size, extent->offset - offset);
+        if (found.extent) size = std::min(size, found.extent->offset - offset);
         std::ranges::fill(out.first(size), std::byte{0});
       }
       offset += size;
@@ -71,51 +72,79 @@ class PodReaderImpl : public PodReader {
     if (::ftruncate(file.get(), 0) != 0 ||
         ::ftruncate(file.get(), static_cast<off_t>(part_.streams[stream].size_bytes)) != 0)
       return FailErrno("sizing a file for " + name);
-    const auto begin = FirstExtent(stream, 0);
-    const auto end =
-        std::ranges::upper_bound(begin, part_.extents.end(), stream, {}, &ExtentRow::stream);
-    const auto copy = [&](size_t i) -> Status {
-      const ExtentRow& extent = begin[static_cast<ptrdiff_t>(i)];
-      thread_local std::vector<std::byte> buffer;
-      buffer.resize(extent.length_bytes);
-      HOLDFAST_CHECK(blobs_->Read(extent.blob, extent.blob_offset, buffer));
-      return WriteFullAt(file, buffer, extent.offset);
+    const auto copy_all = [&]() -> Status {
+      for (const SpanRow& span : SpansOfStream(stream)) {
+        HOLDFAST_TRY(const auto shard, stored_.Shard(span.shard));
+        const auto extents = shard->Within(stream, span.offset, span.end);
+        HOLDFAST_CHECK(ForEachParallel(threads, extents.size(), [&](size_t i) {
+          return CopyExtent(*shard, extents[i], file);
+        }));
+      }
+      return {};
     };
-    return ForEachParallel(threads, static_cast<size_t>(end - begin), copy)
-        .transform_error([&](Error error) { return std::move(error).Wrap("copying " + name); });
+    return copy_all().transform_error(
+        [&](Error error) { return std::move(error).Wrap("copying " + name); });
   }
 
  private:
-  using ExtentIterator = std::vector<ExtentRow>::const_iterator;
+  struct Found {
+    StoredPart::ShardPtr shard;
+    const ExtentRow* extent = nullptr;  // in the shard, or nothing
+  };
 
-  // The first extent of the stream that ends after `offset`, or where it would be.
-  ExtentIterator FirstExtent(uint32_t stream, uint64_t offset) const {
-    return std::ranges::partition_point(part_.extents, [&](const ExtentRow& extent) {
-      return extent.stream < stream ||
-             (extent.stream == stream && extent.offset + extent.length_bytes <= offset);
-    });
+  std::span<const SpanRow> SpansOfStream(uint32_t stream) const {
+    return std::ranges::equal_range(stored_.spans(), stream, {}, &SpanRow::stream);
+  }
+
+  // The first extent of the stream that ends after `offset`.
+  Result<Found> FirstExtent(uint32_t stream, uint64_t offset) {
+    Found first;
+    for (const SpanRow& span : SpansOfStream(stream)) {
+      if (span.end <= offset) continue;
+      if (first.extent && first.extent->offset <= std::max(offset, span.offset)) break;
+      HOLDFAST_TRY(auto shard, stored_.Shard(span.shard));
+      const auto extents = shard->Within(stream, std::max(offset, span.offset), span.end);
+      if (!extents.empty() && (!first.extent || extents[0].offset < first.extent->offset))
+        first = {std::move(shard), &extents[0]};
+    }
+    return first;
+  }
+
+  Status CopyExtent(const LoadedShard& shard, const ExtentRow& extent, const UniqueFd& file) {
+    thread_local std::vector<std::byte> buffer;
+    buffer.resize(extent.length_bytes);
+    HOLDFAST_CHECK(blobs_.Read(shard, extent.blob, extent.blob_offset, buffer));
+    return WriteFullAt(file, buffer, extent.offset);
   }
 
   const std::shared_ptr<Backend> backend_;
-  const Part part_;
-  std::unique_ptr<BlobReader> blobs_;
+  StoredPart stored_;
+  const Part& part_ = stored_.part();
+  BlobReader blobs_{stored_.packs()};
 };
 
 }  // namespace
 
 Result<std::unique_ptr<PodReader>> MakePodReader(std::shared_ptr<Backend> backend, Part part) {
   auto reader = std::make_unique<PodReaderImpl>(std::move(backend), std::move(part));
-  HOLDFAST_CHECK(reader->OpenBlobs());
+  HOLDFAST_CHECK(reader->OpenPacks());
   return reader;
 }
 
-Status VerifyBlobs(Backend& backend, const Part& part, unsigned threads) {
-  HOLDFAST_TRY(const auto blobs, BlobReader::Open(backend, part));
-  return ForEachParallel(threads, part.blobs.size(), [&](size_t i) -> Status {
-    thread_local std::vector<std::byte> buffer;
-    buffer.resize(part.blobs[i].raw_bytes);
-    return blobs->Read(static_cast<uint32_t>(i), 0, buffer);
-  });
+Result<uint64_t> VerifyBlobs(Backend& backend, Part part, unsigned threads) {
+  StoredPart stored(backend, std::move(part), 1);
+  BlobReader blobs(stored.packs());
+  std::atomic<uint64_t> read_bytes = 0;
+  for (uint32_t number = 0; number < stored.shards(); ++number) {
+    HOLDFAST_TRY(const auto shard, stored.Shard(number));
+    HOLDFAST_CHECK(ForEachParallel(threads, shard->blobs().size(), [&](size_t i) -> Status {
+      thread_local std::vector<std::byte> buffer;
+      buffer.resize(shard->blobs()[i].raw_bytes);
+      read_bytes += shard->blobs()[i].stored_bytes;
+      return blobs.Read(*shard, static_cast<uint32_t>(i), 0, buffer);
+    }));
+  }
+  return read_bytes.load();
 }
 
 }  // namespace holdfast::storage

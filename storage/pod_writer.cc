@@ -6,24 +6,38 @@
 #include <atomic>
 #include <tuple>
 
+#include "storage/budget.h"
+#include "storage/compared_part.h"
 #include "storage/digest.h"
+#include "storage/known_blobs.h"
 #include "storage/layout.h"
+#include "storage/part_builder.h"
 #include "storage/pipeline.h"
 #include "storage/sealed_part.h"
 
 namespace holdfast::storage {
 namespace {
 
+std::vector<PackRow> PacksOf(const std::optional<PreviousPart>& previous) {
+  return previous ? previous->part.packs : std::vector<PackRow>();
+}
+
 class PodWriterImpl : public PodWriter {
  public:
-  PodWriterImpl(PodWriterTarget target, ExtentIndex index, const WriteOptions& options)
+  PodWriterImpl(PodWriterTarget target, std::optional<PreviousPart> previous,
+                const WriteOptions& options)
       : target_(std::move(target)),
-        pass_(std::make_unique<Pass>(std::move(index))),
-        packs_(*target_.backend, target_.checkpoint, target_.pod, target_.encryption.has_value()),
-        pipeline_(std::make_unique<Pipeline>(pass_->index, pass_->builder, packs_, options)) {
+        budget_(options, target_.backend->capabilities().write_bytes),
+        packs_(*target_.backend, target_.checkpoint, target_.pod, target_.encryption.has_value(),
+               PacksOf(previous)),
+        known_(std::make_unique<KnownBlobs>(budget_.known_bytes)),
+        builder_(std::make_unique<PartBuilder>(packs_)),
+        pipeline_(std::make_unique<Pipeline>(*known_, packs_, budget_, options.compression_level)),
+        shard_writer_(packs_, kShardBytes) {
     part_.job_id = target_.job_id;
     part_.checkpoint = target_.checkpoint;
     part_.info.pod = target_.pod;
+    if (previous) CompareWith(*std::move(previous));
   }
 
   ~PodWriterImpl() override {
@@ -37,76 +51,85 @@ class PodWriterImpl : public PodWriter {
   }
 
   Result<uint32_t> AddStream(std::string name) override {
-    return pass_->builder.AddStream(std::move(name));
+    return builder_->AddStream(std::move(name));
   }
 
   Status Put(uint32_t stream, uint64_t offset, std::span<const std::byte> data, uint64_t address,
              uint32_t pid) override {
-    const auto name = pass_->builder.StreamName(stream);
+    const auto name = builder_->StreamName(stream);
     if (!name || data.size() > kExtentBytes || offset + data.size() < offset)
       return Fail(Code::kInvalid, fmt::format("putting {} bytes at {} of stream {}: no such stream "
                                               "or more than {} bytes",
                                               data.size(), offset, stream, kExtentBytes));
     if (data.empty()) return {};
-    PartBuilder& builder = pass_->builder;
-    auto stored = pipeline_->Store(PlaceOf(*name, offset, pid, address), data);
-    if (!stored)
-      return std::unexpected(
-          std::move(stored).error().Wrap(fmt::format("storing {} at {}", *name, offset)));
-    std::vector<ExtentRow> extents;
-    for (const Pipeline::Range& range : *stored)
-      extents.push_back({.stream = stream,
-                         .pid = pid,
-                         .offset = offset + range.offset,
-                         .address = address == 0 ? 0 : address + range.offset,
-                         .length_bytes = range.length_bytes,
-                         .blob = range.blob,
-                         .blob_offset = range.blob_offset});
-    builder.AddExtents(extents);
-    builder.SetSize(stream, offset + data.size());
-    if (pid != 0) builder.CountMemory(pid, data.size());
+    const auto put = [&]() -> Status {
+      HOLDFAST_TRY(const auto stored, pipeline_->Store(PlaceOf(*name, offset, pid, address), data));
+      std::vector<ExtentRow> extents;
+      for (const Pipeline::Range& range : stored.ranges)
+        extents.push_back({.stream = stream,
+                           .pid = pid,
+                           .offset = offset + range.offset,
+                           .address = address == 0 ? 0 : address + range.offset,
+                           .length_bytes = range.length_bytes,
+                           .blob = range.blob,
+                           .blob_offset = range.blob_offset});
+      return Refer(extents, stored.blobs);
+    };
+    HOLDFAST_CHECK(put().transform_error([&](Error error) {
+      return std::move(error).Wrap(fmt::format("storing {} at {}", *name, offset));
+    }));
+    builder_->SetSize(stream, offset + data.size());
+    if (pid != 0) builder_->CountMemory(pid, data.size());
     raw_bytes_ += data.size();
     return {};
   }
 
   Status SetSize(uint32_t stream, uint64_t size_bytes) override {
-    if (!pass_->builder.StreamName(stream))
+    if (!builder_->StreamName(stream))
       return Fail(Code::kInvalid, fmt::format("size of stream {}: no such stream", stream));
-    pass_->builder.SetSize(stream, size_bytes);
+    builder_->SetSize(stream, size_bytes);
     return {};
   }
 
   std::optional<std::string> PreviousImage(const std::string& name) const override {
-    const auto& images = pass_->index.part().images;
-    const auto found = images.find(name);
-    if (found == images.end()) return std::nullopt;
-    return found->second;
+    return previous_image_ ? previous_image_(name) : std::nullopt;
   }
 
-  bool KeepStream(const std::string& name) override {
-    auto kept = pass_->index.FindStream(name);
-    if (!kept) return false;
-    const uint32_t stream = pass_->builder.AddStream(name);
-    pass_->builder.SetSize(stream, kept->size_bytes);
-    for (ExtentRow& extent : kept->extents) {
-      extent.stream = stream;
-      extent.blob = pass_->builder.ReuseBlob(extent.blob);
+  Result<bool> KeepStream(const std::string& name) override {
+    if (!previous_) return false;
+    const auto size_bytes = previous_->FindStream(name);
+    if (!size_bytes) return false;
+    const uint32_t stream = builder_->AddStream(name);
+    builder_->SetSize(stream, *size_bytes);
+    HOLDFAST_CHECK(previous_->ForEachExtent(name, [&](ExtentRow extent, const Blob& blob) {
       raw_bytes_ += extent.length_bytes;
-    }
-    pass_->builder.AddExtents(kept->extents);
+      extent.stream = stream;
+      extent.blob = 0;
+      return Refer({&extent, 1}, {&blob, 1});
+    }));
     return true;
   }
 
-  Status Flush() override { return pipeline_->Flush(); }
+  Status Flush() override {
+    HOLDFAST_CHECK(pipeline_->Flush());
+    return FlushShards();
+  }
 
-  void BeginAgain() override {
-    Part precopied;
-    pass_->builder.Build(packs_.rows(), precopied);
-    precopied_.stored_bytes = WrittenBytes(precopied);
-    auto next = std::make_unique<Pass>(pass_->index.Below(std::move(precopied)));
-    pipeline_->Compare(next->index, next->builder);
-    pass_ = std::move(next);
+  Status BeginAgain() override {
+    // Only the shards have to be where they can be read.
+    HOLDFAST_CHECK(FlushShards());
+    precopied_.stored_bytes = builder_->referred_bytes();
+    Part ahead{.job_id = target_.job_id, .checkpoint = target_.checkpoint};
+    const auto numbers = builder_->Build(ahead);
+    for (PackRow& pack : ahead.packs)
+      if (pack.size_bytes == 0) pack.size_bytes = kPackBytes;  // is still being written
+    ahead_part_ = std::make_unique<ComparedPart>(
+        *target_.backend, std::move(ahead),
+        std::vector<std::optional<uint32_t>>(numbers.begin(), numbers.end()), budget_.shards);
+    pipeline_->Compare(*ahead_part_);
+    builder_ = std::make_unique<PartBuilder>(packs_);
     raw_bytes_ = 0;
+    return {};
   }
 
   Status AddImage(std::string name, std::string_view contents) override {
@@ -126,11 +149,13 @@ class PodWriterImpl : public PodWriter {
   }
 
   Result<PartSummary> Finish() override {
-    HOLDFAST_CHECK(pipeline_->Flush());
     // Packs first: a part that is there names only what is there.
-    pass_->builder.Build(packs_.rows(), part_);
-    if (precopied_.stored_bytes > 0)
-      precopied_.wasted_bytes = packs_.stored_bytes() - WrittenBytes(part_);
+    HOLDFAST_CHECK(Flush());
+    if (precopied_.stored_bytes > 0) {
+      const uint64_t data_bytes = packs_.stored_bytes() - shard_bytes_;
+      precopied_.wasted_bytes = data_bytes - std::min(data_bytes, builder_->referred_bytes());
+    }
+    builder_->Build(part_);
     HOLDFAST_TRY(auto file, EncodePart(part_));
     if (target_.encryption) {
       HOLDFAST_TRY(file, SealPart(part_, file, *target_.encryption));
@@ -139,6 +164,7 @@ class PodWriterImpl : public PodWriter {
     part_doubtful_ = !put && put.error().code() != Code::kConflict;
     HOLDFAST_CHECK(put);
     finished_ = true;
+    ReleaseMemory();
     return PartSummary{.pod = target_.pod,
                        .name = PartName(),
                        .digest = HashOf(file),
@@ -150,31 +176,64 @@ class PodWriterImpl : public PodWriter {
   Precopied precopied() const override { return precopied_; }
 
  private:
-  // What is put is compared with the index, and goes into the builder.
-  struct Pass {
-    explicit Pass(ExtentIndex from) : index(std::move(from)) {}
-    const ExtentIndex index;
-    PartBuilder builder{index};
-  };
+  // What is no longer needed: the writer may live on while somebody else needs a budget.
+  void ReleaseMemory() {
+    pipeline_.reset();
+    builder_.reset();
+    ahead_part_.reset();
+    previous_.reset();
+    known_.reset();
+    part_ = {.info = std::move(part_.info), .packs = std::move(part_.packs)};
+  }
 
-  // Of the part's blobs, those in packs of this writer.
-  uint64_t WrittenBytes(const Part& part) const {
-    const auto written = packs_.rows();
-    std::vector<bool> ours;
-    for (const PackRow& pack : part.packs)
-      ours.push_back(std::ranges::contains(written, pack.name, &PackRow::name));
-    uint64_t size = 0;
-    for (const BlobRow& blob : part.blobs)
-      if (ours[blob.pack]) size += blob.stored_bytes;
-    return size;
+  void CompareWith(PreviousPart previous) {
+    previous_image_ = std::move(previous.image);
+    std::vector<std::optional<uint32_t>> packs(previous.usable.size());
+    for (uint32_t i = 0; i < packs.size(); ++i)
+      if (previous.usable[i]) packs[i] = i;
+    previous_ = std::make_unique<ComparedPart>(*target_.backend, std::move(previous.part),
+                                               std::move(packs), budget_.shards);
+    previous_->ForEachBlob([&](const Blob& blob) { known_->Add(KeyOf(blob.blocks), blob.row); });
+    pipeline_->Compare(*previous_);
+  }
+
+  Status Refer(std::span<const ExtentRow> extents, std::span<const Blob> blobs) {
+    const auto full = builder_->Add(extents, blobs);
+    if (!full) return {};
+    Status stored = StoreShard(*full);
+    if (!stored) return pipeline_->Fail(std::move(stored).error());
+    return {};
+  }
+
+  // So that it need not stay in memory.
+  Status StoreShard(const Shard& shard) {
+    const std::vector<std::byte> file = EncodeShard(shard);
+    const std::lock_guard lock(shard_mutex_);
+    HOLDFAST_TRY(const PackWriter::Location location, shard_writer_.Append(file));
+    shard_bytes_ += location.size_bytes;
+    return builder_->AddShard(shard, location, HashOf(file));
+  }
+
+  Status FlushShards() {
+    Status finished = shard_writer_.Finish();
+    if (!finished) return pipeline_->Fail(std::move(finished).error());
+    return {};
   }
 
   std::string PartName() const { return PartKey(target_.checkpoint, target_.pod); }
 
   const PodWriterTarget target_;
-  std::unique_ptr<Pass> pass_;
+  const Budget budget_;
   Packs packs_;
+  std::unique_ptr<KnownBlobs> known_;
+  std::function<std::optional<std::string>(const std::string&)> previous_image_;
+  std::unique_ptr<ComparedPart> previous_;
+  std::unique_ptr<ComparedPart> ahead_part_;
+  std::unique_ptr<PartBuilder> builder_;
   std::unique_ptr<Pipeline> pipeline_;
+  std::mutex shard_mutex_;
+  PackWriter shard_writer_;  // to a pack of its own, which goes with the part
+  uint64_t shard_bytes_ = 0;
   Part part_;
   std::atomic<uint64_t> raw_bytes_ = 0;
   Precopied precopied_;
@@ -184,9 +243,10 @@ class PodWriterImpl : public PodWriter {
 
 }  // namespace
 
-std::unique_ptr<PodWriter> MakePodWriter(PodWriterTarget target, ExtentIndex index,
+std::unique_ptr<PodWriter> MakePodWriter(PodWriterTarget target,
+                                         std::optional<PreviousPart> previous,
                                          const WriteOptions& options) {
-  return std::make_unique<PodWriterImpl>(std::move(target), std::move(index), options);
+  return std::make_unique<PodWriterImpl>(std::move(target), std::move(previous), options);
 }
 
 }  // namespace holdfast::storage

@@ -2,12 +2,15 @@
 // the pipeline. Made by job_store.cc.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "storage/backend.h"
 #include "storage/checkpoint.h"
-#include "storage/extent_index.h"
+#include "storage/part.h"
 
 namespace holdfast::storage {
 
@@ -19,7 +22,16 @@ struct PodWriterTarget {
   std::optional<SiteKey> encryption;  // seals what is written
 };
 
-std::unique_ptr<PodWriter> MakePodWriter(PodWriterTarget target, ExtentIndex index,
+// What the pod's newest checkpoint has.
+struct PreviousPart {
+  Part part;
+  // By pack: whether it is there and whole. Blobs in the others are not used again.
+  std::vector<bool> usable;
+  std::function<std::optional<std::string>(const std::string&)> image;
+};
+
+std::unique_ptr<PodWriter> MakePodWriter(PodWriterTarget target,
+                                         std::optional<PreviousPart> previous,
                                          const WriteOptions& options);
 
 }  // namespace holdfast::storage

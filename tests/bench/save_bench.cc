@@ -248,7 +248,7 @@ class Bench {
     const PrecopyResult result = Must(PrecopyMemory(
         *pod_, writer, {.threads = 1, .cores = std::thread::hardware_concurrency() * 0.1}, {}));
     Must(writer.Flush());
-    writer.BeginAgain();
+    Must(writer.BeginAgain());
     Say(fmt::format("pre-copy, {:.2f} s of CPU time",
                     std::chrono::duration<double>(result.cpu_time).count()),
         SecondsSince(begin));

@@ -151,12 +151,12 @@ class Capture {
     added.set_stored(true);
     const std::string stream_name = StreamOf(table_, added);
     const auto before = previous_.find(path);
-    if (before != previous_.end() && SameFile(before->second, added) &&
-        writer_.KeepStream(stream_name)) {
-      ++summary_.kept;
-      return {};
-    }
     const auto wrap = [&](Error error) { return std::move(error).Wrap("storing " + path); };
+    if (before != previous_.end() && SameFile(before->second, added)) {
+      HOLDFAST_TRY(const bool kept, writer_.KeepStream(stream_name).transform_error(wrap));
+      summary_.kept += kept ? 1 : 0;
+      if (kept) return {};
+    }
     HOLDFAST_TRY(const uint32_t stream, writer_.AddStream(stream_name).transform_error(wrap));
     HOLDFAST_CHECK(writer_.SetSize(stream, added.size()));
     HOLDFAST_TRY(const std::vector<Piece> pieces,

@@ -33,7 +33,8 @@ int64_t UnixMs() {
 // else the node does.
 constexpr unsigned kThreads = 4;
 
-// What saving takes besides the buffers: CRIU, and what the back end has under way.
+// What saving takes besides the writer's buffers and tables: CRIU, and what the back end has under
+// way.
 constexpr uint64_t kBesideBuffers = 64 << 20;
 constexpr uint64_t kLeastRoom = kBesideBuffers + (16 << 20);
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/duration.h"
+#include "base/log.h"
 #include "warden/isolation/affinity.h"
 #include "warden/loop/timeline.h"
 
@@ -76,7 +77,11 @@ void Precopy::Repeat() {
 std::unique_ptr<storage::PodWriter> Precopy::Take() {
   thread_.request_stop();
   thread_.join();
-  if (writer_) writer_->BeginAgain();
+  if (!writer_) return nullptr;
+  if (const Status begun = writer_->BeginAgain(); !begun) {
+    log::Failure("precopy", begun.error());
+    writer_.reset();  // the freeze does without
+  }
   return std::move(writer_);
 }
 

@@ -6,18 +6,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
 #include <memory>
 
 #include "base/files.h"
-#include "base/parallel.h"
+#include "warden/memory/each_piece.h"
 
 namespace holdfast::warden {
 namespace {
 
 // One pagemap and where its pages come from.
 struct Source {
-  std::string pagemap_name;
   uint32_t stream = 0;
   pid_t pid = 0;       // in the pod; 0 for memory that processes share
   pid_t node_pid = 0;  // the same on the node
@@ -25,7 +23,7 @@ struct Source {
 };
 
 struct Work {
-  const Source* source;
+  std::shared_ptr<const Source> source;
   MemoryPiece piece;
 };
 
@@ -56,35 +54,66 @@ bool HasLazyPages(const Pagemap& pagemap) {
   });
 }
 
-// Opens what the pagemap needs, stores the pagemap as restore wants it, and returns its pieces.
-Result<std::vector<MemoryPiece>> PrepareSource(const Pod& pod, const UniqueFd& images,
-                                               storage::PodWriter& writer, Source& source) {
-  HOLDFAST_TRY(const UniqueFd file, OpenAt(images, source.pagemap_name, O_RDONLY));
-  HOLDFAST_TRY(const std::string contents, ReadAll(file));
-  HOLDFAST_TRY(Pagemap pagemap, ParsePagemap(source.pagemap_name, contents));
-  std::vector<MemoryPiece> pieces = CutMemory(pagemap);
+// The pieces of all pagemaps in the directory. One pagemap is in memory at a time.
+class FrozenPieces {
+ public:
+  FrozenPieces(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
+               std::vector<std::string> pagemaps)
+      : pod_(pod), images_(images), writer_(writer), pagemaps_(std::move(pagemaps)) {}
 
-  source.pid = PidOfImage(source.pagemap_name, "pagemap-");
-  if (HasLazyPages(pagemap)) {
-    if (source.pid == 0)
-      return Fail(Code::kUnsupported, source.pagemap_name + ": shared memory that was not saved");
-    HOLDFAST_TRY(source.node_pid, pod.OuterPid(source.pid));
+  uint64_t total_bytes() const { return total_bytes_; }
+  Result<std::optional<Work>> Next() {
+    while (true) {
+      if (cutter_)
+        if (auto piece = cutter_->Next()) return Work{source_, *std::move(piece)};
+      cutter_.reset();
+      if (next_ == pagemaps_.size()) return std::nullopt;
+      HOLDFAST_CHECK(Begin(pagemaps_[next_++]));
+    }
   }
-  const std::string pages_name = "pages-" + std::to_string(pagemap.pages_id) + ".img";
-  if (auto pages = OpenAt(images, pages_name, O_RDONLY)) {
-    source.pages = std::move(*pages);
-  } else if (pages.error().errno_value() != ENOENT) {
-    return std::unexpected(pages.error());
-  }
-  HOLDFAST_TRY(source.stream, writer.AddStream(pages_name));
-  const uint64_t size = pieces.empty() ? 0 : pieces.back().stream_offset + pieces.back().size_bytes;
-  HOLDFAST_CHECK(writer.SetSize(source.stream, size));
 
-  for (image::pagemap_entry& entry : pagemap.entries)
-    if (entry.flags() & kPageLazy) entry.set_flags(entry.flags() | kPagePresent);
-  HOLDFAST_CHECK(writer.AddImage(source.pagemap_name, SerializePagemap(pagemap)));
-  return pieces;
-}
+ private:
+  // Opens what the pagemap needs, and stores it as restore wants it.
+  Status Begin(const std::string& name) {
+    const auto source = std::make_shared<Source>();
+    HOLDFAST_TRY(Pagemap pagemap, Load(name));
+    const pid_t pid = PidOfImage(name, "pagemap-");
+    source->pid = pid;
+    if (HasLazyPages(pagemap)) {
+      if (pid == 0) return Fail(Code::kUnsupported, name + ": shared memory that was not saved");
+      HOLDFAST_TRY(source->node_pid, pod_.OuterPid(pid));
+    }
+    const std::string pages_name = "pages-" + std::to_string(pagemap.pages_id) + ".img";
+    if (auto pages = OpenAt(images_, pages_name, O_RDONLY)) {
+      source->pages = std::move(*pages);
+    } else if (pages.error().errno_value() != ENOENT) {
+      return std::unexpected(pages.error());
+    }
+    HOLDFAST_TRY(source->stream, writer_.AddStream(pages_name));
+    cutter_.emplace(pagemap);
+    HOLDFAST_CHECK(writer_.SetSize(source->stream, cutter_->size_bytes()));
+    total_bytes_ += cutter_->size_bytes();
+    for (image::pagemap_entry& entry : pagemap.entries)
+      if (entry.flags() & kPageLazy) entry.set_flags(entry.flags() | kPagePresent);
+    source_ = source;
+    return writer_.AddImage(name, SerializePagemap(pagemap));
+  }
+
+  Result<Pagemap> Load(const std::string& name) {
+    HOLDFAST_TRY(const UniqueFd file, OpenAt(images_, name, O_RDONLY));
+    HOLDFAST_TRY(const std::string contents, ReadAll(file));
+    return ParsePagemap(name, contents);
+  }
+
+  const Pod& pod_;
+  const UniqueFd& images_;
+  storage::PodWriter& writer_;
+  const std::vector<std::string> pagemaps_;
+  size_t next_ = 0;
+  std::shared_ptr<const Source> source_;
+  std::optional<MemoryCutter> cutter_;
+  uint64_t total_bytes_ = 0;
+};
 
 }  // namespace
 
@@ -110,60 +139,66 @@ Status ReadMemory(pid_t node_pid, uint64_t address, std::span<std::byte> out) {
   return {};
 }
 
-std::vector<MemoryPiece> CutMemory(const Pagemap& pagemap) {
-  std::vector<MemoryPiece> pieces;
-  uint64_t stream_offset = 0, file_offset = 0;
-  uint64_t open_window = std::numeric_limits<uint64_t>::max();
-  for (const image::pagemap_entry& entry : pagemap.entries) {
-    const bool present = (entry.flags() & kPagePresent) != 0;
-    if (!present && (entry.flags() & kPageLazy) == 0) continue;  // a hole: reads as zero
-    uint64_t address = entry.vaddr();
-    const uint64_t end = address + EntryBytes(entry);
-    while (address < end) {
-      const uint64_t window = address / storage::kExtentBytes;
-      const uint64_t size = std::min(end, (window + 1) * storage::kExtentBytes) - address;
-      if (window != open_window) pieces.push_back({.stream_offset = stream_offset});
-      open_window = window;
-      pieces.back().runs.push_back({.address = address,
-                                    .size_bytes = size,
-                                    .lazy = !present,
-                                    .file_offset = present ? file_offset : 0});
-      pieces.back().size_bytes += size;
-      stream_offset += size;
-      if (present) file_offset += size;
-      address += size;
+MemoryCutter::MemoryCutter(const Pagemap& pagemap) {
+  for (const image::pagemap_entry& entry : pagemap.entries)
+    // The others are holes, which read as zero and are in no file.
+    if ((entry.flags() & (kPagePresent | kPageLazy)) != 0)
+      entries_.push_back({.address = entry.vaddr(),
+                          .size_bytes = EntryBytes(entry),
+                          .present = (entry.flags() & kPagePresent) != 0});
+}
+
+uint64_t MemoryCutter::size_bytes() const {
+  uint64_t total = 0;
+  for (const Entry& entry : entries_) total += entry.size_bytes;
+  return total;
+}
+
+std::optional<MemoryPiece> MemoryCutter::Next() {
+  MemoryPiece piece{.stream_offset = stream_offset_};
+  uint64_t piece_window = 0;
+  while (entry_ < entries_.size()) {
+    const Entry& entry = entries_[entry_];
+    if (done_bytes_ == entry.size_bytes) {
+      ++entry_;
+      done_bytes_ = 0;
+      continue;
     }
+    const uint64_t address = entry.address + done_bytes_;
+    const uint64_t window = address / storage::kExtentBytes;
+    if (!piece.runs.empty() && window != piece_window) break;
+    piece_window = window;
+    const uint64_t size =
+        std::min(entry.size_bytes - done_bytes_, (window + 1) * storage::kExtentBytes - address);
+    piece.runs.push_back({.address = address,
+                          .size_bytes = size,
+                          .lazy = !entry.present,
+                          .file_offset = entry.present ? file_offset_ : 0});
+    piece.size_bytes += size;
+    stream_offset_ += size;
+    done_bytes_ += size;
+    if (entry.present) file_offset_ += size;
   }
-  return pieces;
+  if (piece.runs.empty()) return std::nullopt;
+  return piece;
 }
 
 Result<uint64_t> SaveMemory(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
                             unsigned threads) {
-  HOLDFAST_TRY(const std::vector<std::string> names,
+  HOLDFAST_TRY(std::vector<std::string> names,
                ListDirectory("/proc/self/fd/" + std::to_string(images.get())));
-  std::vector<std::unique_ptr<Source>> sources;
-  std::vector<Work> work;
-  uint64_t total = 0;
-  for (const std::string& name : names) {
-    if (!name.starts_with("pagemap-")) continue;
-    const auto& source =
-        sources.emplace_back(std::make_unique<Source>(Source{.pagemap_name = name}));
-    HOLDFAST_TRY(auto pieces, PrepareSource(pod, images, writer, *source));
-    for (MemoryPiece& piece : pieces) {
-      total += piece.size_bytes;
-      work.push_back({.source = source.get(), .piece = std::move(piece)});
-    }
-  }
-  const auto save = [&](size_t i) -> Status {
+  std::erase_if(names, [](const std::string& name) { return !name.starts_with("pagemap-"); });
+  FrozenPieces pieces(pod, images, writer, std::move(names));
+  const auto save = [&](const Work& work) -> Status {
     static thread_local std::vector<std::byte> buffer(storage::kExtentBytes);
-    const auto& [source, piece] = work[i];
+    const auto& [source, piece] = work;
     const std::span data = std::span(buffer).first(piece.size_bytes);
     HOLDFAST_CHECK(ReadPiece(*source, piece, data));
     return writer.Put(source->stream, piece.stream_offset, data, piece.runs.front().address,
                       static_cast<uint32_t>(source->pid));
   };
-  HOLDFAST_CHECK(ForEachParallel(threads, work.size(), save));
-  return total;
+  HOLDFAST_CHECK(ForEachPiece(threads, [&] { return pieces.Next(); }, save));
+  return pieces.total_bytes();
 }
 
 }  // namespace holdfast::warden

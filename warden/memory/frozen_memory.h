@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,28 @@ struct MemoryPiece {
   std::vector<MemoryRun> runs;
 };
 
-std::vector<MemoryPiece> CutMemory(const Pagemap& pagemap);
+// Cuts the memory that a pagemap describes, one piece after the other.
+class MemoryCutter {
+ public:
+  explicit MemoryCutter(const Pagemap& pagemap);
+  // Of the whole stream.
+  uint64_t size_bytes() const;
+  // The next piece; nothing after the last one.
+  std::optional<MemoryPiece> Next();
+
+ private:
+  // An entry of the pagemap, in less than half of its memory.
+  struct Entry {
+    uint64_t address = 0;
+    uint64_t size_bytes = 0;
+    bool present = false;
+  };
+  std::vector<Entry> entries_;
+  size_t entry_ = 0;
+  uint64_t done_bytes_ = 0;  // of the entry
+  uint64_t stream_offset_ = 0;
+  uint64_t file_offset_ = 0;
+};
 
 // Puts the memory that the pagemaps in the directory describe into streams, and the pagemaps, as a
 // plain restore wants them, into images. The pod is frozen. Returns how many bytes of memory it

@@ -1,6 +1,6 @@
 // Which memory a running process has of its own, as CRIU will find it when it is frozen: pages of
 // private mappings that are there and are neither a file's nor the kernel's page of zeros. Cut into
-// pieces by CutMemory, they are what a save stores if nothing changes until then.
+// pieces by MemoryCutter, they are what a save stores if nothing changes until then.
 //
 // Everything is opened below the pod's own /proc, where no pid can ever be another pod's process,
 // and stays with the process that it was opened for. Used by precopy_memory.cc. Thread-safe.

@@ -5,15 +5,18 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <condition_variable>
+#include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/files.h"
-#include "base/parallel.h"
+#include "base/numbers.h"
+#include "warden/memory/each_piece.h"
 #include "warden/memory/frozen_memory.h"
 #include "warden/memory/live_memory.h"
 
@@ -100,41 +103,66 @@ class Pace {
 };
 
 struct Work {
-  const LiveMemory* memory;
+  std::shared_ptr<const LiveMemory> memory;
   MemoryPiece piece;
 };
 
-struct Plan {
-  std::vector<std::unique_ptr<LiveMemory>> processes;
-  std::vector<Work> work;
-  uint64_t total_bytes = 0;
-};
+// The pod's memory, process by process, in pieces of one stream. What ends or goes meanwhile is
+// passed over.
+class LivePieces {
+ public:
+  static Result<LivePieces> Of(const Pod& pod) {
+    HOLDFAST_TRY(const std::vector<std::string> names, ListDirectory(pod.proc_path()));
+    LivePieces pieces(pod.proc_path());
+    for (const std::string& name : names)
+      // PID 1 is not saved.
+      if (const auto pid = ParseNumber<pid_t>(name); pid && *pid != 1)
+        pieces.processes_.push_back(*pid);
+    return pieces;
+  }
 
-Result<Plan> MakePlan(const Pod& pod) {
-  const std::string proc = pod.proc_path();
-  HOLDFAST_TRY(const std::vector<std::string> names, ListDirectory(proc));
-  Plan plan;
-  for (const std::string& name : names) {
-    pid_t pid = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    // PID 1 is not saved.
-    if (error != std::errc() || end != name.data() + name.size() || pid == 1) continue;
-    // It may have ended meanwhile.
-    auto memory = LiveMemory::Open(proc, pid);
-    if (!memory) continue;
-    const auto pages = memory->Scan();
-    if (!pages) continue;
-    plan.processes.push_back(std::make_unique<LiveMemory>(std::move(*memory)));
-    for (MemoryPiece& piece : CutMemory(*pages)) {
-      // Streams of several processes in one, one after the other.
-      const uint64_t offset = plan.total_bytes;
-      plan.total_bytes += piece.size_bytes;
-      piece.stream_offset = offset;
-      plan.work.push_back({plan.processes.back().get(), std::move(piece)});
+  // Of all that there is now.
+  uint64_t CountBytes() const {
+    uint64_t total = 0;
+    for (const pid_t pid : processes_)
+      if (const auto process = Scan(pid)) total += process->second.size_bytes();
+    return total;
+  }
+
+  Result<std::optional<Work>> Next() {
+    while (true) {
+      if (current_) {
+        if (auto piece = current_->second.Next()) {
+          // Streams of several processes in one, one after the other.
+          piece->stream_offset = offset_;
+          offset_ += piece->size_bytes;
+          return Work{current_->first, *std::move(piece)};
+        }
+        current_.reset();
+      }
+      if (next_ == processes_.size()) return std::nullopt;
+      if (auto process = Scan(processes_[next_++])) current_.emplace(*std::move(process));
     }
   }
-  return plan;
-}
+
+ private:
+  using Process = std::pair<std::shared_ptr<const LiveMemory>, MemoryCutter>;
+
+  explicit LivePieces(std::string proc) : proc_(std::move(proc)) {}
+  std::optional<Process> Scan(pid_t pid) const {
+    auto memory = LiveMemory::Open(proc_, pid);
+    if (!memory) return std::nullopt;
+    const auto pages = memory->Scan();
+    if (!pages) return std::nullopt;
+    return Process(std::make_shared<const LiveMemory>(std::move(*memory)), MemoryCutter(*pages));
+  }
+
+  std::string proc_;
+  std::vector<pid_t> processes_;
+  size_t next_ = 0;
+  std::optional<Process> current_;
+  uint64_t offset_ = 0;
+};
 
 // Private /tmp and /dev/shm, which are stored too, but not ahead.
 uint64_t ScratchBytes(const Pod& pod) {
@@ -149,17 +177,26 @@ uint64_t ScratchBytes(const Pod& pod) {
 
 }  // namespace
 
-Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer,
-                                    const PrecopyLimits& limits, const std::stop_token& stop) {
-  HOLDFAST_TRY(const Plan plan, MakePlan(pod));
-  HOLDFAST_TRY(const uint32_t stream, writer.AddStream("precopy"));
-  Pace pace(limits, plan.total_bytes + ScratchBytes(pod), stop);
+Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer, const PrecopyLimits& limits,
+                              const std::stop_token& stop) {
+  HOLDFAST_TRY(LivePieces pieces, LivePieces::Of(pod));
+  HOLDFAST_TRY(const uint32_t stream, writer.AddStream("ahead"));
+  Pace pace(limits, pieces.CountBytes() + ScratchBytes(pod), stop);
   std::atomic<bool> goes_on = pace.MayGoOn();
-  const auto store = [&](size_t i) -> Status {
+  uint64_t given_bytes = 0;
+  const auto up_to = [&](uint64_t limit_bytes) {
+    return [&, limit_bytes]() -> Result<std::optional<Work>> {
+      if (!goes_on || given_bytes >= limit_bytes) return std::nullopt;
+      auto work = pieces.Next();
+      if (work && *work) given_bytes += (*work)->piece.size_bytes;
+      return work;
+    };
+  };
+  const auto store = [&](const Work& work) -> Status {
     if (!goes_on) return {};
     static thread_local std::vector<std::byte> buffer(storage::kExtentBytes);
     const nanoseconds begin = ThreadCpuTime();
-    const auto& [memory, piece] = plan.work[i];
+    const auto& [memory, piece] = work;
     const std::span data = std::span(buffer).first(piece.size_bytes);
     size_t filled = 0;
     for (const MemoryRun& run : piece.runs) {
@@ -171,21 +208,17 @@ Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer,
     if (!pace.Stored(piece.size_bytes, ThreadCpuTime() - begin)) goes_on = false;
     return {};
   };
-  size_t sample = 0;
   if (limits.deadline) {
-    for (uint64_t size = 0; sample < plan.work.size() && size < kSampleBytes; ++sample)
-      size += plan.work[sample].piece.size_bytes;
-    HOLDFAST_CHECK(ForEachParallel(limits.threads, sample, store));
+    HOLDFAST_CHECK(ForEachPiece(limits.threads, up_to(kSampleBytes), store));
     HOLDFAST_CHECK(writer.Flush());
     pace.Durable();
     goes_on = goes_on && pace.MayGoOn();
   }
-  HOLDFAST_CHECK(ForEachParallel(limits.threads, plan.work.size() - sample,
-                                 [&](size_t i) { return store(sample + i); }));
+  HOLDFAST_CHECK(ForEachPiece(limits.threads, up_to(std::numeric_limits<uint64_t>::max()), store));
   return PrecopyResult{.read_bytes = pace.bytes(),
-                       .complete = goes_on,
-                       .cpu_time = pace.cpu_time(),
-                       .freeze_by = pace.FreezeBy()};
+                     .complete = goes_on,
+                     .cpu_time = pace.cpu_time(),
+                     .freeze_by = pace.FreezeBy()};
 }
 
 }  // namespace holdfast::warden

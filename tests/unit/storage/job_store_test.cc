@@ -60,7 +60,7 @@ TEST_F(JobStoreTest, FilesThatDidNotChangeAreKeptUnread) {
     ASSERT_OK(writer);
     if (checkpoint == 1) {
       EXPECT_EQ((*writer)->PreviousImage("files.table"), std::nullopt);
-      EXPECT_FALSE((*writer)->KeepStream("file:/a"));
+      EXPECT_EQ((*writer)->KeepStream("file:/a").value(), false);
       const auto stream = (*writer)->AddStream("file:/a");
       ASSERT_OK(stream);
       for (const uint64_t offset : {size_t{0}, kExtentBytes})
@@ -68,8 +68,8 @@ TEST_F(JobStoreTest, FilesThatDidNotChangeAreKeptUnread) {
                                  std::span(data).subspan(offset, kExtentBytes)));
     } else {
       EXPECT_EQ((*writer)->PreviousImage("files.table"), std::to_string(checkpoint - 1));
-      EXPECT_TRUE((*writer)->KeepStream("file:/a"));
-      EXPECT_FALSE((*writer)->KeepStream("file:/b"));
+      EXPECT_EQ((*writer)->KeepStream("file:/a").value(), true);
+      EXPECT_EQ((*writer)->KeepStream("file:/b").value(), false);
     }
     ASSERT_OK((*writer)->AddImage("files.table", std::to_string(checkpoint)));
     const auto files = (*writer)->Finish();

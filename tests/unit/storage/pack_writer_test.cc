@@ -8,7 +8,7 @@ namespace {
 TEST(PackWriterTest, BlobsLieWhereItSays) {
   MemoryBackend backend;
   Packs packs(backend, 1, 0, /*encrypted=*/false);
-  PackWriter one(packs), two(packs);
+  PackWriter one(packs, 64 << 10), two(packs, 64 << 10);
   std::vector<std::pair<PackWriter::Location, Bytes>> blobs;
   for (size_t i = 0; i < 30; ++i) {
     Bytes blob = RandomBytes(1 + i * 7919 % 200'000, i);
@@ -36,7 +36,7 @@ TEST(PackWriterTest, BlobsLieWhereItSays) {
 TEST(PackWriterTest, NothingAppendedIsNoPack) {
   MemoryBackend backend;
   Packs packs(backend, 1, 0, /*encrypted=*/false);
-  PackWriter writer(packs);
+  PackWriter writer(packs, 64 << 10);
   ASSERT_OK(writer.Finish());
   EXPECT_TRUE(packs.rows().empty());
   EXPECT_EQ(backend.operations(), 0u);
@@ -45,7 +45,7 @@ TEST(PackWriterTest, NothingAppendedIsNoPack) {
 TEST(PackWriterTest, AfterFinishANewPackBegins) {
   MemoryBackend backend;
   Packs packs(backend, 1, 0, /*encrypted=*/false);
-  PackWriter writer(packs);
+  PackWriter writer(packs, 64 << 10);
   ASSERT_OK(writer.Append(RandomBytes(100, 1)));
   ASSERT_OK(writer.Finish());
   const auto location = writer.Append(RandomBytes(100, 2));
@@ -59,7 +59,7 @@ TEST(PackWriterTest, OnlyFinishedPacksOfOursAreRemoved) {
   ASSERT_OK(backend.PutIfAbsent("packs/000001-0-0.pack", RandomBytes(10, 1)));  // somebody else's
   Packs packs(backend, 1, 0, /*encrypted=*/false);
   {
-    PackWriter writer(packs);
+    PackWriter writer(packs, 64 << 10);
     ASSERT_OK(writer.Append(RandomBytes(100, 2)));
     EXPECT_CODE(writer.Finish(), Code::kConflict);
     ASSERT_OK(writer.Append(RandomBytes(100, 2)));

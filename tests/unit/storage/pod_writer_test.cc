@@ -149,7 +149,7 @@ TEST_F(PodWriterTest, StoredAheadOnlyTheRestIsStoredAgain) {
   ASSERT_OK(writer->Flush());
   const size_t packs = Keys("packs/").size();
   EXPECT_GT(packs, 0u);
-  writer->BeginAgain();
+  ASSERT_OK(writer->BeginAgain());
   memory[3 * kExtentBytes + 5] ^= std::byte{1};
   const auto stream = writer->AddStream(kPages);
   ASSERT_OK(stream);
@@ -180,7 +180,7 @@ TEST_F(PodWriterTest, WhatWasStoredAheadForNothingGoes) {
     ASSERT_OK(early);
     ASSERT_OK(PutMemory(**writer, *early, RandomBytes(4 * kExtentBytes, 2)));
     ASSERT_OK((*writer)->Flush());
-    (*writer)->BeginAgain();
+    ASSERT_OK((*writer)->BeginAgain());
     // Back to what it was: found in the checkpoint before, as if nothing had been put in between.
     const auto stream = (*writer)->AddStream(kPages);
     ASSERT_OK(stream);
@@ -204,7 +204,7 @@ TEST_F(PodWriterTest, StoringAheadMayStopAtAnyTime) {
     const auto early = writer->AddStream("ahead");
     ASSERT_OK(early);
     ASSERT_OK(PutMemory(*writer, *early, std::span(memory).first(4 * kExtentBytes)));
-    writer->BeginAgain();
+    ASSERT_OK(writer->BeginAgain());
     const auto stream = writer->AddStream(kPages);
     ASSERT_OK(stream);
     ASSERT_OK(PutMemory(*writer, *stream, memory));
@@ -222,7 +222,7 @@ TEST_F(PodWriterTest, StoringAheadMayStopAtAnyTime) {
     const auto early = (*writer)->AddStream("ahead");
     ASSERT_OK(early);
     ASSERT_OK(PutMemory(**writer, *early, RandomBytes(4 * kExtentBytes, 2)));
-    (*writer)->BeginAgain();
+    ASSERT_OK((*writer)->BeginAgain());
   }
   EXPECT_EQ(Keys("packs/000002"), std::vector<std::string>{});
 }

@@ -64,7 +64,7 @@ class FakeWriter final : public storage::PodWriter {
     if (!previous_ || !previous_->images.contains(name)) return std::nullopt;
     return previous_->images.at(name);
   }
-  bool KeepStream(const std::string& name) override {
+  Result<bool> KeepStream(const std::string& name) override {
     if (!previous_) return false;
     const auto found = std::ranges::find(previous_->streams, name, &FakeCheckpoint::Data::name);
     if (found == previous_->streams.end()) return false;
@@ -73,7 +73,10 @@ class FakeWriter final : public storage::PodWriter {
     return true;
   }
   Status Flush() override { return {}; }
-  void BeginAgain() override { checkpoint_.streams.clear(); }
+  Status BeginAgain() override {
+    checkpoint_.streams.clear();
+    return {};
+  }
   Precopied precopied() const override { return {}; }
   Status AddImage(std::string name, std::string_view contents) override {
     checkpoint_.images[std::move(name)] = contents;

@@ -15,7 +15,20 @@ using storage::kExtentBytes;
 
 constexpr uint64_t kPage = 4096;
 
-TEST(CutMemory, CutsAtAddressesNotAtOffsets) {
+std::vector<MemoryPiece> CutMemory(const Pagemap& pagemap) {
+  MemoryCutter cutter(pagemap);
+  std::vector<MemoryPiece> pieces;
+  uint64_t size_bytes = 0;
+  while (auto piece = cutter.Next()) {
+    size_bytes += piece->size_bytes;
+    pieces.push_back(*std::move(piece));
+  }
+  EXPECT_EQ(cutter.size_bytes(), size_bytes);
+  EXPECT_FALSE(cutter.Next());
+  return pieces;
+}
+
+TEST(MemoryCutter, CutsAtAddressesNotAtOffsets) {
   // Starts one page before a boundary, so the first piece is one page long.
   const auto pieces = CutMemory(
       {.entries = {Entry(kExtentBytes - kPage, 1 + 2 * kExtentBytes / kPage, kPageLazy)}});
@@ -27,7 +40,7 @@ TEST(CutMemory, CutsAtAddressesNotAtOffsets) {
   EXPECT_EQ(pieces[2].runs[0].address, 2 * kExtentBytes);
 }
 
-TEST(CutMemory, JoinsScatteredPagesOfOneWindow) {
+TEST(MemoryCutter, JoinsScatteredPagesOfOneWindow) {
   const auto pieces = CutMemory({.entries = {Entry(kExtentBytes + 0 * kPage, 1, kPageLazy),
                                              Entry(kExtentBytes + 4 * kPage, 2, kPagePresent),
                                              Entry(kExtentBytes + 9 * kPage, 1, kPageLazy),
@@ -42,13 +55,13 @@ TEST(CutMemory, JoinsScatteredPagesOfOneWindow) {
   EXPECT_EQ(pieces[0].runs[3].file_offset, 2 * kPage);
 }
 
-TEST(CutMemory, PageThatIsBothIsTakenFromTheFile) {
+TEST(MemoryCutter, PageThatIsBothIsTakenFromTheFile) {
   const auto pieces = CutMemory({.entries = {Entry(0, 1, kPageLazy | kPagePresent)}});
   ASSERT_EQ(pieces.size(), 1u);
   EXPECT_FALSE(pieces[0].runs[0].lazy);
 }
 
-TEST(CutMemory, Nothing) {
+TEST(MemoryCutter, Nothing) {
   EXPECT_TRUE(CutMemory({}).empty());
   EXPECT_TRUE(CutMemory({.entries = {Entry(0, 5, 0)}}).empty());
 }

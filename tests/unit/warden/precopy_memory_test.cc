@@ -76,7 +76,7 @@ TEST_F(PrecopyMemoryTest, TheFreezeStoresOnlyWhatHasChangedSince) {
   EXPECT_GT(copied->cpu_time.count(), 0);
   EXPECT_FALSE(copied->freeze_by);
   ASSERT_TRUE(writer->Flush());
-  writer->BeginAgain();
+  ASSERT_TRUE(writer->BeginAgain());
   Go(0);
   const std::string digest = ReadInPod("/tmp/step");
 
