@@ -239,9 +239,9 @@ class Measurement {
     {
       // Each as a request of REST, of which so many are served at a time.
       constexpr uint32_t kRequests = 32;
-      std::vector<std::jthread> requests;
+      std::vector<std::jthread> threads;
       for (uint32_t i = 0; i < kRequests; ++i)
-        requests.emplace_back([this, i] {
+        threads.emplace_back([this, i] {
           for (uint32_t job = i; job < shape_.jobs; job += kRequests)
             Must(controller_->Save(kFirstJob + job, Wish{.reason = Reason::kSave}));
         });
