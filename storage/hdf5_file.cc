@@ -5,6 +5,8 @@
 namespace holdfast::storage {
 namespace {
 
+// HDF5 wants a name, and refuses an image if a file of that name exists. This one cannot.
+constexpr const char* kName = "/dev/null/image";
 // Growth of a file that is being built, bytes.
 constexpr size_t kIncrement = 1 << 20;
 
@@ -107,13 +109,13 @@ Result<Hdf5File> Hdf5File::Create(size_t user_block_bytes) {
   HOLDFAST_TRY(const Hdf5Id creation, Own(H5Pcreate(H5P_FILE_CREATE), "file creation"));
   HOLDFAST_CHECK(Check(H5Pset_userblock(creation.get(), user_block_bytes), "user block"));
   HOLDFAST_TRY(Hdf5Id file,
-               Own(H5Fcreate("memory", H5F_ACC_TRUNC, creation.get(), access.get()), "create"));
+               Own(H5Fcreate(kName, H5F_ACC_TRUNC, creation.get(), access.get()), "create"));
   return Hdf5File(std::move(file), user_block_bytes);
 }
 
 Result<Hdf5File> Hdf5File::Open(std::span<const std::byte> image) {
   HOLDFAST_TRY(const Hdf5Id access, CoreAccess(image));
-  HOLDFAST_TRY(Hdf5Id file, Own(H5Fopen("memory", H5F_ACC_RDONLY, access.get()), "open"));
+  HOLDFAST_TRY(Hdf5Id file, Own(H5Fopen(kName, H5F_ACC_RDONLY, access.get()), "open"));
   return Hdf5File(std::move(file), 0);
 }
 

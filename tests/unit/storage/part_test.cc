@@ -1,7 +1,9 @@
 #include "storage/part.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <filesystem>
 #include <functional>
 
 #include "storage/layout.h"
@@ -173,6 +175,21 @@ TEST(PartTest, WhatBreaksARuleIsRefused) {
     EXPECT_EQ(file.error().code(), Code::kCorrupt);
     EXPECT_NE(file.error().message().find(what), std::string::npos) << file.error().message();
   }
+}
+
+// As somebody may call a file or directory where `holdfast verify` is run.
+TEST(PartTest, FilesOfAnyNameMayLieInTheWorkingDirectory) {
+  const auto file = EncodePart(Sample());
+  ASSERT_TRUE(file);
+  char directory[] = "/tmp/holdfast-part-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory), nullptr);
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(directory);
+  for (const char* name : {"memory", "image"}) std::filesystem::create_directory(name);
+  const auto part = DecodePart(*file);
+  EXPECT_TRUE(part) << part.error().message();
+  std::filesystem::current_path(before);
+  std::filesystem::remove_all(directory);
 }
 
 TEST(PartTest, AFileThatIsNoHdf5IsAnErrorNotACrash) {
