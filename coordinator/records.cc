@@ -75,8 +75,8 @@ void Follow(Turn& turn, const Record& record) {
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
   if (IsOver(job, record)) return End(turn, record.state_name);
-  // On a node that was set DOWN Slurm does not wait for what is left of the job, and could not start
-  // it there beside that.
+  // On a node that is DOWN Slurm does not wait for what is left of the job. It could not start it there
+  // beside that, and may yet end it there, which would end the new start as well.
   const bool lives_on =
       job.start.eviction && job.start.eviction->dead_node &&
       turn.now() - job.since_ns < std::chrono::nanoseconds(turn.policy.step_end).count();
@@ -145,6 +145,8 @@ void OnRecordActive(Turn& turn, const Record& record) {
 
 void Abandon(Turn& turn, const Record& record) {
   for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
+  if (record.state == Record::State::kPending && !record.completing)
+    turn.job.start.eviction = Eviction{.requeued = true, .dead_node = true};
   Depart(turn, Reason::kRequeued);
   Follow(turn, record);
 }

@@ -2,8 +2,8 @@
 
 load ../lib
 
-@test "four nodes are idle in both partitions" {
-    assert_equal "$(on ctl sinfo --noheader --format='%P %D %T')" $'spot* 4 idle\nurgent 4 idle'
+@test "four nodes are idle in all partitions" {
+    assert_equal "$(on ctl sinfo --noheader --format='%P %D %T')" $'nograce 4 idle\ncancel 4 idle\ncancelgrace 4 idle\nspot* 4 idle\nurgent 4 idle'
 }
 
 @test "an ordinary user's step runs on every node" {

@@ -521,6 +521,10 @@ TEST_F(StateTest, RequeuedWithoutACheckpointItIsHeldIfItsUserSaysSo) {
   world.Clean();
   world.slurm.asked_ns = world.now;
   ASSERT_TRUE(world.Happen(world.slurm));
+  // What is left of it on its node has its time to go.
+  world.now += std::chrono::nanoseconds(world.policy.step_end).count();
+  world.Fire(TimerKind::kAsk);
+  world.AnswerAsk();
   EXPECT_EQ(world.job.stage, Stage::kHeld);
   EXPECT_THAT(world.comment, HasSubstr("requeued before it could be saved"));
   EXPECT_THAT(world.comment, HasSubstr("--from-start"));
