@@ -106,6 +106,9 @@ struct Policy {
   uint32_t notice_lookups = 6;
   std::chrono::milliseconds retry_pause{3'000};
   std::chrono::milliseconds ask_pause{200};
+  // Until slurmstepd gives up telling an srun that is gone how its tasks ended.
+  std::chrono::milliseconds step_end{6'000};
+  bool continue_cancelled = true;  // jobs that Slurm has ended as PREEMPTED are requeued
   // Longer than it takes to miss a node that died without a word (the keepalives of
   // warden_service.cc). If none did, pods say sooner that they have ended with the script.
   std::chrono::milliseconds end_doubt{15'000};

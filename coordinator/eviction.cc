@@ -30,7 +30,8 @@ bool WasPreempted(const Turn& turn, const Record& record) {
 
 bool GoesOn(const Turn& turn, const Record& record) {
   const Job& job = turn.job;
-  return WasPreempted(turn, record) && job.newest() != 0 && !job.start.ended;
+  const bool may_be_saved = job.saved_once || job.stage == Stage::kCommitting;
+  return WasPreempted(turn, record) && may_be_saved && !job.start.ended;
 }
 
 bool IsEvicted(const Turn& turn, const Record& record) {

@@ -97,6 +97,7 @@ void OnNoWarden(Turn& turn, const Timer&) {
   job.last_error = fmt::format("start {}: no warden has come; see slurmd's log on its first node",
                                job.awaited_start);
   job.start.restart_count = job.awaited_start;
+  job.start.eviction.reset();  // of the start before
   if (++job.attempts >= turn.policy.restore_attempts) return Hold(turn, job.last_error);
   Leave(turn, Reason::kStart);
 }

@@ -98,6 +98,11 @@ void Follow(Turn& turn, const Record& record) {
 bool IsQueued(Turn& turn, const Record& record) {
   Job& job = turn.job;
   if (IsStale(turn, record)) return false;
+  if (GoesOn(turn, record)) {
+    // It was preempted before its wardens could come.
+    turn.Do(Requeue{.hold = false, .restart_count = record.restart_count});
+    return false;
+  }
   if (IsOver(job, record)) return End(turn, record.state_name), false;
   if (record.state == Record::State::kRunning && record.restart_count > job.awaited_start) {
     job.awaited_start = record.restart_count;
@@ -145,6 +150,8 @@ void OnRecordActive(Turn& turn, const Record& record) {
 
 void Abandon(Turn& turn, const Record& record) {
   for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
+  // Only its next start can tell whether pod 0 did commit.
+  turn.job.saved_once |= turn.job.stage == Stage::kCommitting;
   if (record.state == Record::State::kPending && !record.completing)
     turn.job.start.eviction = Eviction{.requeued = true, .dead_node = true};
   Depart(turn, Reason::kRequeued);

@@ -142,7 +142,7 @@ bool IsEvicted(const Turn&, const Record&);
 void Evict(Turn&, const Record&);
 // Slurm has ended it as PREEMPTED, and the site wants such jobs to go on.
 bool WasPreempted(const Turn&, const Record&);
-// And it has a checkpoint to go on from.
+// And it has a checkpoint to go on from, or may have.
 bool GoesOn(const Turn&, const Record&);
 
 // retention.cc: checkpoints of a job that has ended.

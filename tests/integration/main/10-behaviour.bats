@@ -155,7 +155,7 @@ END
 @test "mpirun spreads over the job's nodes without being told" {
     job=$(submit --checkpoint -N2 --ntasks-per-node=2 -o spread.out <<<$'#!/bin/bash\nmpirun hostname')
     wait_for_end "$job"
-    assert_equal "$(sort /shared/alice/spread.out | uniq -c | awk '{ print $1 }' | paste -sd' ')" '2 2'
+    assert_equal "$(printed /shared/alice/spread.out | sort | uniq -c | awk '{ print $1 }' | paste -sd' ')" '2 2'
 }
 
 @test "MPICH's mpiexec does, too" {

@@ -21,7 +21,7 @@ ring_digest() { # ROUNDS
     move "$job"
     wait_for_state "$job" COMPLETED 120
     assert_equal "$(grep '^digest' /shared/alice/ring.out)" "$expected"
-    diff /shared/alice/ring.plain /shared/alice/ring.out
+    diff <(printed /shared/alice/ring.plain) <(printed /shared/alice/ring.out)
     assert_equal "$(details "$job" '.moves | length')" 1
     # All went well: nothing is kept.
     on ctl test -d /home/alice/.holdfast

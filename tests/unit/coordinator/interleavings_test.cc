@@ -76,7 +76,10 @@ class Chaos {
           warden.phase = v1::PHASE_RUNNING;
         return;
       case 12:
-        if (Pick(20) == 0 && world.slurm.state == Record::State::kRunning) {
+        if (Pick(20) != 0 || world.slurm.state != Record::State::kRunning) return;
+        if (Pick(2) == 0) {
+          world.Evict(/*cancel=*/Pick(2) == 0);
+        } else {
           world.slurm.state = Record::State::kPending;
           ++world.slurm.restart_count;
           world.slurm.completing = true;
@@ -98,6 +101,7 @@ class Chaos {
       Slurm();
       while (world.Advance()) {
       }
+      world.now += std::chrono::nanoseconds(world.policy.ask_pause).count();
       if (!world.timers.empty()) world.Fire(*world.timers.begin());
     }
     FAIL() << "no rest, in stage " << StageName(world.job.stage);
@@ -120,6 +124,7 @@ class Chaos {
   // Slurm goes on by itself; the poll sees it.
   void Slurm() {
     if (world.requeue_asked()) world.DoRequeue();
+    if (world.slurm.state_name == "PREEMPTED" && world.slurm.completing) world.Clean();
     if (world.slurm.state == Record::State::kPending) {
       if (world.slurm.completing)
         world.Clean();

@@ -115,6 +115,7 @@ class World {
   // Slurm starts the job: wardens are there, and have not said Hello.
   void StartJob() {
     slurm.state = Record::State::kRunning;
+    slurm.state_name = "RUNNING";
     slurm.completing = slurm.held = false;
     slurm.preempt_time = 0;
     start = slurm.restart_count;
