@@ -100,8 +100,9 @@ struct Policy {
   uint32_t notice_lookups = 6;
   std::chrono::milliseconds retry_pause{3'000};
   std::chrono::milliseconds ask_pause{200};
-  // For news of a lost node to come.
-  std::chrono::milliseconds end_doubt{2'000};
+  // Longer than it takes to miss a node that died without a word (the keepalives of
+  // warden_service.cc). If none did, pods say sooner that they have ended with the script.
+  std::chrono::milliseconds end_doubt{15'000};
   std::chrono::seconds keep_after_failure{7 * 24 * 3600};
   PlanLimits plan;
   Interruptions interruptions;  // of all jobs so far; the caller keeps it up to date
