@@ -139,6 +139,11 @@ void OnRestartedRunning(Turn& turn, const Restarted& restarted) {
   turn.Do(Ask{});
 }
 
+void OnRestartedGathering(Turn& turn, const Restarted& restarted) {
+  turn.Do(Arm{TimerKind::kPhase, turn.policy.gather_timeout});
+  OnRestartedRunning(turn, restarted);
+}
+
 void OnRestartedActive(Turn& turn, const Restarted& restarted) {
   turn.Do(Arm{TimerKind::kPhase, turn.policy.phase_timeout});
   OnRestartedRunning(turn, restarted);

@@ -160,6 +160,7 @@ void OnRequeueResult(Turn&, const RequeueResult&);
 void OnResume(Turn&, const Resume&);
 // Another process has taken the job up: all wardens are away.
 void OnRestarted(Turn&, const Restarted&);
+void OnRestartedGathering(Turn&, const Restarted&);
 void OnRestartedActive(Turn&, const Restarted&);
 void OnRestartedRunning(Turn&, const Restarted&);
 void OnRestartedLeaving(Turn&, const Restarted&);
