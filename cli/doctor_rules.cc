@@ -144,6 +144,11 @@ std::vector<Check> JudgeSlurmConfig(const SlurmConfig& config) {
     checks.push_back(Ok("slurm preemption", fmt::format("{}, PreemptMode={}", type, preempt)));
   } else if (preempt == "OFF") {
     checks.push_back(Ok("slurm preemption", "off; jobs can still be saved and moved by hand"));
+  } else if (preempt.find("CANCEL") != std::string::npos) {
+    checks.push_back(Ok("slurm preemption",
+                        fmt::format("{}, PreemptMode={}: jobs that it ends go on all the same, "
+                                    "unless holdfast.yaml says preemption.cancelled_jobs: end",
+                                    type, preempt)));
   } else {
     checks.push_back(Failed("slurm preemption", fmt::format("PreemptMode={}", preempt),
                             "set PreemptMode=REQUEUE in slurm.conf and on the partitions whose "
@@ -152,23 +157,29 @@ std::vector<Check> JudgeSlurmConfig(const SlurmConfig& config) {
   return checks;
 }
 
-Check JudgePartitions(std::string_view text) {
-  const std::string name = "slurm grace time";
-  std::vector<std::string> good;
-  std::vector<std::string> bad;
+Check JudgePartitions(std::string_view text, const SlurmConfig& config) {
+  const auto seconds = [](const std::string& value) {
+    unsigned number = 0;
+    std::from_chars(value.data(), value.data() + value.size(), number);
+    return number;
+  };
+  // Slurm waits no less than five seconds (slurmd/req.c).
+  const unsigned kill_wait = std::max(seconds(Value(config, "KillWait")), 5U);
+  std::vector<std::string> partitions;
   for (const auto& line : Lines(text)) {
     const auto words = Words(line);
-    if (Field(words, "PreemptMode").find("REQUEUE") == std::string::npos) continue;
-    const std::string grace = Field(words, "GraceTime");
-    const std::string entry = fmt::format("{} {} s", Field(words, "PartitionName"), grace);
-    (grace.empty() || grace == "0" ? bad : good).push_back(entry);
+    const std::string mode = Field(words, "PreemptMode");
+    if (mode.find("REQUEUE") == std::string::npos && mode.find("CANCEL") == std::string::npos)
+      continue;
+    const unsigned grace = seconds(Field(words, "GraceTime"));
+    partitions.push_back(fmt::format("{} {} s{}", Field(words, "PartitionName"),
+                                     std::max(grace, kill_wait),
+                                     grace > kill_wait ? "" : " (KillWait)"));
   }
-  if (!bad.empty())
-    return Failed(name, fmt::format("no time to save before Slurm kills: {}", fmt::join(bad, ", ")),
-                  "give these partitions a GraceTime in slurm.conf, or PreemptMode=OFF if nothing "
-                  "preempts them");
-  if (good.empty()) return Ok(name, "no partition requeues on preemption");
-  return Ok(name, fmt::format("{}", fmt::join(good, ", ")));
+  return Ok("slurm time to save", partitions.empty()
+                                      ? "no partition's jobs are preempted"
+                                      : fmt::format("{}; `holdfast show` says what a job takes",
+                                                    fmt::join(partitions, ", ")));
 }
 
 PlugStack ParsePlugStack(std::string_view text) {

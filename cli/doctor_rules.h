@@ -33,9 +33,9 @@ Check JudgeCriuCheck(bool succeeded, std::string_view output);
 using SlurmConfig = std::map<std::string, std::string, std::less<>>;
 SlurmConfig ParseSlurmConfig(std::string_view text);
 std::vector<Check> JudgeSlurmConfig(const SlurmConfig& config);
-// `text`: of `scontrol show partition --oneliner`. A partition that requeues on preemption must
-// leave time to save.
-Check JudgePartitions(std::string_view text);
+// How much time Slurm leaves each partition's jobs when it preempts them: the larger of GraceTime
+// and KillWait. `text`: of `scontrol show partition --oneliner`.
+Check JudgePartitions(std::string_view text, const SlurmConfig& config);
 
 // The path of holdfast.so in a plugstack.conf, and the files that it includes (patterns).
 struct PlugStack {

@@ -94,9 +94,9 @@ std::vector<Check> ExamineSlurm() {
   for (auto& check : ExaminePlugin(config, *version)) checks.push_back(std::move(check));
   for (auto& check : JudgeSlurmConfig(config)) checks.push_back(std::move(check));
   if (const auto partitions = Output({"scontrol", "show", "partition", "--oneliner"}); partitions)
-    checks.push_back(JudgePartitions(*partitions));
+    checks.push_back(JudgePartitions(*partitions, config));
   else
-    checks.push_back(NotChecked("slurm grace time", partitions.error().message()));
+    checks.push_back(NotChecked("slurm time to save", partitions.error().message()));
   return checks;
 }
 

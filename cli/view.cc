@@ -12,6 +12,7 @@
 #include "base/duration.h"
 #include "base/printable.h"
 #include "cli/table.h"
+#include "protocol/job_options.h"
 
 namespace holdfast::cli {
 namespace {
@@ -112,6 +113,15 @@ std::string PlanText(const json& plan, bool automatic) {
   return text + "\n";
 }
 
+// As they would be given to sbatch, each with a blank before it.
+std::string OptionsText(const json& options) {
+  std::string text;
+  for (const JobOption& option : JobOptionTable())
+    if (const std::string value = Text(options, option.name); !value.empty())
+      text += fmt::format(" --{}={}", option.name, value);
+  return text;
+}
+
 std::string HeaderText(const json& job) {
   std::string text = fmt::format("job {} of {}: {}", Number(job, "job_id"),
                                  UserName(Number(job, "uid")), Text(job, "state"));
@@ -123,6 +133,8 @@ std::string HeaderText(const json& job) {
     text += fmt::format("  saved       {}, the newest {} kept in {}\n", HowOften(job, options),
                         Number(options, "keep"), Text(options, "directory"));
     text += PlanText(Member(job, "plan"), Member(options, "auto_interval") == json(true));
+    if (const std::string given = OptionsText(options); !given.empty())
+      text += fmt::format("  options    {}\n", given);
     if (const std::string rollback = Text(options, "rollback"); !rollback.empty())
       text += fmt::format(
           "  files       put back: {}{}\n", rollback,

@@ -97,6 +97,14 @@ constexpr std::array kKeys = {
         "if it has changed at a restore, the job is held."},
     Key{"checkpoint", "files_count", Kind::kCount, HOLDFAST_MEMBER(checkpoint.files_count), 0,
         10000, "How many files of a job one checkpoint may store."},
+    Key{"checkpoint", "fallback", Kind::kFallback, HOLDFAST_MEMBER(checkpoint.fallback), 0, 0,
+        "What to do with a job whose nodes are taken before it was ever saved, if it gives no "
+        "`--checkpoint-fallback`. `slurm`: what Slurm alone would do, which starts a job with "
+        "`--requeue` over and ends one with `--no-requeue`. `hold`: it is held."},
+    Key{"preemption", "cancelled_jobs", Kind::kCancelledJobs,
+        HOLDFAST_MEMBER(preemption.cancelled_jobs), 0, 0,
+        "What becomes of a job that Slurm ends when it preempts it (PreemptMode=CANCEL). "
+        "`continue`: it is saved and requeued. `end`: it ends, as with Slurm alone."},
     Key{"node", "key_file", Kind::kPath, HOLDFAST_MEMBER(node.key_file), 0, 0,
         "The site key, which authenticates manifests: 64 hex digits, the same on all nodes, owned "
         "by root with mode 0400."},

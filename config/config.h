@@ -66,7 +66,11 @@ struct Config {
     std::string restore = "lazy";              // memory comes while the job runs; or eager, before
     uint64_t files_limit_bytes = 64ULL << 30;  // of files' contents in one checkpoint
     uint32_t files_count = 10000;              // and how many files
+    std::string fallback = "slurm";            // default for --checkpoint-fallback
   } checkpoint;
+  struct {
+    std::string cancelled_jobs = "continue";  // what becomes of those that end as PREEMPTED; or end
+  } preemption;
   struct {
     std::string key_file = "/etc/holdfast/site.key";
     std::string log_directory = "/var/log/holdfast";

@@ -30,7 +30,9 @@ enum class Kind {
   kUrl,       // http:// or https://
   kProvider,  // of a cloud
   kRestore,   // how memory comes back
-  kPattern,   // an extended regular expression
+  kFallback,  // of a job that was never saved
+  kCancelledJobs,
+  kPattern,  // an extended regular expression
 };
 
 // The member of a Config that a key sets.

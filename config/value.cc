@@ -10,6 +10,7 @@
 
 #include "base/duration.h"
 #include "config/keys.h"
+#include "protocol/job_options.h"
 #include "storage/urls/urls.h"
 
 namespace holdfast::config {
@@ -26,6 +27,8 @@ constexpr std::string_view kAuto = "auto";
 constexpr std::array<std::string_view, 5> kProviders{kAuto, "none", "gce", "aws", "azure"};
 
 constexpr std::array<std::string_view, 2> kRestores{"lazy", "eager"};
+
+constexpr std::array<std::string_view, 2> kCancelledJobs{"continue", "end"};
 
 std::optional<int64_t> ParseNumber(std::string_view text) {
   int64_t value = 0;
@@ -117,6 +120,10 @@ bool IsText(const Key& key, std::string_view text) {
       return std::ranges::contains(kProviders, text);
     case Kind::kRestore:
       return std::ranges::contains(kRestores, text);
+    case Kind::kFallback:
+      return ParseFallback(text).has_value();
+    case Kind::kCancelledJobs:
+      return std::ranges::contains(kCancelledJobs, text);
     default:
       return true;
   }
@@ -187,6 +194,10 @@ std::string Accepted(const Key& key) {
       return fmt::format("one of {}", fmt::join(kProviders, ", "));
     case Kind::kRestore:
       return fmt::format("one of {}", fmt::join(kRestores, ", "));
+    case Kind::kFallback:
+      return fmt::format("one of {}", fmt::join(kFallbackNames, ", "));
+    case Kind::kCancelledJobs:
+      return fmt::format("one of {}", fmt::join(kCancelledJobs, ", "));
     case Kind::kPattern:
       return "an extended regular expression";
   }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "coordinator/clock.h"
+#include "coordinator/job_codec.h"
 #include "coordinator/state.h"
 
 namespace holdfast::coordinator {
@@ -116,7 +117,6 @@ Job& Controller::AddJob(const v1::Hello& hello) {
   job.start.restart_count = hello.restart_count();
   job.uid = hello.uid();
   job.gid = hello.gid();
-  job.options = hello.options();
   job.vni = ChooseVni(job.id);
   // A restart of a job that the journal does not know: it never got here, or the journal was lost.
   const Result<uint32_t> first = journal_.FirstJob();
@@ -126,10 +126,11 @@ Job& Controller::AddJob(const v1::Hello& hello) {
     job.started = true;
     job.last_error = "the journal's row of the job could not be read: " + damaged->second;
   }
-  if (const std::string& from = hello.options().restore_from(); !from.empty()) {
-    const auto source = static_cast<uint32_t>(std::strtoul(from.c_str(), nullptr, 10));
-    if (const auto names = journal_.HostnamesOf(source); names && names->size() == hello.pods())
-      job.hostnames = *names;
+  job.saved_once = job.started;
+  // The event that follows refuses options that cannot be read.
+  if (const auto options = OptionsOf(hello); options && options->restore_from) {
+    const auto names = journal_.HostnamesOf(options->restore_from->job);
+    if (names && names->size() == hello.pods()) job.hostnames = *names;
   }
   return jobs_[job.id] = std::move(job);
 }
@@ -308,12 +309,17 @@ void Controller::Perform(const Job& job, const Action& action) {
   } else if (std::holds_alternative<Ask>(action)) {
     AskSlurm(job_id);
   } else if (const auto* requeue = std::get_if<Requeue>(&action)) {
-    Enqueue([this, job_id, hold = requeue->hold] {
-      const Status done = slurm_.Requeue(job_id, hold);
+    Enqueue([this, job_id, how = *requeue] {
+      const Status done = slurm_.Requeue(job_id, how);
       if (!done) log::Failure("requeue", done.error(), {{"job", job_id}});
       const std::lock_guard lock(mutex_);
       // The job may have moved on meanwhile: then nobody waits for this.
       (void)Post(job_id, RequeueResult{done ? "" : done.error().message()});
+    });
+  } else if (std::holds_alternative<Cancel>(action)) {
+    Enqueue([this, job_id] {
+      if (const Status done = slurm_.Cancel(job_id); !done)
+        log::Failure("cancel", done.error(), {{"job", job_id}});
     });
   } else if (const auto* amend = std::get_if<Amend>(&action)) {
     Enqueue([this, job_id, change = *amend] {

@@ -20,7 +20,9 @@ std::string Describe(const v1::Ended& ended) {
 void EndScript(Turn& turn, v1::Ended ended) {
   Job& job = turn.job;
   job.start.doubted_end.reset();
-  NoteEnd(turn, IsGood(ended));
+  // While Slurm takes the job away, a script may end because of that, and with exit code 0.
+  job.start.ended = !job.start.eviction;
+  NoteEnd(turn, IsGood(ended) && job.start.ended);
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, Describe(ended));
   CountTime(turn, /*interrupted=*/false);

@@ -1,6 +1,7 @@
 // What happens to a job, and what is to be done about it: input and output of state.h.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -31,9 +32,13 @@ struct Record {
   bool unsatisfiable = false;       // no nodes can ever fit what it asks for
   std::string partition;
   uint32_t grace_seconds = 0;         // that the partition leaves a preempted job, or 0
+  uint32_t kill_wait_seconds = 0;     // between Slurm's SIGTERM and its SIGKILL
+  bool requeue = false;               // Slurm would start its script again
   std::vector<std::string> nodes;     // allocated, in Slurm's order
   std::vector<std::string> excluded;  // ExcNodeList
 
+  // How long Slurm leaves it, at least.
+  uint32_t notice_seconds() const { return std::max(grace_seconds, kill_wait_seconds); }
   // A requeued job may still carry the time of an earlier preemption.
   bool being_preempted() const { return preempt_time != 0 && preempt_time >= start_time; }
 };
@@ -103,6 +108,7 @@ struct Policy {
   // Longer than it takes to miss a node that died without a word (the keepalives of
   // warden_service.cc). If none did, pods say sooner that they have ended with the script.
   std::chrono::milliseconds end_doubt{15'000};
+  bool continue_cancelled = true;  // jobs that Slurm has ended as PREEMPTED are requeued
   std::chrono::seconds keep_after_failure{7 * 24 * 3600};
   PlanLimits plan;
   Interruptions interruptions;  // of all jobs so far; the caller keeps it up to date
@@ -121,14 +127,19 @@ struct Disarm {
 };
 // Look the job up in Slurm; a Record follows.
 struct Ask {};
-// Take the job off its nodes; a RequeueResult follows.
+// Take this start of the job off its nodes, or back from its end as PREEMPTED; a RequeueResult
+// follows.
 struct Requeue {
   bool hold;
+  uint32_t restart_count;
 };
-// Change the record of the pending job.
+// End it for good, as its user would.
+struct Cancel {};
+// Change the job's record.
 struct Amend {
   std::optional<std::vector<std::string>> excluded;  // its ExcNodeList
-  bool eligible = false;                             // StartTime: now
+  std::optional<bool> requeue;
+  bool eligible = false;  // StartTime: now
   bool hold = false;
   bool release = false;  // from a hold
 };
@@ -158,7 +169,7 @@ struct Count {
   Interruptions more;
 };
 
-using Action = std::variant<Send, Arm, Disarm, Ask, Requeue, Amend, Comment, SaveCheckpoint,
+using Action = std::variant<Send, Arm, Disarm, Ask, Requeue, Cancel, Amend, Comment, SaveCheckpoint,
                             SaveMove, TimelineEvent, Count>;
 
 }  // namespace holdfast::coordinator

@@ -28,8 +28,9 @@ void PlanInterval(Turn& turn) {
   Job& job = turn.job;
   CountTime(turn, /*interrupted=*/false);
   job.counted_ns = turn.now();
-  job.plan = MakePlan({.automatic = job.options.auto_interval(),
-                       .interval = std::chrono::seconds(job.options.interval_seconds()),
+  const Interval interval = job.options.interval.value_or(Interval{});
+  job.plan = MakePlan({.automatic = interval.automatic,
+                       .interval = interval.every,
                        .nodes = job.pods.size(),
                        .notice = NoticeOf(job),
                        .costs = job.costs,

@@ -10,7 +10,6 @@ namespace holdfast::v1 {
 
 using google::protobuf::util::MessageDifferencer;
 
-bool operator==(const Options& a, const Options& b) { return MessageDifferencer::Equals(a, b); }
 bool operator==(const Ended& a, const Ended& b) { return MessageDifferencer::Equals(a, b); }
 
 }  // namespace holdfast::v1
@@ -75,6 +74,7 @@ void AddNodes(std::vector<std::string>& nodes, const std::vector<std::string>& m
 Job Revive(Durable durable) {
   Job job;
   static_cast<Durable&>(job) = std::move(durable);
+  job.saved_once |= !job.saved.empty();  // older journals do not say
   job.pods.resize(job.start.nodes.size());
   return job;
 }

@@ -16,11 +16,11 @@
 
 #include "coordinator/planning.h"
 #include "protocol/holdfast.pb.h"
+#include "protocol/job_options.h"
 
 namespace holdfast::v1 {
 
-// Protobuf has none; for the defaulted ones below.
-bool operator==(const Options& a, const Options& b);
+// Protobuf has none; for the defaulted one of Start.
 bool operator==(const Ended& a, const Ended& b);
 
 }  // namespace holdfast::v1
@@ -129,6 +129,13 @@ struct Suspicion {
   bool operator==(const Suspicion&) const = default;
 };
 
+// Slurm is ending this start: its processes have had SIGTERM, and get SIGKILL after KillWait.
+struct Eviction {
+  bool requeued = false;  // the job is in the queue again; otherwise it has ended as PREEMPTED
+
+  bool operator==(const Eviction&) const = default;
+};
+
 // One start of the job by Slurm: begins with its first Hello, and is over when the next one begins.
 struct Start {
   uint32_t restart_count = 0;      // Slurm's
@@ -141,6 +148,9 @@ struct Start {
   std::optional<Suspicion> suspicion;
   std::optional<v1::Ended>
       doubted_end;  // the script's, if a lost node may turn out to be the cause
+  std::optional<Eviction> eviction;
+  bool ended = false;  // its script has: should Slurm start it again, that is another run
+  std::string note;    // why its script starts over, for want of a checkpoint; for its stderr
 
   bool operator==(const Start&) const = default;
 };
@@ -184,11 +194,11 @@ struct Durable {
   uid_t uid = 0;
   gid_t gid = 0;
   Stage stage = Stage::kGathering;
-  v1::Options options;
+  JobOptions options;
   uint32_t vni = 0;
   std::vector<std::string> hostnames;  // by pod, from the job's first start on
-  bool started = false;           // processes of it have run: it may never start over by itself
-  uint32_t first_checkpoint = 1;  // lower numbers belong to an earlier job with this id
+  bool started = false;                // processes of it have run
+  uint32_t first_checkpoint = 1;       // lower numbers belong to an earlier job with this id
   uint32_t next_checkpoint = 1;
   std::vector<uint32_t> saved;  // committed and kept
   std::vector<uint32_t> bad;    // of these, what turned out to be damaged
@@ -206,6 +216,11 @@ struct Durable {
   Aftermath aftermath;
   std::optional<Checkpoint> checkpoint;  // in flight
   std::optional<Move> move;              // under way
+  bool saved_once = false;  // it has had a checkpoint: it may never start over by itself
+  // Whether Slurm may start its script again, as its user submitted it (--requeue, JobRequeue).
+  // Nothing: not asked yet. While it runs Slurm's own record says yes, or a saved job could not
+  // come back from PREEMPTED.
+  std::optional<bool> requeue;
 
   bool operator==(const Durable&) const = default;
 
@@ -213,6 +228,14 @@ struct Durable {
   uint32_t newest() const;
   // Takes note of what a committed checkpoint has cost.
   void Learn(const Checkpoint& committed);
+};
+
+// Of Slurm's, to a pod.
+struct Signal {
+  int32_t number = 0;
+  v1::SignalScope scope{};
+
+  bool operator==(const Signal&) const = default;
 };
 
 struct Pod {
@@ -224,8 +247,7 @@ struct Pod {
   bool precopied = false;             // has stored ahead what it can
   v1::Phase phase = v1::PHASE_FRESH;  // as far as the coordinator knows
   std::optional<v1::Part> part;       // in phase PREPARED
-  int32_t signal = 0;                 // it was notified of, and that may have to be delivered yet
-  bool signal_to_batch = false;
+  std::vector<Signal> signals;        // that have come, and may have to be delivered yet
 };
 
 // Signals that may mean preemption, until Slurm has said whether they do.
@@ -240,7 +262,7 @@ struct Live {
   int64_t since_ns = 0;  // what Slurm said before then is about an earlier start
   int64_t counted_ns =
       0;  // until then its time is among the policy's `interruptions`; 0: not running
-  uint32_t grace_seconds = 0;     // that Slurm leaves it when it preempts it, or 0
+  uint32_t grace_seconds = 0;     // that Slurm leaves it when it takes it off its nodes, or 0
   Plan plan;                      // since it last began to run
   int64_t freeze_by_unix_ms = 0;  // precopying: the earliest that a pod has named, or 0
   bool commit_sent = false;       // to pod 0, on the stream that it still has

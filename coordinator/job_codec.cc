@@ -20,7 +20,8 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-constexpr uint32_t kVersion = 1;
+// Version 1 had the options as a message.
+constexpr uint32_t kVersion = 2;
 constexpr int kStages = static_cast<int>(Stage::kPrecopying) + 1;
 constexpr int kReasons = static_cast<int>(Reason::kHold) + 1;
 
@@ -58,11 +59,16 @@ auto Members(Is<Suspicion> auto& suspicion) {
   return std::tie(why, nodes);
 }
 
+auto Members(Is<Eviction> auto& eviction) {
+  auto& [requeued] = eviction;
+  return std::tie(requeued);
+}
+
 auto Members(Is<Start> auto& start) {
   auto& [restart_count, nodes, restore_job, restore_checkpoint, preemption_seen, refused, wish,
-         suspicion, doubted_end] = start;
+         suspicion, doubted_end, eviction, ended, note] = start;
   return std::tie(restart_count, nodes, restore_job, restore_checkpoint, preemption_seen, refused,
-                  wish, suspicion, doubted_end);
+                  wish, suspicion, doubted_end, eviction, ended, note);
 }
 
 auto Members(Is<Request> auto& request) {
@@ -88,10 +94,11 @@ auto Members(Is<Aftermath> auto& aftermath) {
 auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
-         departure, exclusions, aftermath, checkpoint, move] = job;
+         departure, exclusions, aftermath, checkpoint, move, saved_once, requeue] = job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
-                  last_error, start, request, departure, exclusions, aftermath, checkpoint, move);
+                  last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
+                  saved_once, requeue);
 }
 
 template <typename T>
@@ -137,6 +144,8 @@ void WriteField(const T& value, Message& message, const FieldDescriptor* field) 
     reflection->SetDouble(&message, field, value.count());
   } else if constexpr (std::same_as<T, std::string>) {
     reflection->SetString(&message, field, value);
+  } else if constexpr (std::same_as<T, JobOptions>) {
+    reflection->SetString(&message, field, EncodeOptions(value));
   } else if constexpr (std::derived_from<T, Message>) {
     reflection->MutableMessage(&message, field)->CopyFrom(value);
   } else {
@@ -191,6 +200,10 @@ void ReadField(const Message& message, const FieldDescriptor* field, T& value) {
     value = Seconds(reflection->GetDouble(message, field));
   } else if constexpr (std::same_as<T, std::string>) {
     value = reflection->GetString(message, field);
+  } else if constexpr (std::same_as<T, JobOptions>) {
+    Result<JobOptions> options = DecodeOptions(reflection->GetString(message, field));
+    if (!options) throw Unknown{options.error().message()};
+    value = std::move(*options);
   } else if constexpr (std::derived_from<T, Message>) {
     value.CopyFrom(reflection->GetMessage(message, field));
   } else {
@@ -269,6 +282,10 @@ Result<Durable> ParseJob(std::string_view bytes) {
   if (entry.version() > kVersion)
     return Fail(Code::kUnsupported,
                 fmt::format("version {}, and this program knows {}", entry.version(), kVersion));
+  if (entry.version() == 1) {
+    HOLDFAST_TRY(const JobOptions options, FromMessage(entry.job().options_of_version_1()));
+    entry.mutable_job()->set_options(EncodeOptions(options));
+  }
   return From<Durable>(entry.job());
 }
 
@@ -277,5 +294,25 @@ Result<Checkpoint> ParseCheckpoint(std::string_view bytes) {
 }
 
 Result<Move> ParseMove(std::string_view bytes) { return ParseAs<Move, journal::v1::Move>(bytes); }
+
+Result<JobOptions> OptionsOf(const v1::Hello& hello) {
+  return hello.job_options().empty() ? FromMessage(hello.options())
+                                     : DecodeOptions(hello.job_options());
+}
+
+Result<JobOptions> FromMessage(const v1::Options& old) {
+  JobOptions options{.checkpoint = true, .directory = old.directory()};
+  if (old.auto_interval() || old.interval_seconds() > 0)
+    options.interval = Interval{.every = std::chrono::seconds(old.interval_seconds()),
+                                .automatic = old.auto_interval()};
+  if (old.keep() > 0) options.keep = old.keep();
+  const std::pair<std::string_view, std::string_view> kTexts[] = {
+      {"restore-from", old.restore_from()},
+      {"checkpoint-files", old.files()},
+      {"checkpoint-rollback", old.rollback()}};
+  for (const auto& [name, text] : kTexts)
+    if (!text.empty()) HOLDFAST_CHECK(SetOption(*FindOption(name), text, options));
+  return options;
+}
 
 }  // namespace holdfast::coordinator

@@ -20,4 +20,9 @@ Result<Durable> ParseJob(std::string_view bytes);
 Result<Checkpoint> ParseCheckpoint(std::string_view bytes);
 Result<Move> ParseMove(std::string_view bytes);
 
+// The options in a Hello, and as they were written before there was job_options.h. kInvalid or
+// kUnsupported says what is wrong with them.
+Result<JobOptions> OptionsOf(const v1::Hello& hello);
+Result<JobOptions> FromMessage(const v1::Options& old);
+
 }  // namespace holdfast::coordinator

@@ -4,7 +4,7 @@
 
 namespace holdfast::coordinator {
 
-inline constexpr int kJournalVersion = 4;
+inline constexpr int kJournalVersion = 5;
 
 inline constexpr const char* kTables = R"(
 CREATE TABLE jobs (

@@ -108,7 +108,11 @@ Durable ReadJob(Statement& row, uint32_t& checkpoint, uint32_t& move) {
   job.uid = row.Uint();
   job.gid = row.Uint();
   job.stage = static_cast<Stage>(row.Int());
-  if (!job.options.ParseFromString(row.Text())) throw Unreadable{"its options are damaged"};
+  v1::Options options;
+  if (!options.ParseFromString(row.Text())) throw Unreadable{"its options are damaged"};
+  Result<JobOptions> read = FromMessage(options);
+  if (!read) throw Unreadable{"its options: " + read.error().message()};
+  job.options = std::move(*read);
   job.vni = row.Uint();
   job.start.nodes = ReadList<std::string>(row);
   job.hostnames = ReadList<std::string>(row);
@@ -243,13 +247,19 @@ Status WriteJob(sqlite3* database, OldJob& old) {
       .Run();
 }
 
-Status Upgrade(sqlite3* database, int64_t version) {
+Status UpgradeTables(sqlite3* database, int64_t version) {
   if (version < 2) HOLDFAST_CHECK(Execute(database, kAddedInVersion2));
   if (version < 3) HOLDFAST_CHECK(Execute(database, kAddedInVersion3));
   HOLDFAST_TRY(auto jobs, ReadOldJobs(database));
   HOLDFAST_CHECK(Execute(database, "DROP TABLE jobs; DROP TABLE checkpoints; DROP TABLE moves"));
   HOLDFAST_CHECK(Execute(database, kTables));
   for (auto& [id, job] : jobs) HOLDFAST_CHECK(WriteJob(database, job));
+  return {};
+}
+
+Status Upgrade(sqlite3* database, int64_t version) {
+  // A row of version 4 says itself that it has options of before (job_codec.cc).
+  if (version < 4) HOLDFAST_CHECK(UpgradeTables(database, version));
   return Execute(database, fmt::format("PRAGMA user_version={}", kJournalVersion).c_str());
 }
 

@@ -9,7 +9,7 @@ struct sqlite3;
 
 namespace holdfast::coordinator {
 
-// Versions 1 to 3, in one transaction: on an error the journal is as it was.
+// Versions 1 to 4, in one transaction: on an error the journal is as it was.
 Status UpgradeJournal(sqlite3* database, int64_t version);
 
 }  // namespace holdfast::coordinator

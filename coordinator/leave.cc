@@ -73,8 +73,16 @@ std::optional<std::vector<std::string>> ChangeExclusions(Job& job,
 }
 
 void Leave(Turn& turn, Reason reason) {
+  const bool requeued = turn.job.start.eviction && turn.job.start.eviction->requeued;
   Depart(turn, reason);
-  turn.Do(Requeue{turn.job.departure.hold});
+  if (!requeued)
+    turn.Do(
+        Requeue{.hold = turn.job.departure.hold, .restart_count = turn.job.start.restart_count});
+}
+
+Prospect ProspectOf(const Job& job) {
+  if (job.saved_once || job.options.fallback == Fallback::kHold) return Prospect::kHold;
+  return job.requeue.value_or(true) ? Prospect::kStartOver : Prospect::kEnd;
 }
 
 void Hold(Turn& turn, const std::string& why) {

@@ -31,8 +31,10 @@ using Hosts = Owned<hostlist_t, slurm_hostlist_destroy>;
 
 // Above this many jobs one request for all of the cluster's is cheaper than one each.
 constexpr size_t kLoadOneByOne = 32;
-// Partitions hardly ever change.
-constexpr std::chrono::minutes kPartitionsKept{1};
+// Partitions and slurm.conf hardly ever change.
+constexpr std::chrono::minutes kTimesKept{1};
+// Slurm waits no less: _rpc_terminate_job in src/slurmd/slurmd/req.c.
+constexpr uint32_t kShortestKillWait = 5;
 
 // In the order of enum job_states, whose numbers Slurm never changes.
 constexpr std::array kStateNames{"PENDING",   "RUNNING",   "SUSPENDED", "COMPLETED",
@@ -98,6 +100,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.held = info.priority == 0;
   record.requeued_too_often = info.state_reason == WAIT_MAX_REQUEUE;
   record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
+  record.requeue = info.requeue != 0;
   record.partition = info.partition != nullptr ? info.partition : "";
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
@@ -127,7 +130,7 @@ class LibslurmClient : public SlurmClient {
     if (message)
       for (uint32_t i = 0; i < message->record_count; ++i)
         if (message->job_array[i].job_id == job_id)
-          return WithGrace(ToRecord(message->job_array[i], asked_ns));
+          return WithTimes(ToRecord(message->job_array[i], asked_ns));
     return Gone(job_id, asked_ns);
   }
 
@@ -151,20 +154,22 @@ class LibslurmClient : public SlurmClient {
     for (const uint32_t job_id : job_ids) {
       const auto found = by_id.find(job_id);
       records.push_back(found == by_id.end() ? Gone(job_id, asked_ns)
-                                             : WithGrace(ToRecord(*found->second, asked_ns)));
+                                             : WithTimes(ToRecord(*found->second, asked_ns)));
     }
     return records;
   }
 
-  Status Requeue(uint32_t job_id, bool hold) override {
+  Status Requeue(uint32_t job_id, const coordinator::Requeue& how) override {
+    const bool hold = how.hold;
     HOLDFAST_TRY(const Record record, Load(job_id));
+    if (record.restart_count != how.restart_count) return {};
     HOLDFAST_TRY(std::string job, Name(job_id));
     const std::string operation = "requeueing job " + job;
     if (record.state == Record::State::kRunning && record.being_preempted())
       return LeavePreempted(job_id, operation);
     const bool ended = record.state_name == "PREEMPTED";
     int error = RequeueOnce(job, hold, ended);
-    if (error == ESLURM_DISABLED) {
+    if (error == ESLURM_DISABLED && !ended) {
       job_desc_msg_t change;
       slurm_init_job_desc_msg(&change);
       change.requeue = 1;
@@ -176,7 +181,8 @@ class LibslurmClient : public SlurmClient {
   }
 
   Status Apply(uint32_t job_id, const Amend& amend) override {
-    if (!amend.excluded && !amend.eligible && !amend.hold && !amend.release) return {};
+    if (!amend.excluded && !amend.requeue && !amend.eligible && !amend.hold && !amend.release)
+      return {};
     HOLDFAST_TRY(const std::string job, Name(job_id));
     job_desc_msg_t change;
     slurm_init_job_desc_msg(&change);
@@ -185,6 +191,7 @@ class LibslurmClient : public SlurmClient {
       excluded = fmt::format("{}", fmt::join(*amend.excluded, ","));
       change.exc_nodes = excluded.data();  // empty: none
     }
+    if (amend.requeue) change.requeue = *amend.requeue ? 1 : 0;
     if (amend.eligible) change.begin_time = std::time(nullptr);
     if (amend.hold) {
       change.priority = 0;
@@ -237,15 +244,26 @@ class LibslurmClient : public SlurmClient {
     return SlurmError(operation, errno);
   }
 
+  Status Cancel(uint32_t job_id) override {
+    HOLDFAST_TRY(const std::string job, Name(job_id));
+    if (slurm_kill_job2(job.c_str(), SIGKILL, 0, nullptr) == SLURM_SUCCESS) return {};
+    if (errno == ESLURM_ALREADY_DONE) return {};
+    return SlurmError("cancelling job " + job, errno);
+  }
+
   Result<uid_t> SlurmUser() override {
-    slurm_conf_t* raw = nullptr;
-    if (slurm_load_ctl_conf(0, &raw) != SLURM_SUCCESS)
-      return SlurmError("reading Slurm's configuration", errno);
-    const Configuration configuration(raw);
+    HOLDFAST_TRY(const Configuration configuration, LoadConfiguration());
     return configuration->slurm_user_id;
   }
 
  private:
+  static Result<Configuration> LoadConfiguration() {
+    slurm_conf_t* raw = nullptr;
+    if (slurm_load_ctl_conf(0, &raw) != SLURM_SUCCESS)
+      return SlurmError("reading Slurm's configuration", errno);
+    return Configuration(raw);
+  }
+
   static Record Gone(uint32_t job_id, int64_t asked_ns) {
     Record record;
     record.state_name = "UNKNOWN";
@@ -254,11 +272,14 @@ class LibslurmClient : public SlurmClient {
     return record;
   }
 
-  // With its partition's GraceTime. Without it, if Slurm does not say: nobody depends on it.
-  Record WithGrace(Record record) {
-    const std::lock_guard lock(partitions_mutex_);
+  // With its partition's GraceTime and the cluster's KillWait. Without, if Slurm does not say:
+  // nobody depends on them.
+  Record WithTimes(Record record) {
+    const std::lock_guard lock(times_mutex_);
     const auto now = std::chrono::steady_clock::now();
-    if (now >= partitions_expire_) {
+    if (now >= times_expire_) {
+      if (const auto configuration = LoadConfiguration())
+        kill_wait_seconds_ = std::max<uint32_t>((*configuration)->kill_wait, kShortestKillWait);
       partition_info_msg_t* raw = nullptr;
       if (slurm_load_partitions(0, &raw, SHOW_ALL) == SLURM_SUCCESS) {
         const PartitionMessage message(raw);
@@ -268,8 +289,9 @@ class LibslurmClient : public SlurmClient {
               partition.name != nullptr)
             grace_seconds_[partition.name] = partition.grace_time;
       }
-      partitions_expire_ = now + kPartitionsKept;
+      times_expire_ = now + kTimesKept;
     }
+    record.kill_wait_seconds = kill_wait_seconds_;
     const auto found = grace_seconds_.find(record.partition);
     if (found != grace_seconds_.end()) record.grace_seconds = found->second;
     return record;
@@ -336,9 +358,10 @@ class LibslurmClient : public SlurmClient {
     return SlurmError(operation, error);
   }
 
-  std::mutex partitions_mutex_;
+  std::mutex times_mutex_;
+  uint32_t kill_wait_seconds_ = 0;
   std::unordered_map<std::string, uint32_t> grace_seconds_;  // by partition
-  std::chrono::steady_clock::time_point partitions_expire_;
+  std::chrono::steady_clock::time_point times_expire_;
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Signals to the job, and preemption. At the start of GraceTime Slurm sends the job's steps SIGTERM
-// and notes PreemptTime; a SIGTERM without PreemptTime is somebody's scancel, and belongs to the
-// job.
+// and notes PreemptTime; without a grace time it ends the job at once (eviction.cc). Any other
+// signal is the job's. Until Slurm has said which it is, and while the job is being saved, signals
+// are kept; once it is saved they were never sent.
+#include <algorithm>
 #include <csignal>
 
 #include "coordinator/transitions.h"
@@ -8,28 +10,29 @@
 namespace holdfast::coordinator {
 namespace {
 
-void Deliver(Turn& turn, uint32_t pod, int32_t signal, bool to_batch) {
+void Deliver(Turn& turn, uint32_t pod, const Signal& signal) {
   v1::ToWarden message;
-  message.mutable_deliver()->set_signal(signal);
-  message.mutable_deliver()->set_to_batch(to_batch);
+  message.mutable_deliver()->set_signal(signal.number);
+  message.mutable_deliver()->set_scope(signal.scope);
   turn.Tell(pod, std::move(message));
 }
 
-// True: it is part of a preemption that is known.
+// Any signal may be how a preemption begins, with PreemptParameters=send_user_signal even the
+// user's own. True: it is part of one that is known.
 bool TakeNotice(Turn& turn, const v1::Notice& notice) {
   Job& job = turn.job;
-  if (notice.signal() != SIGTERM) {
-    // With PreemptParameters=send_user_signal this, too, may be how preemption begins.
-    Deliver(turn, turn.event.pod, notice.signal(), notice.from_batch());
-    turn.Do(Ask{});
-    return false;
-  }
-  turn.pod().signal = SIGTERM;
-  turn.pod().signal_to_batch = notice.from_batch();
+  const Signal signal{.number = notice.signal(), .scope = notice.scope()};
+  if (!std::ranges::contains(turn.pod().signals, signal)) turn.pod().signals.push_back(signal);
   if (job.start.preemption_seen) return true;
   if (job.notice.begun_ns == 0) job.notice.begun_ns = turn.now();
   turn.Do(Ask{});
   return false;
+}
+
+bool AnyTerminates(const Job& job) {
+  return std::ranges::any_of(job.pods, [](const Pod& pod) {
+    return std::ranges::contains(pod.signals, SIGTERM, &Signal::number);
+  });
 }
 
 }  // namespace
@@ -37,9 +40,8 @@ bool TakeNotice(Turn& turn, const v1::Notice& notice) {
 void DeliverPending(Turn& turn) {
   Job& job = turn.job;
   for (uint32_t i = 0; i < job.pods.size(); ++i) {
-    Pod& pod = job.pods[i];
-    if (pod.signal != 0) Deliver(turn, i, pod.signal, pod.signal_to_batch);
-    pod.signal = 0;
+    for (const Signal& signal : job.pods[i].signals) Deliver(turn, i, signal);
+    job.pods[i].signals.clear();
   }
   job.notice.begun_ns = 0;
   job.notice.lookups = 0;
@@ -67,8 +69,9 @@ void ConsiderRecord(Turn& turn, const Record& record) {
                             .deadline_unix_ms = end * 1000});
   }
   if (preempted || job.notice.begun_ns == 0) return;
-  // slurmctld may note the time shortly after the signal has gone out.
-  if (++job.notice.lookups >= turn.policy.notice_lookups) return DeliverPending(turn);
+  // slurmctld may note the time shortly after its SIGTERM has gone out.
+  if (!AnyTerminates(job) || ++job.notice.lookups >= turn.policy.notice_lookups)
+    return DeliverPending(turn);
   turn.Do(Arm{TimerKind::kNotice, turn.policy.notice_pause});
 }
 

@@ -37,14 +37,27 @@ void Arrive(Turn& turn, const Record& record) {
     turn.Do(SaveMove{*job.move});
   }
   Amend amend{.excluded = ChangeExclusions(job, record.excluded)};
+  const bool never_saved = job.started && !job.saved_once && !job.start.ended;
+  if (never_saved && ProspectOf(job) == Prospect::kEnd) {
+    // Slurm's own record does not forbid to start it over.
+    turn.Mark("not-started-over", 0, job.last_error);
+    turn.Do(Cancel{});
+    return turn.Enter(Stage::kWaiting);
+  }
+  if (never_saved && ProspectOf(job) == Prospect::kHold) {
+    job.departure.hold = true;
+    job.last_error =
+        fmt::format("it was requeued before it could be saved{}",
+                    job.last_error.empty() ? "" : fmt::format(" ({})", job.last_error));
+  }
   if (job.departure.hold) {
     amend.hold = !record.held;
     turn.Enter(Stage::kHeld);
-    turn.Do(Comment{fmt::format("{}; next: holdfast resume {}",
+    turn.Do(Comment{fmt::format("{}; next: holdfast resume {}{}",
                                 job.last_error.empty()
                                     ? fmt::format("saved as checkpoint {} and held", job.newest())
                                     : job.last_error,
-                                job.id)});
+                                job.id, never_saved ? " --from-start" : "")});
     job.commented = true;
   } else {
     amend.eligible = true;
@@ -57,9 +70,8 @@ void Arrive(Turn& turn, const Record& record) {
 // One look at how far the requeue has got.
 void Follow(Turn& turn, const Record& record) {
   Job& job = turn.job;
-  if (record.state_name == "PREEMPTED" && !record.completing) {
-    // Its partition's PreemptMode is not REQUEUE.
-    turn.Do(Requeue{job.departure.hold});
+  if (GoesOn(turn, record)) {
+    turn.Do(Requeue{.hold = job.departure.hold, .restart_count = job.start.restart_count});
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
   if (IsOver(job, record)) return End(turn, record.state_name);
@@ -71,7 +83,7 @@ void Follow(Turn& turn, const Record& record) {
   }
   if (record.state == Record::State::kRunning && job.requeue_failed) {
     job.requeue_failed = false;
-    turn.Do(Requeue{job.departure.hold});
+    turn.Do(Requeue{.hold = job.departure.hold, .restart_count = job.start.restart_count});
   }
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
@@ -112,17 +124,23 @@ void SeeToQueue(Turn& turn, const Record& record) {
 void OnRecordActive(Turn& turn, const Record& record) {
   Job& job = turn.job;
   if (IsStale(turn, record)) return;
-  if (record.state == Record::State::kPending) {
-    // Requeued by somebody else: an administrator, or Slurm when a node failed.
-    Depart(turn, Reason::kRequeued);
-    return Follow(turn, record);
-  }
+  if (IsEvicted(turn, record)) return Evict(turn, record);
+  // Requeued by somebody else: an administrator, or Slurm when a node failed.
+  if (record.state == Record::State::kPending || GoesOn(turn, record)) return Abandon(turn, record);
   if (IsOver(job, record)) return End(turn, record.state_name);
   if (record.state == Record::State::kTerminal) return DeliverPending(turn);
   if (record.restart_count != job.start.restart_count) return;
   if (job.start.suspicion) return Break(turn);
-  job.grace_seconds = record.grace_seconds;
+  job.grace_seconds = record.notice_seconds();
+  if (!job.requeue) job.requeue = record.requeue;
+  if (!record.requeue) turn.Do(Amend{.requeue = true});
   ConsiderRecord(turn, record);
+}
+
+void Abandon(Turn& turn, const Record& record) {
+  for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
+  Depart(turn, Reason::kRequeued);
+  Follow(turn, record);
 }
 
 void OnRecordLeaving(Turn& turn, const Record& record) {
@@ -143,7 +161,7 @@ void OnRecordHeld(Turn& turn, const Record& record) {
 
 void OnRecordEnding(Turn& turn, const Record& record) {
   if (IsStale(turn, record)) return;
-  if (record.state == Record::State::kPending) {
+  if (record.state == Record::State::kPending || GoesOn(turn, record)) {
     Depart(turn, Reason::kRequeued);
     return Follow(turn, record);
   }

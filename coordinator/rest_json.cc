@@ -72,6 +72,25 @@ json PlanOf(const Job& job, int64_t now_ns) {
            to_safe.known ? DurationOrNull(to_safe.After(longest_ran)) : json(nullptr)}};
 }
 
+std::string TextOf(const JobOptions& options, std::string_view name) {
+  return FindOption(name)->format(options).value_or("");
+}
+
+// Each option that was given as it is written to sbatch; and those of version 1 by other names too.
+json ToJson(const JobOptions& options) {
+  const Interval interval = options.interval.value_or(Interval{});
+  json shown = {{"interval_seconds", interval.every.count()},
+                {"auto_interval", interval.automatic},
+                {"directory", options.directory},
+                {"keep", options.keep.value_or(0)},
+                {"restore_from", TextOf(options, "restore-from")},
+                {"files", TextOf(options, "checkpoint-files")},
+                {"rollback", TextOf(options, "checkpoint-rollback")}};
+  for (const JobOption& option : JobOptionTable())
+    if (const auto text = option.format(options)) shown[option.name] = *text;
+  return shown;
+}
+
 }  // namespace
 
 std::string StateOf(const Job& job) {
@@ -115,13 +134,7 @@ json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
              int64_t now_ns) {
   json details = Summary(job);
   details["hostnames"] = job.hostnames;
-  details["options"] = {{"interval_seconds", job.options.interval_seconds()},
-                        {"auto_interval", job.options.auto_interval()},
-                        {"directory", job.options.directory()},
-                        {"keep", job.options.keep()},
-                        {"restore_from", job.options.restore_from()},
-                        {"files", job.options.files()},
-                        {"rollback", job.options.rollback()}};
+  details["options"] = ToJson(job.options);
   // What is known of a start is planned when it begins to run.
   const bool planned = job.stage >= Stage::kRunning && IsActive(job.stage);
   details["plan"] = planned ? PlanOf(job, now_ns) : json(nullptr);

@@ -275,7 +275,7 @@ Result<std::string> RestServer::ListExpired(const httplib::Request& request, int
     jobs.push_back({{"job_id", job.id},
                     {"uid", job.uid},
                     {"gid", job.gid},
-                    {"directory", job.options.directory()}});
+                    {"directory", job.options.directory}});
   return json{{"jobs", jobs}}.dump();
 }
 

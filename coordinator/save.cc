@@ -9,10 +9,11 @@
 namespace holdfast::coordinator {
 namespace {
 
-v1::ToWarden MakeSettle(const Checkpoint& checkpoint) {
+v1::ToWarden MakeSettle(const Job& job, const Checkpoint& checkpoint) {
   v1::ToWarden message;
   message.mutable_settle()->set_checkpoint(checkpoint.number);
   message.mutable_settle()->set_how(checkpoint.how);
+  message.mutable_settle()->set_leave(job.start.eviction.has_value());
   return message;
 }
 
@@ -21,7 +22,7 @@ void SendCommit(Turn& turn) {
   v1::ToWarden message;
   v1::Commit& commit = *message.mutable_commit();
   commit.set_checkpoint(job.checkpoint->number);
-  commit.set_keep(job.options.keep());
+  commit.set_keep(job.options.keep.value_or(1));
   for (const Pod& pod : job.pods) *commit.add_parts() = *pod.part;
   for (const std::string& hostname : job.hostnames) commit.add_hostnames(hostname);
   job.commit_sent = job.pods[0].connected;
@@ -59,8 +60,14 @@ void Commit(Turn& turn) {
   job.last_error.clear();
   turn.Mark("committed", turn.now() - checkpoint.begun_ns);
   turn.Do(SaveCheckpoint{checkpoint});
+  job.saved_once = true;
   turn.Enter(Stage::kSettling, turn.policy.settle_timeout);
-  turn.TellAll(MakeSettle(checkpoint));
+  // Before its wardens leave: as long as it is being cleaned up, nobody who asks sees PREEMPTED.
+  if (checkpoint.stop && job.start.eviction && !job.start.eviction->requeued) {
+    turn.Do(Requeue{.hold = checkpoint.hold, .restart_count = job.start.restart_count});
+    job.start.eviction->requeued = true;  // should it fail, it is asked for again (records.cc)
+  }
+  turn.TellAll(MakeSettle(job, checkpoint));
 }
 
 void FinishIfSettled(Turn& turn) {
@@ -152,7 +159,7 @@ void Abort(Turn& turn, const std::string& why) {
   job.last_error = checkpoint.error;
   turn.Do(SaveCheckpoint{checkpoint});
   turn.Enter(Stage::kSettling, turn.policy.settle_timeout);
-  turn.TellAll(MakeSettle(checkpoint));
+  turn.TellAll(MakeSettle(job, checkpoint));
 }
 
 void OnPrepared(Turn& turn, const v1::Prepared& prepared) {
@@ -238,10 +245,10 @@ void RunOn(Turn& turn, const v1::Hello& hello) {
   if (phase == v1::PHASE_PREPARING || phase == v1::PHASE_PREPARED || phase == v1::PHASE_COMMITTED) {
     // Of a checkpoint that nobody here remembers. Resuming loses nothing, committed or not; and
     // while this pod was still being saved, there was no commit.
-    turn.Tell(hello.pod(),
-              MakeSettle(Checkpoint{
-                  .number = hello.checkpoint(),
-                  .how = phase == v1::PHASE_PREPARING ? v1::Settle::ABORT : v1::Settle::RESUME}));
+    turn.Tell(hello.pod(), MakeSettle(turn.job, Checkpoint{.number = hello.checkpoint(),
+                                                           .how = phase == v1::PHASE_PREPARING
+                                                                      ? v1::Settle::ABORT
+                                                                      : v1::Settle::RESUME}));
   }
   if (turn.job.all_connected()) GoOn(turn);
 }
@@ -262,7 +269,7 @@ void OnHelloSettling(Turn& turn, const v1::Hello& hello) {
   const Checkpoint& checkpoint = *turn.job.checkpoint;
   const bool released = checkpoint.how == v1::Settle::RELEASE;
   if (hello.phase() != (released ? v1::PHASE_RELEASED : v1::PHASE_RUNNING))
-    turn.Tell(hello.pod(), MakeSettle(checkpoint));
+    turn.Tell(hello.pod(), MakeSettle(turn.job, checkpoint));
   FinishIfSettled(turn);
 }
 

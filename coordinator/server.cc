@@ -34,6 +34,7 @@ Controller::Options ToOptions(const config::Config& config) {
   options.policy.restore_attempts = config.coordinator.restore_attempts;
   options.policy.phase_timeout = config.checkpoint.timeout;
   options.policy.keep_after_failure = config.checkpoint.keep_after_failure;
+  options.policy.continue_cancelled = config.preemption.cancelled_jobs == "continue";
   options.policy.precopy = config.checkpoint.precopy_cpu > 0;
   options.policy.plan = {.shortest = config.checkpoint.auto_shortest,
                          .longest = config.checkpoint.auto_longest,

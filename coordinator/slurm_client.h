@@ -23,8 +23,11 @@ class SlurmClient {
   // queue. Success, and no effect, on any other: a cancelled one is not brought back. A job that
   // Slurm is preempting is told to leave, and Slurm requeues it: then `hold` has no effect. A job
   // that was submitted with --no-requeue is requeued, too: its user asked for --checkpoint.
-  virtual Status Requeue(uint32_t job_id, bool hold) = 0;
+  // Of another start of the job than this one it has no effect.
+  virtual Status Requeue(uint32_t job_id, const coordinator::Requeue& how) = 0;
   virtual Status Apply(uint32_t job_id, const Amend& amend) = 0;
+  // Ends a job for good; success, and no effect, if it has ended.
+  virtual Status Cancel(uint32_t job_id) = 0;
   // In the job's Comment, after what its user has there (MergeComment).
   virtual Status SetComment(uint32_t job_id, const std::string& text) = 0;
   // All nodes.

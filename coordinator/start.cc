@@ -4,9 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
+#include <utility>
 
 #include "base/result.h"
+#include "coordinator/job_codec.h"
 #include "coordinator/transitions.h"
 
 namespace holdfast::coordinator {
@@ -21,13 +22,27 @@ bool IsPermanent(Code code) {
          code == Code::kNoSpace || code == Code::kChanged;
 }
 
-void BeginStart(Turn& turn, const v1::Hello& hello) {
+// The script had ended, and Slurm starts it again: nothing of the run before counts.
+void ForgetRun(Job& job) {
+  job.started = job.saved_once = false;
+  job.first_checkpoint = job.next_checkpoint;
+  job.saved.clear();
+  job.bad.clear();
+  job.costs.clear();
+  job.hostnames.clear();
+  job.attempts = 0;
+  job.last_error.clear();
+  job.move.reset();
+}
+
+void BeginStart(Turn& turn, const v1::Hello& hello, JobOptions options) {
   Job& job = turn.job;
+  if (job.start.ended) ForgetRun(job);
   for (const TimerKind kind :
        {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice, TimerKind::kRetry,
         TimerKind::kAsk, TimerKind::kEnd, TimerKind::kKept})
     turn.Do(Disarm{kind});
-  job.options = hello.options();
+  job.options = std::move(options);
   job.checkpoint.reset();
   job.start = Start{.restart_count = hello.restart_count(),
                     .nodes = std::vector<std::string>(hello.pods())};
@@ -59,19 +74,8 @@ v1::ToWarden MakeWelcome(const Job& job) {
   network.set_mtu(mtu - std::min(mtu, kVxlanOverheadBytes));
   welcome.set_restore_job(job.start.restore_job);
   welcome.set_restore_checkpoint(job.start.restore_checkpoint);
+  welcome.set_note(job.start.note);
   return message;
-}
-
-// "JOBID" or "JOBID:CKPT"; the plugin has checked the form at submit time.
-bool ParseRestoreFrom(const std::string& text, uint32_t& job, uint32_t& checkpoint) {
-  const char* end = text.data() + text.size();
-  const auto [colon, error] = std::from_chars(text.data(), end, job);
-  checkpoint = 0;
-  if (error != std::errc() || job == 0) return false;
-  if (colon == end) return true;
-  if (*colon != ':') return false;
-  const auto [rest, error2] = std::from_chars(colon + 1, end, checkpoint);
-  return error2 == std::errc() && rest == end;
 }
 
 void Welcome(Turn& turn) {
@@ -89,6 +93,24 @@ void Welcome(Turn& turn) {
   turn.TellAll(MakeWelcome(job));
 }
 
+// Messages of CRIU's have several.
+std::string InOneLine(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
+// As Slurm alone would have it, but not without a word.
+void StartOver(Turn& turn) {
+  Job& job = turn.job;
+  job.start.note =
+      fmt::format("job {} was requeued before it could be saved; its script starts over{}", job.id,
+                  job.last_error.empty() ? "" : fmt::format(" ({})", InOneLine(job.last_error)));
+  turn.Mark("starts-over", 0, job.start.note);
+  turn.Do(Comment{job.start.note});
+  job.commented = true;
+  Welcome(turn);
+}
+
 // All wardens are there: fresh, or which checkpoint?
 void Decide(Turn& turn) {
   Job& job = turn.job;
@@ -104,16 +126,23 @@ void Decide(Turn& turn) {
     job.start.restore_checkpoint = own;
     return Welcome(turn);
   }
-  if (job.started)
-    return Hold(turn,
-                fmt::format("no committed checkpoint to restore{}; "
-                            "`holdfast resume {} --from-start` starts it over",
-                            job.bad.empty() ? "" : " but damaged ones: " + job.last_error, job.id));
-  if (!job.options.restore_from().empty() &&
-      !ParseRestoreFrom(job.options.restore_from(), job.start.restore_job,
-                        job.start.restore_checkpoint))
-    return RefuseAll(turn, fmt::format("--restore-from={}: JOBID or JOBID:CHECKPOINT is expected",
-                                       job.options.restore_from()));
+  if (job.started) {
+    switch (ProspectOf(job)) {
+      case Prospect::kHold:
+        return Hold(turn, fmt::format("no committed checkpoint to restore{}; "
+                                      "`holdfast resume {} --from-start` starts it over",
+                                      job.bad.empty() ? "" : " but damaged ones: " + job.last_error,
+                                      job.id));
+      case Prospect::kEnd:
+        return RefuseAll(turn, "it was not saved, and was submitted with --no-requeue");
+      case Prospect::kStartOver:
+        return StartOver(turn);
+    }
+  }
+  if (job.options.restore_from) {
+    job.start.restore_job = job.options.restore_from->job;
+    job.start.restore_checkpoint = job.options.restore_from->checkpoint;
+  }
   Welcome(turn);
 }
 
@@ -224,15 +253,24 @@ void RunFromNow(Turn& turn) {
   job.exclusions.next.clear();
   job.request.from_start = false;
   job.request.checkpoint = 0;
-  if (job.commented) turn.Do(Comment{""});
-  job.commented = false;
+  // That it starts over is to be seen as long as it is not saved.
+  if (job.commented && job.start.note.empty()) {
+    turn.Do(Comment{""});
+    job.commented = false;
+  }
+  turn.Do(Ask{});  // is it to be preempted, may its script be started again?
   GoOn(turn);
 }
 
 }  // namespace
 
 void OnNewStart(Turn& turn, const v1::Hello& hello) {
-  BeginStart(turn, hello);
+  Result<JobOptions> options = OptionsOf(hello);
+  if (!options) {
+    turn.refusal = std::move(options).error().Wrap("the job's options").message();
+    return;
+  }
+  BeginStart(turn, hello, std::move(*options));
   OnHelloGathering(turn, hello);
 }
 

@@ -133,6 +133,16 @@ void ConsiderRecord(Turn&, const Record&);
 // Pods get the signals that were held back.
 void DeliverPending(Turn&);
 
+// eviction.cc: Slurm takes it away without a grace time.
+// Slurm is ending this start, so that the job may go on elsewhere.
+bool IsEvicted(const Turn&, const Record&);
+// It is saved, if there is time.
+void Evict(Turn&, const Record&);
+// Slurm has ended it as PREEMPTED, and the site wants such jobs to go on.
+bool WasPreempted(const Turn&, const Record&);
+// And it has a checkpoint to go on from.
+bool GoesOn(const Turn&, const Record&);
+
 // retention.cc: checkpoints of a job that has ended.
 void OnKept(Turn&, const Timer&);
 void OnRemoved(Turn&, const Removed&);
@@ -151,6 +161,9 @@ void Depart(Turn&, Reason reason);
 // A checkpoint in flight is dropped from the job; the next start's Hello tells whether it exists.
 void GiveUpCheckpoint(Turn&, const std::string& why);
 void DisarmRunTimers(Turn&);
+// What becomes of it at its next start, if it has run and no checkpoint of it can be restored.
+enum class Prospect { kStartOver, kHold, kEnd };
+Prospect ProspectOf(const Job&);
 // What ExcNodeList is to become, if that is not what it is.
 std::optional<std::vector<std::string>> ChangeExclusions(Job&, std::vector<std::string> present);
 // Slurm runs the job again, and nobody of it has said Hello.
@@ -173,6 +186,8 @@ void OnRecordLeaving(Turn&, const Record&);
 void OnRecordWaiting(Turn&, const Record&);
 void OnRecordHeld(Turn&, const Record&);
 void OnRecordEnding(Turn&, const Record&);
+// What is left of it on its nodes ends, and it follows its record.
+void Abandon(Turn&, const Record&);
 
 // doubt.cc: finding out that a job is broken.
 void OnLost(Turn&, const Lost&);

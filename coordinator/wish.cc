@@ -8,7 +8,9 @@
 namespace holdfast::coordinator {
 namespace {
 
-bool IsNotice(Reason reason) { return reason == Reason::kPreemption || reason == Reason::kSpot; }
+bool IsNotice(Reason reason) {
+  return reason == Reason::kPreemption || reason == Reason::kSpot || reason == Reason::kRequeued;
+}
 
 // The job must leave, whatever it is doing.
 bool IsUrgent(Reason reason) { return IsNotice(reason) || reason == Reason::kEvacuate; }
@@ -117,7 +119,10 @@ void Begin(Turn& turn, const Wish& wish) {
 
 void Regret(Turn& turn, const Checkpoint& failed) {
   if (!failed.stop || !IsUrgent(failed.reason)) return;
-  if (failed.second_try) return DeliverPending(turn);
+  const int64_t again_ms = (2 * turn.now() - failed.begun_ns) / 1'000'000;  // if it takes as long
+  const bool too_late = failed.deadline_unix_ms != 0 &&
+                        again_ms + turn.policy.retry_pause.count() > failed.deadline_unix_ms;
+  if (failed.second_try || too_late) return DeliverPending(turn);
   turn.job.start.wish = Wish{.reason = failed.reason,
                              .stop = true,
                              .second_try = true,

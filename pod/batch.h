@@ -12,6 +12,9 @@ inline constexpr const char* kOpenModeVariable = "SLURM_HOLDFAST_OPEN_MODE";
 // holdfast-batch waits for the task of pod 0.
 inline constexpr const char* kPodStepVariable = "HOLDFAST_POD_STEP";
 
+// Set by the plugin for holdfast-batch: where it reads what slurmstepd has to say about the job.
+inline constexpr const char* kStepdFdVariable = "HOLDFAST_STEPD_FD";
+
 // Set by the plugin for a task of the pod step: its end of pod/task_link.h.
 inline constexpr const char* kTaskFdVariable = "HOLDFAST_TASK_FD";
 

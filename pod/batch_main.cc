@@ -1,5 +1,6 @@
 // holdfast-batch SCRIPT [ARG...]: the batch step of a checkpointed job.
 // holdfast-batch --task: each task of its pod step.
+// holdfast-batch --witness: see pod/group_witness.h.
 
 #include <cstdio>
 #include <string>
@@ -7,12 +8,15 @@
 #include <vector>
 
 #include "pod/exit_like.h"
+#include "pod/group_witness.h"
 #include "pod/supervisor.h"
 #include "pod/task.h"
 
 namespace {
 
 holdfast::Result<holdfast::ExitStatus> Run(std::vector<std::string> arguments) {
+  if (arguments.size() == 1 && arguments[0] == holdfast::pod::kWitnessArgument)
+    holdfast::pod::BeWitness();
   if (arguments.size() == 1 && arguments[0] == "--task") {
     HOLDFAST_TRY(holdfast::pod::TaskLinks links, holdfast::pod::FindTaskLinks());
     return holdfast::pod::RunTask(std::move(links));

@@ -61,8 +61,8 @@ Result<std::string> PathOfDescriptor(int fd) {
 }
 
 std::vector<std::string> ScriptEnvironment(const char* const* environment) {
-  constexpr std::array<std::string_view, 4> kOurs{kOpenModeVariable, kPodStepVariable,
-                                                  kTaskFdVariable,
+  constexpr std::array<std::string_view, 5> kOurs{kOpenModeVariable, kPodStepVariable,
+                                                  kStepdFdVariable, kTaskFdVariable,
                                                   "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
   std::vector<std::string> kept;
   bool chose_open_mode = false;

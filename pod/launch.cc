@@ -13,7 +13,7 @@ static_assert(std::endian::native == std::endian::little);
 
 // Every field in the order of the struct: numbers as 8 bytes, little-endian; strings and lists
 // behind their length.
-constexpr std::string_view kMagic = "holdfast launch 1\n";
+constexpr std::string_view kMagic = "holdfast launch 2\n";
 
 class Writer {
  public:
@@ -103,6 +103,7 @@ std::string Serialize(const Launch& launch) {
   writer.Add(launch.input);
   writer.Add(launch.output);
   writer.Add(launch.error);
+  writer.Add(std::string_view(launch.note));
   return writer.Take();
 }
 
@@ -124,6 +125,7 @@ Result<Launch> ParseLaunch(std::string_view bytes) {
   launch.input = reader.ReadStdio();
   launch.output = reader.ReadStdio();
   launch.error = reader.ReadStdio();
+  launch.note = reader.Text();
   if (reader.failed() || !reader.at_end() || launch.argv.empty())
     return Fail(Code::kCorrupt, "the launch of the batch script is malformed");
   return launch;

@@ -34,6 +34,7 @@ struct Launch {
   mode_t umask = 022;
   std::vector<Limit> limits;
   Stdio input, output, error;
+  std::string note;  // a line for its stderr before it starts; the warden's
 };
 
 std::string Serialize(const Launch& launch);

@@ -100,11 +100,11 @@ Status PodRoot::TakeSignal() {
 }
 
 void PodRoot::Relay(const RelayedSignal& relayed) const {
-  if (relayed.to_batch) {
-    if (script_ > 0) ::kill(script_, relayed.signal);
-    return;
+  if (relayed.scope == SignalScope::kSteps) {
+    for (const pid_t session : sessions_) ::kill(session, relayed.signal);
+  } else if (script_ > 0) {
+    ::kill(relayed.scope == SignalScope::kGroup ? -script_ : script_, relayed.signal);
   }
-  for (const pid_t session : sessions_) ::kill(session, relayed.signal);
 }
 
 void PodRoot::Reap() {

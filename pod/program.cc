@@ -59,6 +59,7 @@ Status BecomeLaunch(int fd) {
   if (launch.argv.empty()) return Fail(Code::kInvalid, "no program named");
   ::umask(launch.umask);
   HOLDFAST_CHECK(OpenStdio(launch));
+  if (!launch.note.empty()) ::dprintf(STDERR_FILENO, "holdfast: %s\n", launch.note.c_str());
   HOLDFAST_CHECK(SetLimits(launch.limits));
   if (::chdir(launch.cwd.c_str()) != 0) {
     // What Slurm does, too: slurmstepd falls back to /tmp and says so.

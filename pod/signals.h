@@ -19,26 +19,30 @@ inline constexpr int kRelaySignal = 49;
 // job that it is preempting (coordinator/libslurm_client.cc says why it must be so).
 inline constexpr int kLeaveSignal = 50;
 
+// Whom a signal of Slurm's is for. The numbers are those of v1::SignalScope.
+enum class SignalScope {
+  kSteps = 0,   // the processes that Slurm would have started as steps: those of holdfast-rsh
+  kScript = 1,  // the batch script's own process: `scancel --batch`, `--signal=B:`
+  kGroup = 2,   // the script's process group: `scancel --full`
+};
+
 struct RelayedSignal {
   int signal = 0;
-  // True: to the batch script's own process, as `scancel --batch` and `--signal=B:` mean it.
-  // False: to the processes that Slurm would have started as steps, that is, those that
-  // holdfast-rsh started.
-  bool to_batch = false;
+  SignalScope scope = SignalScope::kSteps;
   bool operator==(const RelayedSignal&) const = default;
 };
 
 // The value for sigqueue(3).
 inline sigval EncodeRelayedSignal(const RelayedSignal& relayed) {
-  return {.sival_int = relayed.signal | (relayed.to_batch ? 0x100 : 0)};
+  return {.sival_int = relayed.signal | (static_cast<int>(relayed.scope) << 8)};
 }
 // Nothing for a value that EncodeRelayedSignal does not make.
 inline std::optional<RelayedSignal> DecodeRelayedSignal(sigval value) {
-  const RelayedSignal relayed{.signal = value.sival_int & 0xff,
-                              .to_batch = (value.sival_int & 0x100) != 0};
-  if ((value.sival_int & ~0x1ff) != 0 || relayed.signal < 1 || relayed.signal >= NSIG)
+  const int signal = value.sival_int & 0xff;
+  const int scope = value.sival_int >> 8;
+  if (scope < 0 || scope > static_cast<int>(SignalScope::kGroup) || signal < 1 || signal >= NSIG)
     return std::nullopt;
-  return relayed;
+  return RelayedSignal{.signal = signal, .scope = static_cast<SignalScope>(scope)};
 }
 
 }  // namespace holdfast::pod

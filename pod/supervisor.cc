@@ -1,5 +1,6 @@
 #include "pod/supervisor.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
@@ -12,9 +13,11 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/numbers.h"
 #include "pod/abstract_socket.h"
 #include "pod/batch.h"
 #include "pod/capture.h"
+#include "pod/group_witness.h"
 #include "pod/signal_fd.h"
 #include "pod/signals.h"
 #include "pod/task_link.h"
@@ -25,6 +28,10 @@ namespace {
 // How long the pod step may take to end once the script has; its accounting record is complete
 // then.
 constexpr std::chrono::seconds kStepEndPatience{10};
+// A step that ends before its script does so mostly because Slurm takes the job away, and this
+// process with it: longer than that takes, nothing is said. The job's output is not the place for
+// it, and may by then be written by the job's next start.
+constexpr std::chrono::seconds kStepLossPatience{40};
 
 std::optional<std::string_view> Find(const std::vector<std::string>& environment,
                                      std::string_view name) {
@@ -69,28 +76,42 @@ Result<std::string> RandomName() {
 
 class Supervisor {
  public:
-  explicit Supervisor(Launch launch) : launch_(std::move(launch)) {}
+  Supervisor(Launch launch, UniqueFd stepd_output)
+      : launch_(std::move(launch)), stepd_output_(std::move(stepd_output)) {}
 
   Result<ExitStatus> Run() {
+    const auto ended = RunToEnd();
+    if (!released_) ShowStepd();
+    return ended;
+  }
+
+ private:
+  Result<ExitStatus> RunToEnd() {
     HOLDFAST_TRY(signals_, OpenSignalFd(JobSignals()));
     HOLDFAST_CHECK(StartStep());
     while (!ended_) {
-      std::array<pollfd, 5> fds{{{.fd = signals_.get(), .events = POLLIN},
+      std::array<pollfd, 6> fds{{{.fd = signals_.get(), .events = POLLIN},
                                  {.fd = listener_.get(), .events = POLLIN},
                                  {.fd = task_.get(), .events = POLLIN},
                                  {.fd = step_output_.get(), .events = POLLIN},
-                                 {.fd = step_->pidfd().get(), .events = POLLIN}}};
-      if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return FailErrno("poll");
+                                 {.fd = stepd_output_.get(), .events = POLLIN},
+                                 {.fd = step_gone_ ? -1 : step_->pidfd().get(), .events = POLLIN}}};
+      constexpr int kLossPatienceMs =
+          static_cast<int>(std::chrono::milliseconds(kStepLossPatience).count());
+      const int ready =
+          ::poll(fds.data(), fds.size(), step_gone_ && !released_ ? kLossPatienceMs : -1);
+      if (ready < 0 && errno != EINTR) return FailErrno("poll");
+      if (ready == 0) return StepLost();
       if (fds[0].revents) HOLDFAST_CHECK(OnSignal());
       if (fds[1].revents) HOLDFAST_CHECK(OnConnection());
       if (fds[2].revents) HOLDFAST_CHECK(OnFrame());
       if (fds[3].revents) OnStepOutput();
-      if (fds[4].revents && !ended_) HOLDFAST_CHECK(OnStepEnd());
+      if (fds[4].revents) OnStepdOutput();
+      if (fds[5].revents && !ended_) HOLDFAST_CHECK(OnStepEnd());
     }
     return *ended_;
   }
 
- private:
   Status StartStep() {
     HOLDFAST_TRY(const std::string name, RandomName());
     HOLDFAST_TRY(listener_, ListenAbstract(name));
@@ -100,7 +121,10 @@ class Supervisor {
     // This process's own environment: SPANK's variables must reach the step.
     std::vector<std::string> environment;
     for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+    HOLDFAST_TRY(witness_, GroupWitness::Start(program));
     HOLDFAST_TRY(SpawnOptions srun, PodStepCommand(environment, program, name));
+    // Signals to this process's group are the job's; srun would act upon them itself.
+    srun.new_session = true;
     HOLDFAST_TRY(Pipe output, MakePipe());
     srun.fds = {{output.write_end.get(), 1}, {output.write_end.get(), 2}};
     HOLDFAST_TRY(step_, Process::Spawn(srun));
@@ -112,21 +136,24 @@ class Supervisor {
     HOLDFAST_TRY(const signalfd_siginfo info, ReadSignal(signals_));
     const int signal = static_cast<int>(info.ssi_signo);
     terminated_ |= signal == SIGTERM;
-    // Slurm takes a released job away with SIGTERM; there is nobody left to pass it to.
-    if (signal == kLeaveSignal || (released_ && signal == SIGTERM)) {
+    // Slurm takes a job away with SIGTERM; if it was released or its step is gone, there is nobody
+    // left to pass it to.
+    if (signal == kLeaveSignal || ((released_ || step_gone_) && signal == SIGTERM)) {
       ended_ = ExitStatus{.signal = SIGTERM};
       return {};
     }
-    early_signals_.push_back(signal);
+    HOLDFAST_TRY(const bool to_group, witness_->Saw(signal));
+    early_signals_.push_back({.type = FrameType::kSignal,
+                              .signal = signal,
+                              .scope = to_group ? SignalScope::kGroup : SignalScope::kScript});
     return SendSignals();
   }
 
   Status SendSignals() {
     if (!task_.valid()) return {};
-    for (const int signal : std::exchange(early_signals_, {})) {
+    for (const Frame& signal : std::exchange(early_signals_, {})) {
       // If the task is gone, its end tells.
-      [[maybe_unused]] const Status sent =
-          SendFrame(task_, {.type = FrameType::kSignal, .signal = signal, .from_batch = true});
+      [[maybe_unused]] const Status sent = SendFrame(task_, signal);
     }
     return {};
   }
@@ -155,8 +182,13 @@ class Supervisor {
       }
       case FrameType::kFailed:
         return Fail(Code::kUnavailable, frame->message);
+      case FrameType::kDelivered:
+        stepd_wanted_ = true;
+        ShowStepd();
+        return {};
       case FrameType::kReleased:
         released_ = true;
+        if (frame->leave) ended_ = ExitStatus{.signal = SIGTERM};
         return {};
       default:
         return Fail(Code::kInternal, "the pod step sent what only holdfast-batch sends");
@@ -173,28 +205,38 @@ class Supervisor {
     } else if (listener_.valid()) {
       std::fwrite(buffer, 1, static_cast<size_t>(n), stderr);
     } else {
-      constexpr size_t kKeptBytes = 16384;
-      step_messages_.append(buffer, static_cast<size_t>(n));
-      if (step_messages_.size() > kKeptBytes)
-        step_messages_.erase(0, step_messages_.size() - kKeptBytes);
+      Keep(step_messages_, {buffer, static_cast<size_t>(n)});
     }
   }
 
+  // slurmstepd writes to the job's stderr that it is being cancelled, preempted, requeued. That
+  // belongs there if the job gets Slurm's signals or ends; if it is saved, it never happened.
+  void OnStepdOutput() {
+    char buffer[4096];
+    const ssize_t n = ::read(stepd_output_.get(), buffer, sizeof buffer);
+    if (n <= 0) return stepd_output_.Reset();
+    Keep(stepd_messages_, {buffer, static_cast<size_t>(n)});
+    if (stepd_wanted_) ShowStepd();
+  }
+
+  void ShowStepd() { std::fputs(std::exchange(stepd_messages_, {}).c_str(), stderr); }
+
+  static void Keep(std::string& messages, std::string_view more) {
+    constexpr size_t kKeptBytes = 16384;
+    messages.append(more);
+    if (messages.size() > kKeptBytes) messages.erase(0, messages.size() - kKeptBytes);
+  }
+
   Status OnStepEnd() {
-    if (released_) {
-      // Slurm ends the step first, then this.
-      HOLDFAST_TRY(const signalfd_siginfo info, ReadSignal(signals_));
-      if (info.ssi_signo == SIGTERM || info.ssi_signo == kLeaveSignal)
-        ended_ = ExitStatus{.signal = SIGTERM};
-      return {};
-    }
     while (task_.valid() && !ended_ && !released_) HOLDFAST_CHECK(OnFrame());
-    if (ended_ || released_) return {};
+    if (ended_) return {};
+    step_gone_ = true;  // if it was released, Slurm ends the step first, then this
+    if (terminated_ && !released_) ended_ = ExitStatus{.signal = SIGTERM};
+    return {};
+  }
+
+  Result<ExitStatus> StepLost() {
     HOLDFAST_TRY(const ExitStatus status, step_->Wait());
-    if (terminated_) {
-      ended_ = ExitStatus{.signal = SIGTERM};
-      return {};
-    }
     while (step_output_.valid()) OnStepOutput();
     std::fputs(step_messages_.c_str(), stderr);
     return Fail(Code::kInternal,
@@ -203,12 +245,16 @@ class Supervisor {
   }
 
   Launch launch_;
-  UniqueFd signals_, listener_, task_, step_output_;
+  UniqueFd signals_, listener_, task_, step_output_, stepd_output_;
   std::optional<Process> step_;
   std::string step_messages_;
-  std::vector<int> early_signals_;  // before there is a task to send them to
-  bool terminated_ = false;         // SIGTERM came
+  std::string stepd_messages_;
+  bool stepd_wanted_ = false;
+  std::optional<GroupWitness> witness_;
+  std::vector<Frame> early_signals_;  // before there is a task to send them to
+  bool terminated_ = false;           // SIGTERM came
   bool released_ = false;
+  bool step_gone_ = false;
   std::optional<ExitStatus> ended_;
 };
 
@@ -241,8 +287,15 @@ Result<SpawnOptions> PodStepCommand(const std::vector<std::string>& environment,
 }
 
 Result<ExitStatus> Supervise(std::vector<std::string> script_argv) {
+  UniqueFd stepd_output;
+  if (const char* const number = ::getenv(kStepdFdVariable)) {
+    const auto fd = ParseNumber<int>(number);
+    if (!fd || ::fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
+      return Fail(Code::kInvalid, std::string(kStepdFdVariable) + " is not a descriptor");
+    stepd_output = UniqueFd(*fd);
+  }
   HOLDFAST_TRY(Launch launch, CaptureLaunch(std::move(script_argv)));
-  return Supervisor(std::move(launch)).Run();
+  return Supervisor(std::move(launch), std::move(stepd_output)).Run();
 }
 
 }  // namespace holdfast::pod

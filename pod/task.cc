@@ -70,8 +70,11 @@ class Task {
         return {};
       case FrameType::kFailed:
         return Fail(Code::kUnavailable, frame->message);
+      case FrameType::kDelivered:
+        return {};
       case FrameType::kReleased:
         released_ = true;
+        if (frame->leave) ended_ = ExitStatus{.signal = SIGTERM};
         return {};
       default:
         return Fail(Code::kInternal, "the warden sent what only a task sends");

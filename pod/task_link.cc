@@ -19,11 +19,14 @@ struct [[gnu::packed]] Header {
 
 struct SignalBody {
   int32_t signal;
-  int32_t from_batch;
+  int32_t scope;
 };
 struct EndedBody {
   int32_t code;
   int32_t signal;
+};
+struct ReleasedBody {
+  int32_t leave;
 };
 
 template <typename T>
@@ -43,12 +46,14 @@ std::string Body(const Frame& frame) {
     case FrameType::kLaunch:
       return frame.launch;
     case FrameType::kSignal:
-      return Bytes(SignalBody{frame.signal, frame.from_batch});
+      return Bytes(SignalBody{frame.signal, static_cast<int32_t>(frame.scope)});
     case FrameType::kEnded:
       return Bytes(EndedBody{frame.status.code, frame.status.signal});
     case FrameType::kFailed:
       return frame.message;
     case FrameType::kReleased:
+      return Bytes(ReleasedBody{frame.leave});
+    case FrameType::kDelivered:
       break;
   }
   return {};
@@ -62,9 +67,11 @@ bool ReadBody(std::string body, Frame& frame) {
       return true;
     case FrameType::kSignal: {
       SignalBody signal{};
-      if (!Read(body, signal) || signal.signal < 1 || signal.signal >= NSIG) return false;
+      if (!Read(body, signal) || signal.signal < 1 || signal.signal >= NSIG || signal.scope < 0 ||
+          signal.scope > static_cast<int32_t>(SignalScope::kGroup))
+        return false;
       frame.signal = signal.signal;
-      frame.from_batch = signal.from_batch != 0;
+      frame.scope = static_cast<SignalScope>(signal.scope);
       return true;
     }
     case FrameType::kEnded: {
@@ -78,7 +85,13 @@ bool ReadBody(std::string body, Frame& frame) {
     case FrameType::kFailed:
       frame.message = std::move(body);
       return true;
-    case FrameType::kReleased:
+    case FrameType::kReleased: {
+      ReleasedBody released{};
+      if (!Read(body, released)) return false;
+      frame.leave = released.leave != 0;
+      return true;
+    }
+    case FrameType::kDelivered:
       return body.empty();
   }
   return false;

@@ -13,27 +13,29 @@
 #include "base/process.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "pod/signals.h"
 
 namespace holdfast::pod {
 
 enum class FrameType : uint8_t {
   kLaunch = 1,  // task -> warden, pod 0 only: a serialized Launch
-  kSignal =
-      2,  // task -> warden: a signal arrived at the step (or, with from_batch, at the batch step)
+  kSignal = 2,  // task -> warden: a signal of Slurm's has come
   kEnded = 3,   // warden -> task -> holdfast-batch: how the script ended; exit the same way
   kFailed = 4,  // warden -> task -> holdfast-batch: it cannot run or go on; a message for the job's
                 // stderr
-  kReleased = 5,  // warden -> task -> holdfast-batch: saved and killed; Slurm will requeue; wait
-                  // for SIGTERM, then exit
+  kReleased = 5,   // warden -> task -> holdfast-batch: saved and killed. Slurm is going to end the
+                   // step: wait for its SIGTERM; or with `leave` it already waits for this: exit
+  kDelivered = 6,  // warden -> task -> holdfast-batch: the job has got a signal of Slurm's
 };
 
 struct Frame {
   FrameType type{};
-  std::string launch;       // kLaunch
-  int signal = 0;           // kSignal
-  bool from_batch = false;  // kSignal
-  ExitStatus status;        // kEnded
-  std::string message;      // kFailed
+  std::string launch;   // kLaunch
+  int signal = 0;       // kSignal
+  SignalScope scope{};  // kSignal
+  ExitStatus status;    // kEnded
+  std::string message;  // kFailed
+  bool leave = false;   // kReleased
 };
 
 // Blocks until all is written. Never raises SIGPIPE.

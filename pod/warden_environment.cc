@@ -1,7 +1,8 @@
 #include "pod/warden_environment.h"
 
-#include <array>
+#include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 
 #include "base/numbers.h"
@@ -44,12 +45,6 @@ Result<T> Number(const char* const* environment, std::string_view name) {
   return *number;
 }
 
-template <typename T>
-Result<std::optional<T>> OptionalNumber(const char* const* environment, std::string_view name) {
-  if (!Find(environment, name)) return std::optional<T>();
-  return Number<T>(environment, name);
-}
-
 Result<std::vector<gid_t>> Groups(const char* const* environment) {
   constexpr std::string_view kName = "GROUPS";
   const auto text = Find(environment, kName);
@@ -84,15 +79,7 @@ std::vector<std::string> ToStrings(const WardenEnvironment& environment) {
   add("GID", std::to_string(environment.owner.gid));
   add("GROUPS", groups);
   add("CONFIG", environment.config_path);
-  if (environment.interval)
-    add("CHECKPOINT_INTERVAL", environment.interval->automatic
-                                   ? std::string(kAutoInterval)
-                                   : std::to_string(environment.interval->every.count()));
-  if (!environment.directory.empty()) add("CHECKPOINT_DIR", environment.directory);
-  if (environment.keep) add("CHECKPOINT_KEEP", std::to_string(*environment.keep));
-  if (!environment.restore_from.empty()) add("RESTORE_FROM", environment.restore_from);
-  if (!environment.files.empty()) add("CHECKPOINT_FILES", environment.files);
-  if (!environment.rollback.empty()) add("CHECKPOINT_ROLLBACK", environment.rollback);
+  add("OPTIONS", EncodeOptions(environment.options));
   add("TASK_PID", std::to_string(environment.task_pid));
   add("EXEC_FD", std::to_string(environment.exec_fd));
   add("WARDEN_FD", std::to_string(environment.link_fd));
@@ -119,17 +106,8 @@ Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment)
   HOLDFAST_TRY(parsed.owner.gid, Number<gid_t>(environment, "GID"));
   HOLDFAST_TRY(parsed.owner.groups, Groups(environment));
   HOLDFAST_TRY(parsed.config_path, Text(environment, "CONFIG"));
-  if (Find(environment, "CHECKPOINT_INTERVAL") == kAutoInterval) {
-    parsed.interval = Interval{.automatic = true};
-  } else {
-    HOLDFAST_TRY(const auto seconds, OptionalNumber<uint32_t>(environment, "CHECKPOINT_INTERVAL"));
-    if (seconds) parsed.interval = Interval{.every = std::chrono::seconds(*seconds)};
-  }
-  parsed.directory = Find(environment, "CHECKPOINT_DIR").value_or("");
-  HOLDFAST_TRY(parsed.keep, OptionalNumber<uint32_t>(environment, "CHECKPOINT_KEEP"));
-  parsed.restore_from = Find(environment, "RESTORE_FROM").value_or("");
-  parsed.files = Find(environment, "CHECKPOINT_FILES").value_or("");
-  parsed.rollback = Find(environment, "CHECKPOINT_ROLLBACK").value_or("");
+  HOLDFAST_TRY(const std::string options, Text(environment, "OPTIONS"));
+  HOLDFAST_TRY(parsed.options, DecodeOptions(options));
   HOLDFAST_TRY(parsed.task_pid, Number<pid_t>(environment, "TASK_PID"));
   HOLDFAST_TRY(parsed.exec_fd, Number<int>(environment, "EXEC_FD"));
   HOLDFAST_TRY(parsed.link_fd, Number<int>(environment, "WARDEN_FD"));

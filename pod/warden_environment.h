@@ -9,13 +9,12 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/duration.h"
 #include "base/identity.h"
 #include "base/result.h"
+#include "protocol/job_options.h"
 
 namespace holdfast::pod {
 
@@ -27,14 +26,7 @@ struct WardenEnvironment {
   std::string node;            // HOLDFAST_NODE: Slurm's NodeName
   Identity owner;              // HOLDFAST_UID, HOLDFAST_GID, HOLDFAST_GROUPS ("27,100")
   std::string config_path;     // HOLDFAST_CONFIG
-
-  // The job's options; absent means the site's default.
-  std::optional<Interval> interval;  // HOLDFAST_CHECKPOINT_INTERVAL: seconds, or auto
-  std::string directory;             // HOLDFAST_CHECKPOINT_DIR: a URL, or empty
-  std::optional<uint32_t> keep;      // HOLDFAST_CHECKPOINT_KEEP
-  std::string restore_from;          // HOLDFAST_RESTORE_FROM: "JOBID[:CKPT]", or empty
-  std::string files;                 // HOLDFAST_CHECKPOINT_FILES: "/PATH[:/PATH]"
-  std::string rollback;              // HOLDFAST_CHECKPOINT_ROLLBACK: a policy
+  JobOptions options;          // HOLDFAST_OPTIONS: EncodeOptions
 
   // The task beside the warden, whose cgroups it joins, but only after the task has become
   // `holdfast-batch --task`: Slurm puts it into its cgroups between fork and exec. exec_fd is a

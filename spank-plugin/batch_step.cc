@@ -1,5 +1,8 @@
+#include <fcntl.h>
 #include <unistd.h>
 
+#include "base/unique_fd.h"
+#include "pod/batch.h"
 #include "spank-plugin/plugin.h"
 
 namespace holdfast::spank {
@@ -14,6 +17,48 @@ Status SuperviseBatchStep(spank_t spank, const Site& site) {
   if (const spank_err_t error = spank_prepend_task_argv(spank, 1, argv); error != ESPANK_SUCCESS)
     return Fail(Code::kInternal, std::string("putting holdfast-batch in front of the script: ") +
                                      spank_strerror(error));
+  return {};
+}
+
+namespace {
+
+UniqueFd g_stepd_reader;  // holdfast-batch's, until it has been forked
+UniqueFd g_stepd_writer;
+UniqueFd g_job_stderr;  // slurmstepd's, until its task has ended
+
+}  // namespace
+
+Status PrepareMessages(spank_t spank) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return FailErrno("pipe");
+  g_stepd_reader = UniqueFd(ends[0]);
+  g_stepd_writer = UniqueFd(ends[1]);
+  // slurmstepd must never wait for holdfast-batch.
+  if (::fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0 || ::fcntl(ends[0], F_SETFD, 0) != 0)
+    return FailErrno("preparing a pipe");
+  if (const spank_err_t error =
+          spank_setenv(spank, pod::kStepdFdVariable, std::to_string(ends[0]).c_str(), 1);
+      error != ESPANK_SUCCESS)
+    return Fail(Code::kInternal,
+                std::string("passing holdfast-batch its pipe: ") + spank_strerror(error));
+  return {};
+}
+
+Status RedirectMessages() {
+  g_stepd_reader.Reset();
+  if (!g_stepd_writer.valid()) return {};
+  g_job_stderr = UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
+  if (!g_job_stderr.valid() || ::dup2(g_stepd_writer.get(), STDERR_FILENO) < 0)
+    return FailErrno("redirecting slurmstepd's messages");
+  g_stepd_writer.Reset();
+  return {};
+}
+
+Status RestoreMessages() {
+  if (!g_job_stderr.valid()) return {};
+  if (::dup2(g_job_stderr.get(), STDERR_FILENO) < 0)
+    return FailErrno("restoring slurmstepd's stderr");
+  g_job_stderr.Reset();
   return {};
 }
 

@@ -16,7 +16,7 @@ using namespace holdfast::spank;
 namespace {
 
 // The state of this process: Slurm calls hooks from one thread.
-Options g_options;
+JobOptions g_options;
 Site g_site;
 
 // Tells whoever submitted the job.
@@ -38,23 +38,25 @@ void ReportOrExit(const Status& status) {
   ::_exit(EXIT_FAILURE);
 }
 
-int SetOption(int id, const char* value, int /*remote*/) {
+int TakeOption(int id, const char* value, int /*remote*/) {
   // An option without its optional argument comes as "(null)" by way of the environment
   // (_option_setenv in Slurm's src/common/spank.c).
   const bool has_value = value != nullptr && std::string_view(value) != "(null)";
-  return Report(g_options.Set(static_cast<OptionId>(id), has_value ? value : ""));
+  return Report(
+      SetOption(JobOptionTable()[static_cast<size_t>(id)], has_value ? value : "", g_options));
 }
 
 Status RegisterOptions(spank_t spank) {
-  for (const OptionInfo& info : kOptions) {
-    spank_option option = {.name = const_cast<char*>(info.name),
-                           .arginfo = const_cast<char*>(info.argument),
-                           .usage = const_cast<char*>(info.help),
-                           .has_arg = info.has_arg,
-                           .val = static_cast<int>(info.id),
-                           .cb = SetOption};
+  int id = 0;
+  for (const JobOption& each : JobOptionTable()) {
+    spank_option option = {.name = const_cast<char*>(each.name),
+                           .arginfo = const_cast<char*>(each.argument),
+                           .usage = const_cast<char*>(each.help),
+                           .has_arg = each.argument_optional ? 2 : 1,  // as getopt_long(3) has it
+                           .val = id++,
+                           .cb = TakeOption};
     if (spank_option_register(spank, &option) != ESPANK_SUCCESS)
-      return Fail(Code::kInternal, std::string("registering the option --") + info.name);
+      return Fail(Code::kInternal, std::string("registering the option --") + each.name);
   }
   return {};
 }
@@ -87,6 +89,21 @@ int slurm_spank_init(spank_t spank, int argc, char** argv) {
 
 int slurm_spank_init_post_opt(spank_t spank, int, char**) {
   if (spank_remote(spank) == 0) ReportOrExit(CheckSubmission(g_options));
+  return 0;
+}
+
+int slurm_spank_user_init(spank_t spank, int, char**) {
+  if (g_options.enabled() && IsBatchStep(spank)) return Report(PrepareMessages(spank));
+  return 0;
+}
+
+int slurm_spank_task_post_fork(spank_t spank, int, char**) {
+  if (g_options.enabled() && IsBatchStep(spank)) return Report(RedirectMessages());
+  return 0;
+}
+
+int slurm_spank_task_exit(spank_t spank, int, char**) {
+  if (g_options.enabled() && IsBatchStep(spank)) return Report(RestoreMessages());
   return 0;
 }
 

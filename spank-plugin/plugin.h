@@ -9,7 +9,7 @@ extern "C" {
 #include <string>
 
 #include "base/result.h"
-#include "spank-plugin/options.h"
+#include "protocol/job_options.h"
 
 namespace holdfast::spank {
 
@@ -28,14 +28,22 @@ Result<Site> ParseSite(int argc, char** argv);
 Status PublishEnvironment();
 // After all options are read: refuses what cannot work, and arranges that a requeued job goes on
 // writing to its output.
-Status CheckSubmission(const Options& options);
+Status CheckSubmission(const JobOptions& options);
 
 // batch_step.cc: in slurmstepd of the batch step, as the user, before the script is executed: puts
 // holdfast-batch in front of it.
 Status SuperviseBatchStep(spank_t spank, const Site& site);
 
+// batch_step.cc: in slurmstepd of the batch step, itself. What it says about the job ("CANCELLED AT
+// ... DUE TO PREEMPTION") goes to the job's stderr. Of a job that is saved and goes on that would
+// be a lie, so while its task lives, holdfast-batch gets it and decides. Before the task is forked,
+// after that, and when it has ended:
+Status PrepareMessages(spank_t spank);
+Status RedirectMessages();
+Status RestoreMessages();
+
 // pod_step.cc: in slurmstepd of the pod step, in the new task, as root: starts the warden.
-Status StartWarden(spank_t spank, const Site& site, const Options& options);
+Status StartWarden(spank_t spank, const Site& site, const JobOptions& options);
 // Whether this task belongs to a pod step.
 bool IsPodStep(spank_t spank);
 

@@ -45,14 +45,9 @@ Result<uint32_t> RestartCount(spank_t spank) {
 }
 
 Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
-                                            const Options& options) {
+                                            const JobOptions& options) {
   pod::WardenEnvironment environment{.config_path = site.config,
-                                     .interval = options.interval(),
-                                     .directory = options.directory(),
-                                     .keep = options.keep(),
-                                     .restore_from = options.restore_from(),
-                                     .files = options.files(),
-                                     .rollback = options.rollback(),
+                                     .options = options,
                                      .task_pid = ::getpid(),
                                      .exec_fd = kWardenExecFd,
                                      .link_fd = kWardenLinkFd};
@@ -84,7 +79,7 @@ bool IsPodStep(spank_t spank) {
          spank_get_item(spank, S_TASK_ID, &task) == ESPANK_SUCCESS && task == 0;
 }
 
-Status StartWarden(spank_t spank, const Site& site, const Options& options) {
+Status StartWarden(spank_t spank, const Site& site, const JobOptions& options) {
   HOLDFAST_TRY(const pod::WardenEnvironment environment, DescribeTask(spank, site, options));
   HOLDFAST_TRY(auto link, MakeSocketPair(SOCK_STREAM));
   HOLDFAST_TRY(Pipe executed, MakePipe());

@@ -62,8 +62,8 @@ bool g_inherited = false;
 
 // The name under which Slurm looks for a SPANK option in the environment (_opt_env_name and
 // spank_process_env_options in src/common/spank.c).
-std::string SlurmVariable(const OptionInfo& info) {
-  std::string name = std::string("SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_") + info.name;
+std::string SlurmVariable(const JobOption& option) {
+  std::string name = std::string("SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_") + option.name;
   for (char& c : name)
     if (c == '-') c = '_';
   return name;
@@ -91,11 +91,6 @@ Status CheckBatchJob(bool enabled) {
     return Fail(Code::kUnsupported,
                 "--checkpoint: this sbatch hides its options from plugins; Slurm 23.02 and later "
                 "do not");
-  if (sbatch.Value("requeue") == "no-requeue")
-    return Fail(Code::kInvalid,
-                "--checkpoint and --no-requeue contradict each other: a saved job goes on by being "
-                "requeued; remove one of them");
-  HOLDFAST_CHECK(sbatch.Change("requeue", nullptr));
   if (TruncatesOutput(sbatch)) ::setenv(pod::kOpenModeVariable, "truncate", 1);
   return sbatch.Change("open-mode", "append");
 }
@@ -103,26 +98,28 @@ Status CheckBatchJob(bool enabled) {
 }  // namespace
 
 Status PublishEnvironment() {
-  for (const OptionInfo& info : kOptions) {
-    const std::string variable = SlurmVariable(info);
+  for (const JobOption& option : JobOptionTable()) {
+    const std::string variable = SlurmVariable(option);
     g_inherited |= ::getenv(variable.c_str()) != nullptr;
     if (!IsSbatch()) continue;
-    const char* const value = ::getenv(info.environment);
+    const std::string ours = option.environment();
+    const char* const value = ::getenv(ours.c_str());
     if (value == nullptr || *value == '\0') {
       ::unsetenv(variable.c_str());
       continue;
     }
     // Slurm would name the option, which whoever set the variable may not know.
-    if (Status accepted = Options().Set(info.id, value); !accepted)
-      return std::unexpected(std::move(accepted).error().Wrap(info.environment));
+    JobOptions ignored;
+    if (Status accepted = SetOption(option, value, ignored); !accepted)
+      return std::unexpected(std::move(accepted).error().Wrap(ours));
     ::setenv(variable.c_str(), value, 1);
   }
   if (IsSbatch()) ::unsetenv(pod::kOpenModeVariable);
   return {};
 }
 
-Status CheckSubmission(const Options& options) {
-  HOLDFAST_CHECK(options.Check());
+Status CheckSubmission(const JobOptions& options) {
+  HOLDFAST_CHECK(CheckOptions(options));
   if (IsSbatch()) return CheckBatchJob(options.enabled());
   if (!options.enabled() || g_inherited) return {};
   return Fail(Code::kInvalid, "--checkpoint: only batch jobs can be requeued: use sbatch");

@@ -186,15 +186,6 @@ class Capture {
 
 }  // namespace
 
-Result<RollbackPolicy> ParseRollbackPolicy(std::string_view text) {
-  if (text.empty() || text == "auto") return RollbackPolicy::kAuto;
-  if (text == "append") return RollbackPolicy::kAppend;
-  if (text == "all") return RollbackPolicy::kAll;
-  if (text == "off") return RollbackPolicy::kOff;
-  return Fail(Code::kInvalid, "--checkpoint-rollback=" + std::string(text) +
-                                  ": accepted is auto, append, all or off");
-}
-
 Result<CaptureSummary> CaptureFiles(const UniqueFd& root, const Identity& owner,
                                     const std::vector<storage::FileRecord>& open_files,
                                     const CaptureOptions& options, storage::PodWriter& writer) {

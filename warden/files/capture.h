@@ -8,25 +8,15 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/identity.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "protocol/job_options.h"
 #include "storage/checkpoint.h"
 
 namespace holdfast::warden {
-
-// --checkpoint-rollback.
-enum class RollbackPolicy {
-  kAuto,    // files only appended to by length, others by content
-  kAppend,  // files only appended to; a change of any other holds the job
-  kAll,     // all by content
-  kOff,     // nothing but the job's own output
-};
-// Empty means auto. kInvalid says what is accepted.
-Result<RollbackPolicy> ParseRollbackPolicy(std::string_view text);
 
 inline constexpr const char* kFilesTable = "files.table";
 // Where newer files go: a directory of this name and "JOB-CHECKPOINT".

@@ -17,7 +17,7 @@ struct Job {
   pod::WardenEnvironment environment;
   config::Config config;
   storage::Keys keys = storage::SiteKey{};  // nobody's, until Configure
-  v1::Options options;                      // after defaults
+  JobOptions options;                       // after defaults
   v1::Platform platform;
   Underlay underlay;
   std::chrono::seconds notice_time{0};  // that the node's cloud gives before it takes it back, or 0

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "base/duration.h"
 #include "base/files.h"
@@ -21,26 +20,15 @@ namespace {
 constexpr size_t kCommitFilesBytes = 2 << 20;
 constexpr size_t kNamedFiles = 5;  // in an event
 
-std::vector<std::string> DirectoriesOf(const Job& job) {
-  std::vector<std::string> directories;
-  std::istringstream list(job.options.files());
-  for (std::string path; std::getline(list, path, ':');) {
-    while (path.ends_with('/')) path.pop_back();
-    if (!path.empty()) directories.push_back(path);
-  }
-  return directories;
-}
-
 std::string CheckpointDirectory(const Job& job) {
-  const std::string& url = job.options.directory();
+  const std::string& url = job.options.directory;
   if (url.starts_with("/")) return url;
   constexpr std::string_view kFile = "file://";
   return url.starts_with(kFile) ? url.substr(kFile.size()) : "";
 }
 
 RollbackPolicy PolicyOf(const Job& job) {
-  // Checked when the warden began.
-  return ParseRollbackPolicy(job.options.rollback()).value_or(RollbackPolicy::kAuto);
+  return job.options.rollback.value_or(RollbackPolicy::kAuto);
 }
 
 storage::FileRecord ToRecord(const v1::OpenFile& file) {
@@ -88,7 +76,7 @@ Result<std::optional<storage::PartSummary>> SaveFiles(const Job& job, const Pod&
   if (policy == RollbackPolicy::kOff || policy == RollbackPolicy::kAppend) return std::nullopt;
   const auto begin = std::chrono::steady_clock::now();
   const CaptureOptions capture{.policy = policy,
-                               .directories = DirectoriesOf(job),
+                               .directories = job.options.files,
                                .excluded = CheckpointDirectory(job),
                                .bytes_limit = job.config.checkpoint.files_limit_bytes,
                                .count_limit = job.config.checkpoint.files_count,

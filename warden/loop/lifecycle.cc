@@ -85,7 +85,6 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       Apply(Input::kStart);
       break;
     case v1::ToWarden::kPrepare:
-      signals_.Forget();
       if (state_ == State::kRunning) {
         request_ = message;
         checkpoint_ = message.prepare().checkpoint();
@@ -107,6 +106,8 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       break;
     case v1::ToWarden::kDeliver:
       signals_.Obey(message.deliver(), state_);
+      if (const Status told = link_.Send({.type = pod::FrameType::kDelivered}); !told)
+        log::Failure("delivered", told.error());
       break;
     case v1::ToWarden::kDrain:
       spot_.Drain(message.drain().reason());
@@ -149,7 +150,8 @@ void Lifecycle::OnLink() {
     farewell_ = pod::Frame{};
     return;
   }
-  if (frame->type == pod::FrameType::kSignal) signals_.Take(frame->signal, frame->from_batch);
+  if (frame->type == pod::FrameType::kSignal)
+    signals_.Take({.signal = frame->signal, .scope = frame->scope});
 }
 
 void Lifecycle::OnTimers() {
@@ -319,7 +321,7 @@ void Lifecycle::SayHello() {
   hello.set_mtu(job_.underlay.mtu);
   hello.set_uid(environment.owner.uid);
   hello.set_gid(environment.owner.gid);
-  *hello.mutable_options() = job_.options;
+  hello.set_job_options(EncodeOptions(job_.options));
   *hello.mutable_platform() = job_.platform;
   hello.set_phase(*phase);
   hello.set_checkpoint(checkpoint_);
@@ -347,7 +349,9 @@ void Lifecycle::SaySettled() {
     channel_.Send(std::move(message));
   }
   if (state_ == State::kReleased) {
-    if (const Status told = link_.Send({.type = pod::FrameType::kReleased}); !told)
+    if (const Status told =
+            link_.Send({.type = pod::FrameType::kReleased, .leave = verdict_.leave()});
+        !told)
       log::Failure("released", told.error());
   }
   if (!std::exchange(tidy_, false)) return;

@@ -7,6 +7,7 @@
 
 #include "base/duration.h"
 #include "base/log.h"
+#include "pod/launch.h"
 #include "pod/pod_directory.h"
 #include "storage/site.h"
 #include "warden/isolation/affinity.h"
@@ -53,7 +54,7 @@ Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store,
       events_([this](const std::string& name, std::chrono::nanoseconds duration,
                      const std::string& detail) { Tell(name, duration, detail); }),
       inventory_(std::move(found)),
-      keep_(job.options.keep()) {}
+      keep_(job.options.keep.value_or(1)) {}
 
 Operations::~Operations() { Destroy(); }
 
@@ -91,7 +92,7 @@ Status Operations::Create(const v1::Welcome& welcome) {
     for (const v1::Peer& peer : welcome.network().peers()) hostnames.push_back(peer.hostname());
     if (welcome.restore_job() == 0) {
       HOLDFAST_CHECK(MakePod(welcome.network(), hostnames));
-      return Furnish(welcome.network());
+      return Furnish(welcome);
     }
     HOLDFAST_TRY(Origin origin, FindOrigin(welcome));
     HOLDFAST_CHECK(MakePod(welcome.network(), origin.manifest.hostnames));
@@ -112,7 +113,7 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
   storage::JobStore* store = store_.get();
   if (welcome.restore_job() != job_.id()) {
     HOLDFAST_TRY(origin.other, storage::JobStore::Open(
-                                   job_.options.directory(), welcome.restore_job(), job_.owner(),
+                                   job_.options.directory, welcome.restore_job(), job_.owner(),
                                    job_.keys, storage::CloudSettings(job_.config)));
     store = origin.other.get();
   }
@@ -121,7 +122,7 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
     HOLDFAST_TRY(const auto listing, store->List());
     if (listing.good.empty())
       return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint in {}",
-                                               welcome.restore_job(), job_.options.directory()));
+                                               welcome.restore_job(), job_.options.directory));
     checkpoint = listing.good.back().checkpoint;
   }
   checkpoint_ = checkpoint;
@@ -169,9 +170,14 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   return {};
 }
 
-Status Operations::Furnish(const v1::Network& network) {
+Status Operations::Furnish(const v1::Welcome& welcome) {
   Furniture furniture{.launch = job_.launch};
-  for (const v1::Peer& peer : network.peers()) {
+  if (!furniture.launch.empty() && !welcome.note().empty()) {
+    HOLDFAST_TRY(pod::Launch launch, pod::ParseLaunch(furniture.launch));
+    launch.note = welcome.note();
+    furniture.launch = pod::Serialize(launch);
+  }
+  for (const v1::Peer& peer : welcome.network().peers()) {
     HOLDFAST_TRY(const std::string address, PodAddress(job_.config.node.subnet, peer.pod()));
     furniture.peers.push_back({.address = address, .hostname = peer.hostname()});
   }

@@ -57,8 +57,8 @@ class Operations final : public PodOperations {
   const std::vector<v1::Damaged>& damaged() const override { return inventory_.damaged; }
   uint32_t committed() const override { return committed_; }
   const std::string& log_path() const override { return log_path_; }
-  Status Signal(int signal, bool to_batch) override {
-    return RelaySignal(*pod_, signal, to_batch);
+  Status Signal(const pod::RelayedSignal& signal) override {
+    return RelaySignal(*pod_, signal);
   }
 
   // Polls readable when the pod has ended. For the main thread, while no operation is under way and
@@ -69,7 +69,7 @@ class Operations final : public PodOperations {
   struct Origin;  // what is restored
   Result<Origin> FindOrigin(const v1::Welcome& welcome);
   Status MakePod(const v1::Network& network, const std::vector<std::string>& hostnames);
-  Status Furnish(const v1::Network& network);
+  Status Furnish(const v1::Welcome& welcome);
   Status Restore(Origin& origin);
   Status AwaitMemory(const v1::Prepare& prepare);
   Status Freeze(const v1::Prepare& prepare);

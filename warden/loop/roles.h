@@ -10,6 +10,7 @@
 
 #include "base/process.h"
 #include "base/result.h"
+#include "pod/signals.h"
 #include "pod/task_link.h"
 #include "protocol/holdfast.pb.h"
 
@@ -105,7 +106,7 @@ class PodOperations {
   virtual const std::string& log_path() const = 0;
 
   // For the main thread, as long as there is a pod: its root is to pass the signal on.
-  virtual Status Signal(int signal, bool to_batch) = 0;
+  virtual Status Signal(const pod::RelayedSignal& signal) = 0;
 };
 
 // The task beside the warden: pod/task_link.h.

@@ -4,9 +4,9 @@
 #pragma once
 
 #include <chrono>
-#include <utility>
 #include <vector>
 
+#include "pod/signals.h"
 #include "warden/loop/roles.h"
 #include "warden/loop/state.h"
 
@@ -20,39 +20,35 @@ class Signals {
   Signals(CoordinatorLine& channel, PodOperations& operations, Now now)
       : channel_(channel), operations_(operations), now_(std::move(now)) {}
 
-  // The task beside the warden, or with `from_batch` the batch step, got it.
-  void Take(int signal, bool from_batch);
+  // Slurm sent it to the task beside the warden, or to the batch step.
+  void Take(const pod::RelayedSignal& signal);
   // A coordinator has come that may not have heard of some.
   void Repeat();
-  // The job is being saved: whatever Slurm's SIGTERM meant, it has been understood.
-  void Forget() { waiting_.clear(); }
   bool any_waiting() const { return !waiting_.empty(); }
   // Delivers those that have waited too long for a coordinator that is away.
   void Tire(State state);
 
-  // The coordinator has decided: to the script itself, or to the job's step processes. Before the
-  // pod runs it is kept.
+  // The coordinator has decided that the job is to have it. Before the pod runs it is kept.
   void Obey(const v1::Deliver& order, State state);
   // The pod runs.
   void DeliverKept(State state);
 
  private:
   struct Waiting {
-    int signal = 0;
-    bool from_batch = false;
+    pod::RelayedSignal signal;
     std::chrono::steady_clock::time_point came;
   };
   void Tell(const Waiting& waiting);
-  void Deliver(int signal, bool to_batch, State state);
+  void Deliver(const pod::RelayedSignal& signal, State state);
 
   CoordinatorLine& channel_;
   PodOperations& operations_;
   const Now now_;
   std::vector<Waiting> waiting_;
-  std::vector<std::pair<int, bool>> kept_;
+  std::vector<pod::RelayedSignal> kept_;
 };
 
 // To the root of a running pod, which passes it on.
-Status RelaySignal(const Pod& pod, int signal, bool to_batch);
+Status RelaySignal(const Pod& pod, const pod::RelayedSignal& signal);
 
 }  // namespace holdfast::warden

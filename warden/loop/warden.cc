@@ -79,6 +79,18 @@ v1::Platform DescribePlatform(const config::Config& config) {
   return platform;
 }
 
+// What the user asked for, and where they did not what the site says.
+Result<JobOptions> Complete(JobOptions options, const config::Config& config, uid_t uid) {
+  const auto& site = config.checkpoint;
+  const std::string& directory = options.directory.empty() ? site.directory : options.directory;
+  HOLDFAST_TRY(options.directory, config::ExpandDirectory(directory, uid));
+  options.interval = options.interval.value_or(site.interval);
+  options.keep = options.keep.value_or(site.keep);
+  options.rollback = options.rollback.value_or(RollbackPolicy::kAuto);
+  if (!options.fallback) options.fallback = ParseFallback(site.fallback);
+  return options;
+}
+
 Status Configure(Job& job) {
   const pod::WardenEnvironment& environment = job.environment;
   HOLDFAST_TRY(job.config, config::Load(environment.config_path));
@@ -94,19 +106,7 @@ Status Configure(Job& job) {
                       {"node", environment.node}});
 
   HOLDFAST_TRY(job.keys, storage::LoadKeys(config));
-  HOLDFAST_TRY(const std::string directory,
-               config::ExpandDirectory(environment.directory.empty() ? config.checkpoint.directory
-                                                                     : environment.directory,
-                                       job.owner().uid));
-  job.options.set_directory(directory);
-  const Interval interval = environment.interval.value_or(config.checkpoint.interval);
-  job.options.set_interval_seconds(static_cast<uint32_t>(interval.every.count()));
-  job.options.set_auto_interval(interval.automatic);
-  job.options.set_keep(environment.keep.value_or(config.checkpoint.keep));
-  job.options.set_restore_from(environment.restore_from);
-  HOLDFAST_CHECK(ParseRollbackPolicy(environment.rollback));
-  job.options.set_rollback(environment.rollback.empty() ? "auto" : environment.rollback);
-  job.options.set_files(environment.files);
+  HOLDFAST_TRY(job.options, Complete(environment.options, config, job.owner().uid));
   HOLDFAST_TRY(job.underlay, FindUnderlay(config.coordinator.host, config.coordinator.warden_port));
   job.platform = DescribePlatform(config);
   job.notice_time = notices::NoticeTime(NoticeSettings(config));
@@ -121,7 +121,7 @@ struct Store {
 // Pod 0 proves that the job can be saved before it runs, and knows what has been saved.
 Result<Store> TryStore(const Job& job) {
   Store store;
-  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory(), job.id(), job.owner(),
+  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory, job.id(), job.owner(),
                                                    job.keys, storage::CloudSettings(job.config)));
   if (job.pod() != 0) return store;
   HOLDFAST_CHECK(store.jobs->Prepare());

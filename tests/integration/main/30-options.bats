@@ -13,7 +13,7 @@ refused() { # TEXT OPTION...
 @test "help of sbatch, salloc and srun shows the options" {
     for command in sbatch salloc srun; do
         output=$(alice $command --help)
-        for option in --checkpoint --checkpoint-dir --checkpoint-keep --restore-from --checkpoint-files --checkpoint-rollback; do
+        for option in --checkpoint --checkpoint-dir --checkpoint-keep --restore-from --checkpoint-files --checkpoint-rollback --checkpoint-fallback; do
             assert_contains "$output" "$option"
         done
     done
@@ -30,6 +30,7 @@ refused() { # TEXT OPTION...
     refused --restore-from --checkpoint --restore-from=yesterday
     refused --checkpoint-files --checkpoint --checkpoint-files=work
     refused --checkpoint-rollback --checkpoint --checkpoint-rollback=some
+    refused 'slurm or hold' --checkpoint --checkpoint-fallback=never
 }
 
 @test "so are bad values in #SBATCH lines and in the environment" {

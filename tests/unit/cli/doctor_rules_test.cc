@@ -76,7 +76,7 @@ TEST(SlurmConfig, IsReadAndJudged) {
 TEST(SlurmConfig, EachFaultHasItsRemedy) {
   const std::tuple<const char*, const char*, const char*> kCases[] = {
       {"ProctrackType", "proctrack/linuxproc", "ProctrackType=proctrack/cgroup"},
-      {"PreemptMode", "CANCEL", "PreemptMode=REQUEUE"},
+      {"PreemptMode", "SUSPEND,GANG", "PreemptMode=REQUEUE"},
   };
   for (const auto& [key, value, remedy] : kCases) {
     SlurmConfig config = ParseSlurmConfig(kConfig);
@@ -90,22 +90,28 @@ TEST(SlurmConfig, EachFaultHasItsRemedy) {
     }
     EXPECT_EQ(failures, 1u) << key;
   }
-  // Without preemption jobs can be saved by hand.
+  // Without preemption jobs can be saved by hand; those that it ends go on all the same.
   SlurmConfig config = ParseSlurmConfig(kConfig);
-  config["PreemptMode"] = "OFF";
-  for (const Check& check : JudgeSlurmConfig(config)) EXPECT_EQ(check.fitness, Fitness::kOk);
+  for (const char* const mode : {"OFF", "CANCEL"}) {
+    config["PreemptMode"] = mode;
+    for (const Check& check : JudgeSlurmConfig(config)) EXPECT_EQ(check.fitness, Fitness::kOk);
+  }
 }
 
-TEST(JudgePartitions, WantsTimeToSave) {
-  EXPECT_EQ(JudgePartitions("PartitionName=spot GraceTime=60 PreemptMode=REQUEUE\n"
-                            "PartitionName=urgent GraceTime=0 PreemptMode=OFF\n")
-                .fitness,
-            Fitness::kOk);
+TEST(JudgePartitions, SaysHowMuchTimeThereIs) {
   const Check check = JudgePartitions(
       "PartitionName=spot GraceTime=60 PreemptMode=REQUEUE\n"
-      "PartitionName=cheap GraceTime=0 PreemptMode=GANG,REQUEUE\n");
-  EXPECT_EQ(check.fitness, Fitness::kFailed);
-  EXPECT_THAT(check.detail, AllOf(HasSubstr("cheap"), Not(HasSubstr("spot"))));
+      "PartitionName=cheap GraceTime=0 PreemptMode=GANG,REQUEUE\n"
+      "PartitionName=cut GraceTime=10 PreemptMode=CANCEL\n"
+      "PartitionName=urgent GraceTime=0 PreemptMode=OFF\n",
+      {{"KillWait", "30 sec"}});
+  EXPECT_EQ(check.fitness, Fitness::kOk);
+  EXPECT_THAT(check.detail, AllOf(HasSubstr("spot 60 s,"), HasSubstr("cheap 30 s (KillWait)"),
+                                  HasSubstr("cut 30 s (KillWait)"), Not(HasSubstr("urgent"))));
+  EXPECT_THAT(
+      JudgePartitions("PartitionName=p GraceTime=0 PreemptMode=REQUEUE\n", {{"KillWait", "0 sec"}})
+          .detail,
+      HasSubstr("p 5 s"));
 }
 
 TEST(ParsePlugStack, FindsThePluginAndIncludes) {

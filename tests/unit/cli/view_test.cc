@@ -120,6 +120,14 @@ TEST_F(ViewTest, SaysHowOftenAJobIsSavedAndWhy) {
                         "notice of a node's end is given only 30 s before\n"));
 }
 
+TEST_F(ViewTest, ShowsOptionsAsTheyAreGiven) {
+  json job = Job();
+  job["options"]["checkpoint-fallback"] = "hold";
+  job["options"]["checkpoint"] = "600s";
+  EXPECT_THAT(JobText(job),
+              HasSubstr("  options     --checkpoint=600s --checkpoint-fallback=hold\n"));
+}
+
 TEST_F(ViewTest, ShowsTheLastErrorInFull) {
   json job = Job();
   job["last_error"] = "saving checkpoint 4: criu dump failed\ncriu: Error: io_uring";

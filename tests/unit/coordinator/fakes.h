@@ -20,6 +20,7 @@
 #include "coordinator/clock.h"
 #include "coordinator/slurm_client.h"
 #include "protocol/holdfast.grpc.pb.h"
+#include "protocol/job_options.h"
 
 namespace holdfast::coordinator {
 
@@ -52,14 +53,16 @@ class FakeSlurm : public SlurmClient {
     }
     return records;
   }
-  Status Requeue(uint32_t job_id, bool hold) override {
+  Status Requeue(uint32_t job_id, const coordinator::Requeue& how) override {
     const std::lock_guard lock(mutex_);
     if (refuse_requeue-- > 0) return Fail(Code::kUnavailable, "slurmctld is busy");
     refuse_requeue = 0;
     Record& job = jobs[job_id];
-    if (job.state != Record::State::kRunning) return {};
+    if (job.restart_count != how.restart_count) return {};
+    if (job.state != Record::State::kRunning && job.state_name != "PREEMPTED") return {};
     job.state = Record::State::kPending;
-    job.held = hold;
+    job.state_name = "PENDING";
+    job.held = how.hold;
     job.nodes.clear();
     ++job.restart_count;
     job.begin_time = NowNs() / 1'000'000'000 + 120;
@@ -72,6 +75,12 @@ class FakeSlurm : public SlurmClient {
     if (amend.eligible) jobs[job_id].begin_time = NowNs() / 1'000'000'000;
     if (amend.hold) jobs[job_id].held = true;
     if (amend.release) jobs[job_id].held = false;
+    return {};
+  }
+  Status Cancel(uint32_t job_id) override {
+    const std::lock_guard lock(mutex_);
+    jobs[job_id].state = Record::State::kTerminal;
+    jobs[job_id].state_name = "CANCELLED";
     return {};
   }
   Status SetComment(uint32_t job_id, const std::string& text) override {
@@ -172,8 +181,13 @@ struct FakeStorage {
 // A warden with an imaginary pod, over a real stream. Answers by itself.
 class FakeWarden {
  public:
-  FakeWarden(std::string address, FakeStorage& storage, v1::Hello hello)
-      : address_(std::move(address)), storage_(storage), hello_(std::move(hello)) {
+  // `credential`: instead of a good one.
+  FakeWarden(std::string address, FakeStorage& storage, v1::Hello hello,
+             std::string credential = "")
+      : address_(std::move(address)),
+        storage_(storage),
+        credential_(std::move(credential)),
+        hello_(std::move(hello)) {
     Connect();
   }
   ~FakeWarden() { Disconnect(); }
@@ -219,7 +233,6 @@ class FakeWarden {
   std::atomic<bool> fail_prepare = false;
   std::atomic<bool> fail_create = false;
   std::atomic<int> delivered = 0;
-  std::string credential;  // instead of a good one
 
  private:
   void Read() {
@@ -236,11 +249,11 @@ class FakeWarden {
   void Handle(const v1::ToWarden& message, v1::FromWarden& answer) {
     const uint32_t job_id = hello_.job_id();
     if (message.has_challenge()) {
-      hello_.set_credential(credential.empty() ? "0:holdfast-warden " + std::to_string(job_id) +
-                                                     " " + std::to_string(hello_.restart_count()) +
-                                                     " " + std::to_string(hello_.pod()) + " " +
-                                                     message.challenge().nonce()
-                                               : credential);
+      hello_.set_credential(credential_.empty() ? "0:holdfast-warden " + std::to_string(job_id) +
+                                                      " " + std::to_string(hello_.restart_count()) +
+                                                      " " + std::to_string(hello_.pod()) + " " +
+                                                      message.challenge().nonce()
+                                                : credential_);
       hello_.set_nonce("warden's");
       hello_.clear_saved();
       if (hello_.pod() == 0) FillSaved(*hello_.mutable_saved());
@@ -308,6 +321,7 @@ class FakeWarden {
 
   const std::string address_;
   FakeStorage& storage_;
+  const std::string credential_;
   std::mutex mutex_;
   v1::Hello hello_;
   v1::Welcome welcome_;
@@ -332,8 +346,7 @@ inline v1::Hello MakeHello(uint32_t job_id, uint32_t restart_count, uint32_t pod
   hello.set_address("10.0.0." + std::to_string(pod + 1));
   hello.set_mtu(1500 - pod);
   hello.set_uid(uid);
-  hello.mutable_options()->set_keep(2);
-  hello.mutable_options()->set_directory("/ckpt");
+  hello.set_job_options(EncodeOptions({.checkpoint = true, .directory = "/ckpt", .keep = 2}));
   return hello;
 }
 

@@ -30,9 +30,8 @@ class Chaos {
               .reachable = [this](const auto& node) { return sim.now() >= cut_off[node]; },
               .told_task = [this](uint32_t pod, const auto& frame) { TellTask(pod, frame); },
               .wardens = [this] { return slurm->Wardens(); }} {
-    v1::Options options;
-    options.set_keep(2);
-    if (sim.Chance(0.5)) options.set_interval_seconds(60);
+    JobOptions options{.checkpoint = true, .keep = 2};
+    if (sim.Chance(0.5)) options.interval = Interval{.every = 60s};
     coordinator::Policy policy;
     policy.precopy = sim.Chance(0.5);
     slurm.emplace(world, pods, options);
@@ -56,8 +55,7 @@ class Chaos {
     if (!AtRest()) return sim.Violate("it never comes to rest: " + Describe());
     // Giving up is for a job that its user can resume, or that has nothing to go back to.
     const auto& job = coordinator->job();
-    if (job && job->stage == Stage::kEnded && !storage.committed.empty() && !world.may_end &&
-        slurm->Look().state_name != "PREEMPTED")
+    if (job && job->stage == Stage::kEnded && !storage.committed.empty() && !world.may_end)
       sim.Violate("it has ended, and could be restored: " + Describe());
     if (job && job->stage == Stage::kHeld && job->last_error.empty() && !held_by_user)
       sim.Violate("it is held, and nobody knows why");
@@ -84,7 +82,7 @@ class Chaos {
     if (!sim.Advance()) return false;
     slurm->Sweep();
     for (const WardenProcess* warden : slurm->Wardens())
-      if (warden->start() != slurm->Look().restart_count)
+      if (slurm->is(Record::State::kRunning) && warden->start() != slurm->Look().restart_count)
         sim.Violate("a pod of an earlier start is left");
     return true;
   }

@@ -41,7 +41,7 @@ class IntervalsTest : public ::testing::Test {
 };
 
 TEST_F(IntervalsTest, AutoPlansAnewAfterEachCheckpoint) {
-  world.options.set_auto_interval(true);
+  world.options.interval = Interval{.automatic = true};
   Run();
   EXPECT_EQ(world.job.plan.basis, Basis::kFirst);
   EXPECT_EQ(world.interval, 2min);
@@ -58,7 +58,7 @@ TEST_F(IntervalsTest, AutoPlansAnewAfterEachCheckpoint) {
 }
 
 TEST_F(IntervalsTest, ManyCheckpointsLeaveTheNewestCosts) {
-  world.options.set_interval_seconds(60);
+  world.options.interval = Interval{.every = 1min};
   Run();
   for (int i = 0; i < 12; ++i) SaveAfter(1min);
   EXPECT_EQ(world.job.costs.size(), kCostsKept);
@@ -68,7 +68,7 @@ TEST_F(IntervalsTest, ManyCheckpointsLeaveTheNewestCosts) {
 }
 
 TEST_F(IntervalsTest, AFailedCheckpointTeachesNothing) {
-  world.options.set_auto_interval(true);
+  world.options.interval = Interval{.automatic = true};
   Run();
   Pass(2min);
   world.Fire(TimerKind::kInterval);
@@ -103,6 +103,7 @@ TEST_F(IntervalsTest, LostNodesAreCounted) {
   Pass(1h);
   // Slurm marks the node down and requeues the job.
   world.slurm.state = Record::State::kPending;
+  ++world.slurm.restart_count;
   world.slurm.completing = true;
   world.KillPods();
   world.AnswerAsk();
@@ -152,14 +153,28 @@ TEST_F(IntervalsTest, APreemptionsDeadlineIsTheEndOfItsGraceTime) {
 
 TEST_F(IntervalsTest, ACheckpointInFlightTakesTheNoticesDeadline) {
   Run();
-  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave}));
-  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSpot, .stop = true, .deadline_unix_ms = 77}));
-  EXPECT_EQ(world.job.checkpoint->deadline_unix_ms, 77);
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave, .begun_ns = world.now}));
+  const int64_t deadline = world.now / 1'000'000 + 30'000;
+  ASSERT_TRUE(
+      world.Happen(Wish{.reason = Reason::kSpot, .stop = true, .deadline_unix_ms = deadline}));
+  EXPECT_EQ(world.job.checkpoint->deadline_unix_ms, deadline);
   // It fails, and the second try has it as well.
   world.Read(1, World::Fault::kPrepare);
   world.Settle();
   ASSERT_TRUE(world.job.start.wish);
-  EXPECT_EQ(world.job.start.wish->deadline_unix_ms, 77);
+  EXPECT_EQ(world.job.start.wish->deadline_unix_ms, deadline);
+}
+
+TEST_F(IntervalsTest, ThereIsNoSecondTryThatWouldNotBeInTime) {
+  Run();
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSpot,
+                                .stop = true,
+                                .begun_ns = world.now,
+                                .deadline_unix_ms = world.now / 1'000'000 + 1'000}));
+  world.Read(1, World::Fault::kPrepare);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_FALSE(world.job.start.wish);
 }
 
 }  // namespace

@@ -66,7 +66,9 @@ TEST(JobCodec, CarriesEveryFieldOfTheMessage) {
     journal::v1::Entry entry;
     int next = round;
     Fill(*entry.mutable_job(), next);
-    entry.set_version(1);
+    entry.set_version(2);
+    entry.mutable_job()->clear_options_of_version_1();
+    entry.mutable_job()->set_options(EncodeOptions({.keep = 1U + round}));
     const auto job = ParseJob(entry.SerializeAsString());
     ASSERT_TRUE(job) << job.error().message();
     journal::v1::Entry again;
@@ -94,9 +96,57 @@ TEST(JobCodec, RefusesNumbersThatItDoesNotKnow) {
 
 TEST(JobCodec, RefusesANewerVersion) {
   journal::v1::Entry entry;
-  entry.set_version(2);
+  entry.set_version(3);
   entry.mutable_job()->set_id(7);
   EXPECT_EQ(ParseJob(entry.SerializeAsString()).error().code(), Code::kUnsupported);
+}
+
+TEST(JobCodec, ReadsTheOptionsOfVersion1) {
+  journal::v1::Entry entry;
+  entry.set_version(1);
+  entry.mutable_job()->set_id(7);
+  v1::Options& old = *entry.mutable_job()->mutable_options_of_version_1();
+  old.set_interval_seconds(600);
+  old.set_directory("gs://bucket/x");
+  old.set_keep(3);
+  old.set_restore_from("41:3");
+  old.set_files("/a:/b");
+  old.set_rollback("append");
+  const auto job = ParseJob(entry.SerializeAsString());
+  ASSERT_TRUE(job) << job.error().message();
+  EXPECT_EQ(job->options, (JobOptions{.checkpoint = true,
+                                      .interval = Interval{.every = std::chrono::seconds(600)},
+                                      .directory = "gs://bucket/x",
+                                      .keep = 3,
+                                      .restore_from = CheckpointName{.job = 41, .checkpoint = 3},
+                                      .files = {"/a", "/b"},
+                                      .rollback = RollbackPolicy::kAppend}));
+  const auto again = ParseJob(Serialize(*job));
+  ASSERT_TRUE(again) << again.error().message();
+  EXPECT_EQ(again->options, job->options);
+}
+
+TEST(JobCodec, RefusesOptionsThatAreNotAccepted) {
+  journal::v1::Entry entry;
+  entry.set_version(2);
+  entry.mutable_job()->set_options("holdfast-options 1\ncheckpoint-keep=0\n");
+  EXPECT_THAT(ParseJob(entry.SerializeAsString()).error().message(), HasSubstr("checkpoint-keep"));
+  entry.set_version(1);
+  entry.mutable_job()->mutable_options_of_version_1()->set_rollback("some");
+  EXPECT_THAT(ParseJob(entry.SerializeAsString()).error().message(), HasSubstr("rollback=some"));
+}
+
+// A warden that was started before the coordinator was upgraded.
+TEST(JobCodec, AHelloMayHaveOptionsOfBefore) {
+  v1::Hello hello;
+  hello.mutable_options()->set_auto_interval(true);
+  hello.mutable_options()->set_keep(4);
+  auto options = OptionsOf(hello);
+  ASSERT_TRUE(options) << options.error().message();
+  EXPECT_EQ(options->interval, Interval{.automatic = true});
+  EXPECT_EQ(options->keep, 4U);
+  hello.set_job_options(EncodeOptions({.keep = 5}));
+  EXPECT_EQ(OptionsOf(hello)->keep, 5U);
 }
 
 TEST(JobCodec, ReasonsHaveNames) {

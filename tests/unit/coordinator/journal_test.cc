@@ -50,9 +50,10 @@ class JournalTest : public ::testing::Test {
     job.gid = 1001;
     job.start.restart_count = 3;
     job.stage = Stage::kCommitting;
-    job.options.set_directory("/ckpt");
-    job.options.set_interval_seconds(60);
-    job.options.set_keep(2);
+    job.options = {.checkpoint = true,
+                   .interval = Interval{.every = std::chrono::seconds(60)},
+                   .directory = "/ckpt",
+                   .keep = 2};
     job.vni = job_id;
     job.start.nodes = {"n1", "n2"};
     job.hostnames = {"n3", "n4"};
@@ -99,7 +100,7 @@ TEST_F(JournalTest, RemembersEverythingThatMustOutliveTheCoordinator) {
   EXPECT_EQ(read.uid, 1000U);
   EXPECT_EQ(read.gid, 1001U);
   EXPECT_EQ(read.stage, Stage::kCommitting);
-  EXPECT_EQ(read.options.SerializeAsString(), job.options.SerializeAsString());
+  EXPECT_EQ(read.options, job.options);
   EXPECT_EQ(read.vni, 42U);
   EXPECT_THAT(read.nodes(), ElementsAre("n1", "n2"));
   EXPECT_EQ(read.hostnames, job.hostnames);
@@ -255,6 +256,9 @@ TEST_F(JournalTest, NewerVersionIsRefused) {
 
 TEST_F(JournalTest, KeepsWhatARestartMustNotLose) {
   Job job = SomeJob(42);
+  job.saved_once = true;
+  job.requeue = false;
+  job.start.eviction = Eviction{.requeued = true};
   job.checkpoint->precopied_ns = 99;
   job.start.wish = Wish{.reason = Reason::kPreemption, .stop = true, .deadline_unix_ms = 5};
   job.start.suspicion = Suspicion{"the pod died", {"n2"}};

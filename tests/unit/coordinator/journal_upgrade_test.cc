@@ -43,7 +43,7 @@ CREATE TABLE events (
   job_id INTEGER, name TEXT, unix_ns INTEGER, duration_ns INTEGER, pod INTEGER, node TEXT,
   detail TEXT, checkpoint INTEGER);
 CREATE INDEX events_of_job ON events (job_id, unix_ns);
-INSERT INTO jobs VALUES (42, 3, 1000, 1001, 5, x'0a052f636b7074', 42, '["n1","n2"]', '["n3","n4"]',
+INSERT INTO jobs VALUES (42, 3, 1000, 1001, 5, x'12052f636b7074', 42, '["n1","n2"]', '["n3","n4"]',
   1, 2, 9, '[6,7]', '[5]', 0, 6, 42, 7, 1, 8, 2, 2, 1, 0, 0, 1, '["n1"]', '["n1","n9"]', '["n9"]',
   0, 'it''s "odd"', 77);
 INSERT INTO checkpoints VALUES
@@ -78,6 +78,12 @@ ALTER TABLE jobs ADD COLUMN kept_seconds INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
 UPDATE jobs SET kept_seconds = 7200 WHERE job_id = 42;
 PRAGMA user_version=3;
+)";
+
+// Version 4 has the tables of version 5; its rows are of version 1 of Entry (job_codec_test.cc).
+constexpr const char* kRowsOfVersion4 = R"(
+UPDATE jobs SET job = x'0801120d082a2a0912052f636b70741802';
+PRAGMA user_version=4;
 )";
 
 class JournalUpgradeTest : public ::testing::TestWithParam<int> {
@@ -127,8 +133,9 @@ TEST_P(JournalUpgradeTest, KeepsTheJobAndItsHistory) {
                    .moves = 2,
                    .unsaved_ns = 203'000'000'000,
                    .costs = job.costs,
-                   .last_error = "it's \"odd\""};
-  ASSERT_TRUE(expected.options.ParseFromString(std::string("\x0a\x05/ckpt", 7)));
+                   .last_error = "it's \"odd\"",
+                   .saved_once = true};
+  expected.options = {.checkpoint = true, .directory = "/ckpt"};
   expected.start = Start{.restart_count = 3,
                          .nodes = {"n1", "n2"},
                          .restore_job = 42,
@@ -184,6 +191,24 @@ TEST_P(JournalUpgradeTest, FailureLeavesTheJournalAsItWas) {
   ASSERT_TRUE(journal) << journal.error().message();
   EXPECT_THAT(*(*journal)->Load(), SizeIs(1));
   EXPECT_THAT(*(*journal)->Checkpoints(43), IsEmpty());
+}
+
+TEST(JournalUpgradeFrom4, JobsKeepTheirOptions) {
+  const std::string path =
+      ::testing::TempDir() + "/journal_upgrade_from_4." + std::to_string(::getpid());
+  ASSERT_TRUE((*Journal::Open(path))->Write(Revive({.id = 42}), {}));
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, kRowsOfVersion4, nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  const auto journal = Journal::Open(path);
+  ASSERT_TRUE(journal) << journal.error().message();
+  const auto jobs = (*journal)->Load();
+  ASSERT_TRUE(jobs) << jobs.error().message();
+  ASSERT_THAT(*jobs, SizeIs(1));
+  EXPECT_EQ(jobs->front().options,
+            (JobOptions{.checkpoint = true, .directory = "/ckpt", .keep = 2}));
+  std::filesystem::remove(path);
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, JournalUpgradeTest, ::testing::Values(1, 2, 3));

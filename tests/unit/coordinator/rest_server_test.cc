@@ -121,6 +121,7 @@ TEST_F(RestServerTest, SaveAndShow) {
   const Answer shown = Ask(kUser, "GET", job_path_);
   ASSERT_EQ(shown.status, 200);
   EXPECT_EQ(shown.body["options"]["keep"], 2);
+  EXPECT_EQ(shown.body["options"]["checkpoint-keep"], "2");
   EXPECT_EQ(shown.body["checkpoints"][0]["raw_bytes"], 2000);
   EXPECT_GT(shown.body["checkpoints"][0]["commit_ns"], 0);
   EXPECT_GT(shown.body["events"].size(), 2U);

@@ -479,6 +479,7 @@ TEST_F(StateTest, RequeueByOthersIsFollowed) {
   ASSERT_TRUE(Save());
   world.Settle();
   world.slurm.state = Record::State::kPending;
+  ++world.slurm.restart_count;
   world.slurm.completing = true;
   world.KillPods();
   world.slurm.asked_ns = world.now;
@@ -497,6 +498,7 @@ TEST_F(StateTest, DamagedManifestIsNamedAndTheCheckpointBeforeItRestored) {
   world.committed = {1};
   world.damaged = {{2, "manifest-000002.h5: not authentic"}};
   world.slurm.state = Record::State::kPending;
+  ++world.slurm.restart_count;
   world.slurm.completing = true;
   world.KillPods();
   world.slurm.asked_ns = world.now;
@@ -509,19 +511,18 @@ TEST_F(StateTest, DamagedManifestIsNamedAndTheCheckpointBeforeItRestored) {
   EXPECT_EQ(world.job.checkpoint->number, 3U) << "its number is not used again";
 }
 
-TEST_F(StateTest, RequeuedWithoutACheckpointIsHeldNotStartedOver) {
+TEST_F(StateTest, RequeuedWithoutACheckpointItIsHeldIfItsUserSaysSo) {
+  world.options.fallback = Fallback::kHold;
   Run();
   world.slurm.state = Record::State::kPending;
+  ++world.slurm.restart_count;
   world.slurm.completing = true;
   world.KillPods();
   world.Clean();
   world.slurm.asked_ns = world.now;
   ASSERT_TRUE(world.Happen(world.slurm));
-  ASSERT_EQ(world.job.stage, Stage::kWaiting);
-  world.StartJob();
-  world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kHeld);
-  EXPECT_THAT(world.comment, HasSubstr("no committed checkpoint"));
+  EXPECT_THAT(world.comment, HasSubstr("requeued before it could be saved"));
   EXPECT_THAT(world.comment, HasSubstr("--from-start"));
 
   ASSERT_TRUE(world.Happen(Resume{.from_start = true}));
@@ -654,8 +655,8 @@ TEST_F(RestoreTest, ResumeMayNameACheckpoint) {
 
 TEST_F(StateTest, RestoreFromAnotherJob) {
   world.StartJob();
+  world.options.restore_from = CheckpointName{.job = 41, .checkpoint = 3};
   v1::Hello hello = world.HelloOf(0);
-  hello.mutable_options()->set_restore_from("41:3");
   world.wardens[0].connected = world.wardens[1].connected = true;
   ASSERT_TRUE(world.Happen(hello, 0));
   hello.set_pod(1);
@@ -664,6 +665,15 @@ TEST_F(StateTest, RestoreFromAnotherJob) {
   EXPECT_EQ(welcome.restore_job(), 41U);
   EXPECT_EQ(welcome.restore_checkpoint(), 3U);
   EXPECT_EQ(welcome.network().peers(0).hostname(), "") << "only the manifest knows";
+}
+
+TEST_F(StateTest, OptionsThatCannotBeReadAreRefused) {
+  world.StartJob();
+  v1::Hello hello = world.HelloOf(0);
+  hello.set_job_options("holdfast-options 1\ncheckpoint-keep=many\n");
+  const Status said = world.Happen(hello, 0);
+  ASSERT_FALSE(said);
+  EXPECT_THAT(said.error().message(), HasSubstr("--checkpoint-keep=many: accepted is"));
 }
 
 TEST_F(StateTest, CheckpointsOfAnEarlierJobWithTheSameIdAreNotTouched) {
@@ -854,16 +864,19 @@ TEST_F(RetentionTest, NeitherTheClockNorAnAbsenceLetsThemExpire) {
   EXPECT_EQ(KeptFor(), std::chrono::seconds(0));
 }
 
-TEST_F(RetentionTest, AJobThatRunsAgainNeedsThem) {
+// Its script had ended, so this is another run, which no checkpoint of the first belongs to.
+TEST_F(RetentionTest, AJobThatIsRequeuedAfterItsEndStartsOver) {
   world.policy.keep_after_failure = std::chrono::hours(1);
   EndBadly();
   world.Fire(TimerKind::kKept);
   EXPECT_EQ(KeptFor(), std::chrono::seconds(0));
   ++world.slurm.restart_count;  // scontrol requeue
+  world.ran = false;
   world.StartJob();
   world.Settle();
   ASSERT_EQ(world.job.stage, Stage::kRunning);
-  EXPECT_EQ(world.job.start.restore_checkpoint, 1u);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 0u);
+  EXPECT_EQ(world.job.newest(), 0u);
   EXPECT_EQ(KeptFor(), std::nullopt);
   EXPECT_EQ(world.job.aftermath.kept_seconds, 0u);
 }
@@ -902,12 +915,8 @@ TEST_F(StateTest, UnknownPairsAreRejected) {
 
 TEST_F(StateTest, IntervalSavesAgainAndAgain) {
   world.StartJob();
-  for (uint32_t pod = 0; pod < 2; ++pod) {
-    v1::Hello hello = world.HelloOf(pod);
-    hello.mutable_options()->set_interval_seconds(60);
-    world.wardens[pod].connected = true;
-    ASSERT_TRUE(world.Happen(hello, pod));
-  }
+  world.options.interval = Interval{.every = std::chrono::seconds(60)};
+  for (uint32_t pod = 0; pod < 2; ++pod) world.Connect(pod);
   world.Settle();
   for (int i = 0; i < 3; ++i) {
     world.Fire(TimerKind::kInterval);

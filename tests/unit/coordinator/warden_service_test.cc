@@ -57,8 +57,7 @@ TEST(CheckHello, LetsAPodOfAJobBeingRequeuedReconnect) {
 class WardenServiceTest : public CoordinatorTest {
  protected:
   std::string RefusalOf(v1::Hello hello, const std::string& credential = "") {
-    FakeWarden warden(address(), storage_, std::move(hello));
-    warden.credential = credential;
+    FakeWarden warden(address(), storage_, std::move(hello), credential);
     Eventually([&] { return !warden.refusal().empty(); });
     return warden.refusal();
   }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -35,12 +36,12 @@ class World {
 
   explicit World(uint32_t pods) : wardens(pods), notice_seconds(pods) {
     job.id = 7;
-    options.set_keep(2);
+    options.keep = 2;
   }
 
   Job job;
   Policy policy;
-  v1::Options options;
+  JobOptions options{.checkpoint = true};
   std::vector<Warden> wardens;
   std::vector<uint32_t> notice_seconds;                 // by pod
   std::set<uint32_t> committed;                         // in storage
@@ -48,10 +49,12 @@ class World {
   std::map<std::pair<uint32_t, uint32_t>, bool> parts;  // (checkpoint, pod): durable
   std::set<TimerKind> timers;
   std::chrono::milliseconds interval{0};  // as last armed
-  Record slurm{.state = Record::State::kRunning, .job_id = 7, .start_time = 1};
+  Record slurm{.state = Record::State::kRunning, .job_id = 7, .start_time = 1, .requeue = true};
+  uint32_t start = 0;      // of the wardens: Slurm counts up as soon as it takes them away
   bool check_kept = true;  // at every step, not only at restarts
   bool ran = false;        // some process of the job has run
   int deliveries = 0;
+  std::string note;  // that the script began with
   int requeues = 0;
   std::string comment;
   std::vector<TimelineEvent> events;
@@ -84,12 +87,12 @@ class World {
     const Warden& warden = wardens[pod];
     v1::Hello hello;
     hello.set_job_id(job.id);
-    hello.set_restart_count(slurm.restart_count);
+    hello.set_restart_count(start);
     hello.set_pod(pod);
     hello.set_pods(static_cast<uint32_t>(wardens.size()));
     hello.set_node(NodeOf(pod));
     hello.set_mtu(1500);
-    *hello.mutable_options() = options;
+    hello.set_job_options(EncodeOptions(options));
     hello.set_notice_seconds(notice_seconds[pod]);
     hello.set_phase(warden.phase);
     hello.set_checkpoint(warden.checkpoint);
@@ -107,15 +110,14 @@ class World {
     }
     return hello;
   }
-  std::string NodeOf(uint32_t pod) const {
-    return "n" + std::to_string((pod + slurm.restart_count * 2) % 4 + 1);
-  }
+  std::string NodeOf(uint32_t pod) const { return "n" + std::to_string((pod + start * 2) % 4 + 1); }
 
   // Slurm starts the job: wardens are there, and have not said Hello.
   void StartJob() {
     slurm.state = Record::State::kRunning;
     slurm.completing = slurm.held = false;
     slurm.preempt_time = 0;
+    start = slurm.restart_count;
     for (Warden& warden : wardens) warden = Warden{.alive = true};
   }
   void Connect(uint32_t pod) {
@@ -200,18 +202,35 @@ class World {
   bool requeue_asked() const { return requeue_asked_; }
   void DoRequeue() {
     requeue_asked_ = false;
-    if (slurm.state == Record::State::kRunning) {
+    const bool preempted = slurm.state_name == "PREEMPTED";
+    if (slurm.state == Record::State::kRunning || preempted) {
       slurm.state = Record::State::kPending;
-      slurm.completing = true;
+      slurm.state_name = "PENDING";
       slurm.held = requeue_hold_;
-      KillPods();
+      ++slurm.restart_count;
+      if (!preempted) {
+        slurm.completing = true;
+        KillPods();
+      }
     }
     (void)Happen(RequeueResult{});
   }
+  // Slurm takes the job away and leaves it KillWait; with PreemptMode=CANCEL it has then ended.
+  void Evict(bool cancel) {
+    slurm.state = cancel ? Record::State::kTerminal : Record::State::kPending;
+    slurm.state_name = cancel ? "PREEMPTED" : "PENDING";
+    slurm.completing = true;
+    slurm.kill_wait_seconds = 30;
+    if (!cancel) ++slurm.restart_count;
+    v1::Notice notice;
+    notice.set_signal(SIGTERM);
+    for (uint32_t pod = 0; pod < wardens.size(); ++pod)
+      if (wardens[pod].connected) (void)Happen(notice, pod);
+  }
   // Slurm has cleaned up after a requeued job, or after one that ended.
   void Clean() {
+    KillPods();
     slurm.completing = false;
-    if (slurm.state == Record::State::kPending) ++slurm.restart_count;
     slurm.start_time = now / 1'000'000'000;
   }
   // The job's wardens were told to go: its batch step ends.
@@ -277,7 +296,11 @@ class World {
       requeue_asked_ = true;
       requeue_hold_ = requeue->hold;
       ++requeues;
+    } else if (std::holds_alternative<Cancel>(action)) {
+      slurm.state = Record::State::kTerminal;
+      slurm.state_name = "CANCELLED";
     } else if (const auto* amend = std::get_if<Amend>(&action)) {
+      if (amend->requeue) slurm.requeue = *amend->requeue;
       if (amend->excluded) slurm.excluded = *amend->excluded;
       if (amend->hold) slurm.held = true;
       if (amend->release) slurm.held = false;
@@ -297,8 +320,9 @@ class World {
                    v1::FromWarden& answer) {
     if (warden.phase != v1::PHASE_FRESH) return;
     ASSERT_EQ(welcome.network().peers_size(), static_cast<int>(wardens.size()));
+    note = welcome.note();
     if (welcome.restore_job() == 0) {
-      EXPECT_TRUE(!ran || job.request.from_start) << "started over";
+      EXPECT_TRUE(!ran || job.request.from_start || !note.empty()) << "started over";
     } else {
       EXPECT_TRUE(committed.contains(welcome.restore_checkpoint())) << "restores nothing";
     }

@@ -14,7 +14,8 @@ Launch Sample() {
           .limits = {{RLIMIT_NOFILE, 1024, 4096}, {RLIMIT_CORE, 0, RLIM_INFINITY}},
           .input = {"/dev/null", false},
           .output = {"/home/alice/slurm-7.out", true},
-          .error = {"/home/alice/err", false}};
+          .error = {"/home/alice/err", false},
+          .note = "its script starts over"};
 }
 
 TEST(Launch, ComesBackAsItWas) {
@@ -33,6 +34,7 @@ TEST(Launch, ComesBackAsItWas) {
   EXPECT_EQ(parsed->output.path, "/home/alice/slurm-7.out");
   EXPECT_TRUE(parsed->output.append);
   EXPECT_FALSE(parsed->error.append);
+  EXPECT_EQ(parsed->note, launch.note);
 }
 
 TEST(Launch, RefusesEveryTruncation) {

@@ -6,14 +6,15 @@ namespace holdfast::pod {
 namespace {
 
 TEST(RelayedSignal, SurvivesTheValue) {
-  for (const RelayedSignal relayed : {RelayedSignal{SIGUSR1, true}, RelayedSignal{SIGTERM, false},
-                                      RelayedSignal{NSIG - 1, true}}) {
+  for (const RelayedSignal relayed :
+       {RelayedSignal{SIGUSR1, SignalScope::kScript}, RelayedSignal{SIGTERM, SignalScope::kSteps},
+        RelayedSignal{NSIG - 1, SignalScope::kGroup}}) {
     EXPECT_EQ(DecodeRelayedSignal(EncodeRelayedSignal(relayed)), relayed);
   }
 }
 
 TEST(RelayedSignal, RefusesOtherValues) {
-  for (const int value : {0, NSIG, 0x100, 0x200 | SIGUSR1, -1})
+  for (const int value : {0, NSIG, 0x100, 0x300 | SIGUSR1, -1})
     EXPECT_FALSE(DecodeRelayedSignal({.sival_int = value})) << value;
 }
 

@@ -26,20 +26,26 @@ class TaskLink : public testing::Test {
 
 TEST_F(TaskLink, CarriesEveryFrame) {
   ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kLaunch, .launch = std::string("a\0b", 3)}));
-  ASSERT_TRUE(
-      SendFrame(left_, {.type = FrameType::kSignal, .signal = SIGUSR2, .from_batch = true}));
+  ASSERT_TRUE(SendFrame(
+      left_, {.type = FrameType::kSignal, .signal = SIGUSR2, .scope = SignalScope::kGroup}));
   ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kEnded, .status = {.code = 3}}));
   ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kFailed, .message = "no room"}));
   ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kReleased}));
+  ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kReleased, .leave = true}));
+  ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kDelivered}));
   left_.Reset();
 
   EXPECT_EQ(ReceiveFrame(right_)->launch, std::string("a\0b", 3));
   const auto signal = ReceiveFrame(right_);
   EXPECT_EQ(signal->signal, SIGUSR2);
-  EXPECT_TRUE(signal->from_batch);
+  EXPECT_EQ(signal->scope, SignalScope::kGroup);
   EXPECT_EQ(ReceiveFrame(right_)->status.code, 3);
   EXPECT_EQ(ReceiveFrame(right_)->message, "no room");
-  EXPECT_EQ(ReceiveFrame(right_)->type, FrameType::kReleased);
+  EXPECT_FALSE(ReceiveFrame(right_)->leave);
+  const auto released = ReceiveFrame(right_);
+  EXPECT_EQ(released->type, FrameType::kReleased);
+  EXPECT_TRUE(released->leave);
+  EXPECT_EQ(ReceiveFrame(right_)->type, FrameType::kDelivered);
   EXPECT_EQ(ReceiveFrame(right_).error().code(), Code::kNotFound);
 }
 

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdlib>
 
 namespace holdfast::pod {
@@ -16,12 +15,10 @@ WardenEnvironment Sample() {
           .node = "n012",
           .owner = {.uid = 1000, .gid = 100, .groups = {27, 100}},
           .config_path = "/etc/holdfast/holdfast.yaml",
-          .interval = Interval{.every = std::chrono::seconds(600)},
-          .directory = "gs://bucket/a",
-          .keep = 3,
-          .restore_from = "17:2",
-          .files = "/scratch/a:/scratch/b",
-          .rollback = "all",
+          .options = {.checkpoint = true,
+                      .interval = Interval{.every = std::chrono::seconds(600)},
+                      .directory = "gs://bucket/a",
+                      .files = {"/scratch/a", "/scratch/b"}},
           .task_pid = 99,
           .exec_fd = 4,
           .link_fd = 3};
@@ -45,37 +42,20 @@ TEST(WardenEnvironment, ComesBackAsItWas) {
   EXPECT_EQ(parsed->node, sample.node);
   EXPECT_EQ(parsed->owner, sample.owner);
   EXPECT_EQ(parsed->config_path, sample.config_path);
-  EXPECT_EQ(parsed->interval, sample.interval);
-  EXPECT_EQ(parsed->directory, sample.directory);
-  EXPECT_EQ(parsed->keep, sample.keep);
-  EXPECT_EQ(parsed->restore_from, sample.restore_from);
+  EXPECT_EQ(parsed->options, sample.options);
   EXPECT_EQ(parsed->task_pid, sample.task_pid);
   EXPECT_EQ(parsed->exec_fd, sample.exec_fd);
   EXPECT_EQ(parsed->link_fd, sample.link_fd);
 }
 
-TEST(WardenEnvironment, OptionsMayBeAbsent) {
+TEST(WardenEnvironment, ListsMayBeEmpty) {
   WardenEnvironment sample = Sample();
   sample.owner.groups.clear();
-  sample.interval.reset();
-  sample.keep.reset();
-  sample.directory.clear();
-  sample.restore_from.clear();
+  sample.options = {};
   const auto parsed = Parse(ToStrings(sample));
   ASSERT_TRUE(parsed) << parsed.error().message();
   EXPECT_TRUE(parsed->owner.groups.empty());
-  EXPECT_FALSE(parsed->interval);
-  EXPECT_FALSE(parsed->keep);
-  EXPECT_TRUE(parsed->directory.empty());
-  EXPECT_TRUE(parsed->restore_from.empty());
-}
-
-TEST(WardenEnvironment, TheIntervalMayBeLeftToHoldfast) {
-  WardenEnvironment sample = Sample();
-  sample.interval = Interval{.automatic = true};
-  const auto parsed = Parse(ToStrings(sample));
-  ASSERT_TRUE(parsed) << parsed.error().message();
-  EXPECT_EQ(parsed->interval, sample.interval);
+  EXPECT_EQ(parsed->options, JobOptions());
 }
 
 TEST(WardenEnvironment, TheSitesOwnVariablesAreThoseForCloudStorage) {
@@ -90,13 +70,9 @@ TEST(WardenEnvironment, TheSitesOwnVariablesAreThoseForCloudStorage) {
 }
 
 TEST(WardenEnvironment, NamesWhatIsMissing) {
-  const std::string kOptional[] = {"HOLDFAST_CHECKPOINT_INTERVAL", "HOLDFAST_CHECKPOINT_DIR",
-                                   "HOLDFAST_CHECKPOINT_KEEP",     "HOLDFAST_RESTORE_FROM",
-                                   "HOLDFAST_CHECKPOINT_FILES",    "HOLDFAST_CHECKPOINT_ROLLBACK"};
   const std::vector<std::string> all = ToStrings(Sample());
   for (size_t left_out = 0; left_out < all.size(); ++left_out) {
     const std::string name = all[left_out].substr(0, all[left_out].find('='));
-    if (std::ranges::find(kOptional, name) != std::end(kOptional)) continue;
     std::vector<std::string> strings = all;
     strings.erase(strings.begin() + static_cast<long>(left_out));
     const auto parsed = Parse(strings);
@@ -112,7 +88,7 @@ TEST(WardenEnvironment, RefusesMalformedValues) {
            {"HOLDFAST_UID", "-1"},
            {"HOLDFAST_POD", "4"},
            {"HOLDFAST_GROUPS", "27,,100"},
-           {"HOLDFAST_CHECKPOINT_KEEP", "99999999999"}}) {
+           {"HOLDFAST_OPTIONS", "holdfast-options 1\ncheckpoint-keep=many\n"}}) {
     std::vector<std::string> strings = ToStrings(Sample());
     for (std::string& string : strings)
       if (string.starts_with(name + "=")) string = name + "=" + value;

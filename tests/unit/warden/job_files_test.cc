@@ -30,8 +30,8 @@ TEST(DescribeFiles, AllPodsTogetherFitIntoOneMessage) {
 TEST(RollbackOptionsOf, FollowsTheJob) {
   Job job;
   job.environment.job_id = 17;
-  job.options.set_rollback("append");
-  job.options.set_directory("file:///ckpt");
+  job.options.rollback = RollbackPolicy::kAppend;
+  job.options.directory = "file:///ckpt";
   const RollbackOptions options = RollbackOptionsOf(job, 4);
   EXPECT_EQ(options.policy, RollbackPolicy::kAppend);
   EXPECT_TRUE(options.leader);

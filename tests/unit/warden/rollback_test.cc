@@ -421,12 +421,5 @@ TEST(FilesTable, RefusesPathsThatLeadOut) {
   }
 }
 
-TEST(RollbackPolicyTest, NamesWhatIsAccepted) {
-  EXPECT_EQ(ParseRollbackPolicy("").value(), RollbackPolicy::kAuto);
-  EXPECT_EQ(ParseRollbackPolicy("all").value(), RollbackPolicy::kAll);
-  EXPECT_EQ(ParseRollbackPolicy("yes").error().message(),
-            "--checkpoint-rollback=yes: accepted is auto, append, all or off");
-}
-
 }  // namespace
 }  // namespace holdfast::warden

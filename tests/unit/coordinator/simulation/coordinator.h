@@ -122,7 +122,6 @@ class Coordinator {
       job_->id = hello.job_id();
       job_->uid = hello.uid();
       job_->start.restart_count = hello.restart_count();
-      job_->options = hello.options();
       job_->vni = 7;
     }
     const auto old = std::exchange(links_[pod], caller);
@@ -190,12 +189,17 @@ class Coordinator {
     } else if (std::holds_alternative<coordinator::Ask>(action)) {
       AskSlurm();
     } else if (const auto* requeue = std::get_if<coordinator::Requeue>(&action)) {
-      Enqueue([this, hold = requeue->hold] {
+      Enqueue([this, how = *requeue] {
         const std::string error = slurm_.away()           ? "Slurm does not answer"
-                                  : !slurm_.Requeue(hold) ? "not in this state"
+                                  : !slurm_.Requeue(how)  ? "not in this state"
                                   : sim_.Fault(0.05)      ? "the answer was lost"
                                                           : "";
         return [this, error] { (void)Post(coordinator::RequeueResult{error}); };
+      });
+    } else if (std::holds_alternative<coordinator::Cancel>(action)) {
+      Enqueue([this] {
+        if (!slurm_.away()) slurm_.Cancel();
+        return [] {};
       });
     } else if (const auto* amend = std::get_if<coordinator::Amend>(&action)) {
       Enqueue([this, change = *amend] {

@@ -80,7 +80,7 @@ inline Status FakeOperations::Commit(const v1::Commit& commit) {
   if (world_.sim.Fault(0.05)) world_.storage.damaged.insert(number);
   committed_ = number;
   Note(number);
-  while (saved_.size() > job_.options.keep()) saved_.erase(saved_.begin());
+  while (saved_.size() > job_.options.keep.value_or(1)) saved_.erase(saved_.begin());
   return {};
 }
 
@@ -110,7 +110,7 @@ inline Status FakeOperations::Release() {
 
 inline Status FakeOperations::Tidy() {
   auto& committed = world_.storage.committed;
-  while (committed.size() > job_.options.keep()) committed.erase(committed.begin());
+  while (committed.size() > job_.options.keep.value_or(1)) committed.erase(committed.begin());
   return {};
 }
 
@@ -119,10 +119,10 @@ inline Status FakeOperations::RemoveCheckpoints() {
   return {};
 }
 
-inline Status FakeOperations::Signal(int signal, bool) {
+inline Status FakeOperations::Signal(const pod::RelayedSignal& relayed) {
   if (is != PodIs::kRunning) return {};
   if (job_.pod() == 0 && world_.sim.Chance(0.2))
-    world_.sim.After(world_.sim.Between(1ms, 5s), life_, [this, signal] {
+    world_.sim.After(world_.sim.Between(1ms, 5s), life_, [this, signal = relayed.signal] {
       if (is != PodIs::kRunning) return;
       world_.may_end = true;
       Exit({.code = 0, .signal = signal});

@@ -16,10 +16,12 @@ using coordinator::Record;
 
 class Slurm {
  public:
-  Slurm(Surroundings& world, uint32_t pods, v1::Options options)
+  Slurm(Surroundings& world, uint32_t pods, JobOptions options)
       : world_(world), sim_(world.sim), pods_(pods), options_(std::move(options)) {
     record_.job_id = kJob;
     record_.uid = kUser;
+    record_.requeue = sim_.Chance(0.7);
+    record_.kill_wait_seconds = 30;
     Become(Record::State::kPending, "PENDING");
     Schedule();
   }
@@ -46,21 +48,27 @@ class Slurm {
 
   void GoAway(milliseconds time) { away_until_ = sim_.now() + time; }
 
-  // False: not in this state of the job.
+  // False: not in this state of the job. What libslurm_client.cc does about it.
+  bool Requeue(const coordinator::Requeue& how) {
+    if (record_.restart_count != how.restart_count) return true;
+    if (!is(Record::State::kRunning) || !record_.being_preempted()) return Requeue(how.hold);
+    // It leaves, and Slurm goes on with what it is at.
+    TakePreempted();
+    return true;
+  }
   bool Requeue(bool hold) {
     const bool preempted = is(Record::State::kTerminal) && record_.state_name == "PREEMPTED";
     if (!is(Record::State::kRunning) && !(preempted && !record_.completing)) return false;
     sim_.Trace("slurm: requeued{}", hold ? ", held" : "");
     Become(Record::State::kPending, "PENDING");
+    ++record_.restart_count;
     record_.held = hold;
     record_.begin_time = sim_.now_ns() / 1'000'000'000 + 120;
-    TakeOff([this] {
-      ++record_.restart_count;
-      Schedule();
-    });
+    TakeOff([this] { Schedule(); });
     return true;
   }
   void Apply(const coordinator::Amend& amend) {
+    if (amend.requeue) record_.requeue = *amend.requeue;
     if (!is(Record::State::kPending)) return;
     if (amend.excluded) record_.excluded = *amend.excluded;
     if (amend.eligible) record_.begin_time = sim_.now_ns() / 1'000'000'000;
@@ -69,23 +77,21 @@ class Slurm {
   }
   // At the start of GraceTime the job gets SIGTERM; at its end it is taken off its nodes.
   void Preempt(milliseconds grace, bool requeue) {
+    preempted_to_queue_ = requeue && record_.requeue;
     if (!is(Record::State::kRunning) || record_.being_preempted()) return;
     sim_.Trace("slurm: preempts it, {} s grace", grace.count() / 1000);
     record_.grace_seconds = static_cast<uint32_t>(grace.count() / 1000);
     sim_.After(sim_.Between(0ms, 500ms),
                [this, now = sim_.now_ns()] { record_.preempt_time = now / 1'000'000'000; });
     Signal(SIGTERM);
-    sim_.After(grace, start_, [this, requeue] {
-      if (!is(Record::State::kRunning)) return;
-      if (requeue)
-        Requeue(false);
-      else
-        End("PREEMPTED");
+    sim_.After(grace, start_, [this] {
+      if (is(Record::State::kRunning)) TakePreempted();
     });
   }
   void Signal(int signal) {
     for (WardenProcess* warden : Wardens())
-      sim_.After(sim_.Between(0ms, 300ms), warden->life(), [warden, signal] {
+      sim_.After(sim_.Between(0ms, 300ms), warden->life(), [this, warden, signal] {
+        if (warden->task.released && signal == SIGTERM) return Close(*warden);
         pod::Frame frame;
         frame.type = pod::FrameType::kSignal;
         frame.signal = signal;
@@ -117,8 +123,15 @@ class Slurm {
   }
   // What the warden beside it tells the task of a pod (pod/task.cc, pod/supervisor.cc).
   void TellTask(uint32_t pod, const pod::Frame& frame) {
+    if (frame.type == pod::FrameType::kDelivered) return;
+    if (frame.type == pod::FrameType::kReleased) {
+      if (WardenProcess* warden = Find(pod)) {
+        warden->task.released = true;
+        if (frame.leave) Close(*warden);
+      }
+      return;
+    }
     if (!is(Record::State::kRunning)) return;
-    if (frame.type == pod::FrameType::kReleased) return;
     const bool failed = frame.type == pod::FrameType::kFailed || !frame.status.ok();
     sim_.Trace("the task of pod {} ends{}", pod, failed ? ", badly: " + frame.message : "");
     // srun --kill-on-bad-exit takes all away.
@@ -145,28 +158,38 @@ class Slurm {
     if (ran) TakeOff([] {});
   }
 
-  // Slurm ends what runs of it, and then it is no longer completing.
+  void TakePreempted() {
+    if (preempted_to_queue_)
+      Requeue(false);
+    else
+      End("PREEMPTED");
+  }
+  // Its processes get SIGTERM, and after KillWait SIGKILL. When they are gone, it is no longer
+  // completing.
   void TakeOff(std::function<void()> then) {
     record_.completing = true;
     start_ = std::make_shared<int>();  // what was to come for this start no longer does
     record_.preempt_time = 0;
-    milliseconds longest = 0ms;
-    for (WardenProcess* warden : Wardens()) {
-      const milliseconds asked = sim_.Between(0ms, 5s);
-      const milliseconds killed = asked + sim_.Between(100ms, 30s);
-      longest = std::max(longest, killed);
-      sim_.After(asked, warden->life(), [warden] {
-        warden->task.closed = true;
-        warden->Wake();
-      });
-      sim_.After(killed, warden->life(), [this, warden] { Remove(*warden); });
-    }
-    sim_.After(longest + sim_.Between(1ms, 20s), start_, [this, then = std::move(then)] {
+    Signal(SIGTERM);
+    const SteadyTime killed = sim_.now() + 30s;
+    AwaitEnd(killed, std::move(then));
+  }
+  void AwaitEnd(SteadyTime killed, std::function<void()> then) {
+    sim_.After(sim_.Between(200ms, 2s), start_, [this, killed, then = std::move(then)]() mutable {
+      if (sim_.now() >= killed) {
+        for (WardenProcess* warden : Wardens()) Remove(*warden);
+      }
+      if (!Wardens().empty()) return AwaitEnd(killed, std::move(then));
       wardens_.clear();
       record_.completing = false;
       record_.nodes.clear();
       then();
     });
+  }
+  // The task has ended.
+  void Close(WardenProcess& warden) {
+    warden.task.closed = true;
+    warden.Wake();
   }
   void Schedule() {
     sim_.After(sim_.Between(1s, 60s), start_, [this] {
@@ -233,10 +256,11 @@ class Slurm {
   Surroundings& world_;
   Simulation& sim_;
   const uint32_t pods_;
-  const v1::Options options_;
+  const JobOptions options_;
   Record record_;
   SteadyTime away_until_;
   std::map<std::string, SteadyTime> down_;
+  bool preempted_to_queue_ = false;
   std::shared_ptr<int> start_ = std::make_shared<int>();
   std::vector<std::unique_ptr<WardenProcess>> wardens_;
 };

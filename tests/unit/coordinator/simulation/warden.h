@@ -190,6 +190,7 @@ class FakeTask final : public warden::TaskLink {
 
   std::deque<pod::Frame> frames;
   bool closed = false;
+  bool released = false;  // it waits for SIGTERM
 
  private:
   Surroundings& world_;
@@ -222,7 +223,7 @@ class FakeOperations final : public warden::PodOperations {
   const std::vector<v1::Damaged>& damaged() const override { return damaged_; }
   uint32_t committed() const override { return committed_; }
   const std::string& log_path() const override { return log_path_; }
-  Status Signal(int signal, bool to_batch) override;
+  Status Signal(const pod::RelayedSignal& signal) override;
 
   // The pod ends: as its root does, or killed.
   void Exit(ExitStatus status);

@@ -1,0 +1,62 @@
+// Slurm takes a running job off its nodes without a grace time: its processes have had SIGTERM, and
+// KillWait later they get SIGKILL. Until then the job can be saved. Slurm's record tells how it is
+// meant: pending again (preemption by REQUEUE, scontrol requeue, the loss of a node), or ended as
+// PREEMPTED (PreemptMode=CANCEL), from where the job's requeue is ours to ask for. A cancelled job,
+// and one whose time is over, looks otherwise and just ends.
+#include <algorithm>
+
+#include "coordinator/transitions.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+// For what follows the commit until nothing is left that a SIGKILL could hurt.
+constexpr std::chrono::milliseconds kReserve{500};
+
+// Unix milliseconds; 0: not known. On a node that was set DOWN nobody is told to kill anything
+// until it answers again.
+int64_t DeadlineOf(const Turn& turn, const Record& record) {
+  if (!record.completing) return 0;
+  const Job& job = turn.job;
+  const auto begun_ms = (job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now()) / 1'000'000;
+  return begun_ms + int64_t{record.kill_wait_seconds} * 1000 - kReserve.count();
+}
+
+}  // namespace
+
+bool WasPreempted(const Turn& turn, const Record& record) {
+  return record.state_name == "PREEMPTED" && turn.policy.continue_cancelled;
+}
+
+bool GoesOn(const Turn& turn, const Record& record) {
+  const Job& job = turn.job;
+  return WasPreempted(turn, record) && job.newest() != 0 && !job.start.ended;
+}
+
+bool IsEvicted(const Turn& turn, const Record& record) {
+  return turn.job.any_connected() && (record.state == Record::State::kPending ||
+                                      (record.completing && WasPreempted(turn, record)));
+}
+
+void Evict(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
+  const bool under_way = job.checkpoint || job.start.wish;
+  if (job.start.eviction) {
+    // Slurm may start it elsewhere at any time, and has not ended it here.
+    if (!under_way && !record.completing) Abandon(turn, record);
+    return;
+  }
+  const bool tried = job.start.preemption_seen;
+  job.start.eviction = Eviction{.requeued = record.state == Record::State::kPending};
+  job.start.preemption_seen = true;
+  // What was tried in vain in the grace time is not tried again; what is under way goes on.
+  if (tried && !under_way) return DeliverPending(turn);
+  turn.Follow(Wish{
+      .reason = record.state == Record::State::kPending ? Reason::kRequeued : Reason::kPreemption,
+      .stop = true,
+      .begun_ns = job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now(),
+      .deadline_unix_ms = DeadlineOf(turn, record)});
+}
+
+}  // namespace holdfast::coordinator

@@ -1,0 +1,64 @@
+# What happens to nodes, to slurmd on them, and to partitions.
+
+load ../lib
+load ways
+
+setup() { options=() hindrance=; }
+teardown() {
+    local node
+    for node in n1 n2; do on "$node" true 2>/dev/null || /src/lab/lib/node-start "$node"; done
+    on ctl scontrol update partition=nograce state=up
+    on ctl scontrol delete reservation=maintenance 2>/dev/null || true
+}
+
+@test "its node is lost, and it was saved before: goes on from there" {
+    begin_way -p nograce
+    alice holdfast save "$ours"
+    for node in n1 n2; do /src/lab/lib/node-stop "$node"; done
+    eventually 60 job_is "$ours" PENDING
+    eventually 60 job_is "$plain" PENDING
+    for node in n1 n2; do /src/lab/lib/node-start "$node"; done
+    way_ends "node lost, saved before" "starts over" "goes on"
+}
+
+@test "its node is lost, and it was never saved: starts over" {
+    begin_way -p nograce
+    for node in n1 n2; do /src/lab/lib/node-stop "$node"; done
+    eventually 60 job_is "$ours" PENDING
+    eventually 60 job_is "$plain" PENDING
+    for node in n1 n2; do /src/lab/lib/node-start "$node"; done
+    way_ends "node lost, never saved" "starts over" "starts over"
+}
+
+@test "its node is lost, --no-requeue, and it was saved before: goes on" {
+    begin_way -p nograce --no-requeue
+    alice holdfast save "$ours"
+    for node in n1 n2; do /src/lab/lib/node-stop "$node"; done
+    eventually 60 job_is "$ours" PENDING
+    for node in n1 n2; do /src/lab/lib/node-start "$node"; done
+    way_ends "node lost, --no-requeue, saved before" "ends, NODE_FAIL" "goes on"
+}
+
+@test "slurmd is killed and comes back: the job does not notice" {
+    begin_way -p nograce
+    for node in n1 n2; do
+        on "$node" pkill -KILL -x slurmd
+        on "$node" slurmd
+    done
+    way_ends "slurmd killed and started again" "goes on" "goes on"
+}
+
+@test "its partition is set DOWN and INACTIVE: running jobs go on" {
+    begin_way -p nograce
+    on ctl scontrol update partition=nograce state=down
+    sleep 2
+    on ctl scontrol update partition=nograce state=inactive
+    way_ends "partition set DOWN, INACTIVE" "goes on" "goes on"
+}
+
+@test "its node is drained: the job goes on to its end there" {
+    begin_way -p nograce
+    on ctl scontrol update nodename=n1,n2 state=drain reason=test
+    way_ends "node drained" "goes on" "goes on"
+    on ctl scontrol update nodename=n1,n2 state=resume
+}

@@ -1,0 +1,111 @@
+# What those see who watch a job that is preempted: sbatch --wait, dependencies, workflow managers.
+
+load ../lib
+load ways
+
+@test "sbatch --wait returns once, with the script's exit code" {
+    # shellcheck disable=SC2016 # the script's
+    alice sbatch --wait -p nograce -w n2 -J waited -o waited.out --checkpoint --wrap 'for i in {1..40}; do echo $i; sleep 0.1; done; exit 3' >"$BATS_TEST_TMPDIR/wait" 2>&1 3>&- &
+    waiter=$!
+    wait_for_text /shared/alice/waited.out 5
+    urgent=$(preempt n2)
+    eventually 60 job_is "$urgent" RUNNING
+    alice scancel "$urgent"
+    status=0
+    wait "$waiter" || status=$?
+    assert_equal "$status" 3
+    diff <(seq 40) <(on ctl cat /shared/alice/waited.out)
+}
+
+@test "dependencies wait for the end, not for a preemption" {
+    # shellcheck disable=SC2016
+    job=$(alice sbatch --parsable -p nograce -w n2 -o first.out --checkpoint --wrap 'for i in {1..40}; do echo $i; sleep 0.1; done')
+    ok=$(alice sbatch --parsable -p nograce -d afterok:"$job" -o ok.out --wrap 'wc -l <first.out')
+    any=$(alice sbatch --parsable -p nograce -d afterany:"$job" -o any.out --wrap 'wc -l <first.out')
+    not=$(alice sbatch --parsable -p nograce -d afternotok:"$job" -o not.out --wrap 'wc -l <first.out')
+    wait_for_text /shared/alice/first.out 5
+    urgent=$(preempt n2)
+    eventually 60 job_is "$urgent" RUNNING
+    alice scancel "$urgent"
+    eventually 60 job_is "$ok" COMPLETED
+    eventually 60 job_is "$any" COMPLETED
+    assert_equal "$(on ctl cat /shared/alice/ok.out) $(on ctl cat /shared/alice/any.out)" "40 40"
+    run ! job_is "$not" COMPLETED
+    alice scancel "$not"
+}
+
+# In the shape of Nextflow's wrapper around every task.
+wrapper() { # NAME
+    alice mkdir -p "$1"
+    alice tee "$1/.command.run" >/dev/null <<'END'
+#!/bin/bash
+#SBATCH --no-requeue
+#SBATCH --signal B:USR2@30
+#SBATCH -p nograce
+cd "$1" || exit 1
+on_exit() {
+    exit_status=${task_status:-$?}
+    printf '%s' "$exit_status" >.exitcode
+    exit "$exit_status"
+}
+on_term() {
+    set +e
+    [ -z "$pid" ] || kill -USR2 -- "$pid"
+    echo terminated >.terminated
+}
+trap on_exit EXIT
+trap on_term TERM INT USR2
+touch .command.begin
+tmp=$(mktemp -d)
+mkfifo "$tmp/out" "$tmp/err"
+tee .command.out <"$tmp/out" &
+tee_out=$!
+tee .command.err <"$tmp/err" >&2 &
+tee_err=$!
+sampler() {
+    while true; do
+        for stat in /proc/[0-9]*/stat; do read -r _ <"$stat"; done 2>/dev/null
+        sleep 0.2
+    done
+}
+sampler &
+sampler=$!
+(
+    total=0
+    for ((i = 1; i <= 100; i++)); do
+        total=$((total + i))
+        echo "out $i $total"
+        echo "err $i" >&2
+        sleep 0.1
+    done
+    exit 7
+) >"$tmp/out" 2>"$tmp/err" &
+pid=$!
+wait "$pid"
+task_status=$?
+kill "$sampler"
+wait "$tee_out" "$tee_err"
+rm -rf "$tmp"
+END
+}
+
+@test "a task of Nextflow's, moved three times, leaves the files of one that was not" {
+    wrapper plain
+    wrapper ours
+    plain=$(alice sbatch --parsable -o plain/.command.log -w n1 plain/.command.run plain)
+    ours=$(alice sbatch --parsable -o ours/.command.log -w n2 --checkpoint ours/.command.run ours)
+    for n in 1 2 3; do
+        wait_for_text /shared/alice/ours/.command.out "out $((n * 20)) "
+        urgent=$(preempt n2)
+        eventually 60 job_is "$urgent" RUNNING
+        alice scancel "$urgent"
+        wait_for_restart "$ours" "$n"
+    done
+    eventually 60 job_over "$plain"
+    eventually 60 job_over "$ours"
+    assert_equal "$(job_field "$ours" ExitCode)" 7:0
+    for file in .command.out .command.err .command.log .exitcode; do
+        diff <(on ctl sort "/shared/alice/plain/$file") <(on ctl sort "/shared/alice/ours/$file")
+    done
+    on ctl test ! -e /shared/alice/ours/.terminated
+}
