@@ -15,10 +15,6 @@
 
 namespace holdfast::coordinator {
 
-// Whether Slurm's record bears out what the warden says of its job. kDenied if it can never be
-// admitted.
-Status CheckHello(const v1::Hello& hello, const Record& record);
-
 class WardenService final : public v1::Coordinator::Service {
  public:
   // All must outlive it.

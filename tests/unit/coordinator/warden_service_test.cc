@@ -10,50 +10,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Record RunningRecord() {
-  return Record{.state = Record::State::kRunning,
-                .state_name = "RUNNING",
-                .restart_count = 1,
-                .uid = 1000,
-                .nodes = {"n1", "n2"}};
-}
-
-TEST(CheckHello, AcceptsWhatSlurmBearsOut) {
-  EXPECT_TRUE(CheckHello(MakeHello(5, 1, 1, {"n1", "n2"}, 1000), RunningRecord()));
-}
-
-TEST(CheckHello, RefusesWhatSlurmDoesNot) {
-  const v1::Hello good = MakeHello(5, 1, 1, {"n1", "n2"}, 1000);
-  const auto refusal = [](const v1::Hello& hello, const Record& record) {
-    const Status checked = CheckHello(hello, record);
-    return checked ? std::string("accepted") : checked.error().message();
-  };
-  Record record = RunningRecord();
-  record.state = Record::State::kGone;
-  EXPECT_THAT(refusal(good, record), HasSubstr("does not know"));
-  record = RunningRecord();
-  record.state = Record::State::kTerminal;
-  record.state_name = "CANCELLED";
-  EXPECT_THAT(refusal(good, record), HasSubstr("CANCELLED"));
-  EXPECT_THAT(refusal(MakeHello(5, 0, 1, {"n1", "n2"}, 1000), RunningRecord()),
-              HasSubstr("start 0"));
-  EXPECT_THAT(refusal(MakeHello(5, 1, 1, {"n1", "n2"}, 1001), RunningRecord()),
-              HasSubstr("uid 1000"));
-  EXPECT_THAT(refusal(MakeHello(5, 1, 1, {"n1", "n3"}, 1000), RunningRecord()),
-              HasSubstr("not node 1"));
-  EXPECT_THAT(refusal(MakeHello(5, 1, 1, {"n1", "n2", "n3"}, 1000), RunningRecord()),
-              HasSubstr("of the job's 2"));
-}
-
-TEST(CheckHello, LetsAPodOfAJobBeingRequeuedReconnect) {
-  v1::Hello hello = MakeHello(5, 1, 1, {"n1", "n2"}, 1000);
-  hello.set_phase(v1::PHASE_RELEASED);
-  Record record = RunningRecord();
-  record.state = Record::State::kPending;
-  record.nodes.clear();
-  EXPECT_TRUE(CheckHello(hello, record));
-}
-
 class WardenServiceTest : public CoordinatorTest {
  protected:
   std::string RefusalOf(v1::Hello hello, const std::string& credential = "") {

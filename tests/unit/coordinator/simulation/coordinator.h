@@ -10,9 +10,9 @@
 #include <string>
 #include <utility>
 
+#include "coordinator/admission.h"
 #include "coordinator/job_codec.h"
 #include "coordinator/state.h"
-#include "coordinator/warden_service.h"
 #include "tests/unit/coordinator/simulation/slurm.h"
 
 namespace holdfast::simulation {

@@ -1,6 +1,6 @@
 // Time, chance and storage of a simulated cluster: everything happens on one thread, in the order of
 // a clock that jumps from event to event, and every choice comes from one seed, so a run is repeated
-// by its seed. Used by interleavings_test.cc alone, as are the other files of this folder.
+// by its seed. Used by simulation_test.cc alone, as are the other files of this folder.
 #pragma once
 
 #include <fmt/format.h>

@@ -81,7 +81,7 @@ class Slurm {
     if (!is(Record::State::kRunning) || record_.being_preempted()) return;
     sim_.Trace("slurm: preempts it, {} s grace", grace.count() / 1000);
     record_.grace_seconds = static_cast<uint32_t>(grace.count() / 1000);
-    sim_.After(sim_.Between(0ms, 500ms),
+    sim_.After(sim_.Between(0ms, 500ms), start_,
                [this, now = sim_.now_ns()] { record_.preempt_time = now / 1'000'000'000; });
     Signal(SIGTERM);
     sim_.After(grace, start_, [this] {
