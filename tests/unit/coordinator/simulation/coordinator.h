@@ -158,16 +158,35 @@ class Coordinator {
   void Hear(uint32_t pod, const v1::FromWarden& m) {
     Status posted;
     switch (m.body_case()) {
-      case v1::FromWarden::kReady: posted = Post(m.ready(), pod); break;
-      case v1::FromWarden::kRunning: posted = Post(m.running(), pod); break;
-      case v1::FromWarden::kPrecopied: posted = Post(m.precopied(), pod); break;
-      case v1::FromWarden::kPrepared: posted = Post(m.prepared(), pod); break;
-      case v1::FromWarden::kCommitted: posted = Post(m.committed(), pod); break;
-      case v1::FromWarden::kSettled: posted = Post(m.settled(), pod); break;
-      case v1::FromWarden::kFailed: posted = Post(m.failed(), pod); break;
-      case v1::FromWarden::kNotice: posted = Post(m.notice(), pod); break;
-      case v1::FromWarden::kEnded: posted = Post(m.ended(), pod); break;
-      default: break;
+      case v1::FromWarden::kReady:
+        posted = Post(m.ready(), pod);
+        break;
+      case v1::FromWarden::kRunning:
+        posted = Post(m.running(), pod);
+        break;
+      case v1::FromWarden::kPrecopied:
+        posted = Post(m.precopied(), pod);
+        break;
+      case v1::FromWarden::kPrepared:
+        posted = Post(m.prepared(), pod);
+        break;
+      case v1::FromWarden::kCommitted:
+        posted = Post(m.committed(), pod);
+        break;
+      case v1::FromWarden::kSettled:
+        posted = Post(m.settled(), pod);
+        break;
+      case v1::FromWarden::kFailed:
+        posted = Post(m.failed(), pod);
+        break;
+      case v1::FromWarden::kNotice:
+        posted = Post(m.notice(), pod);
+        break;
+      case v1::FromWarden::kEnded:
+        posted = Post(m.ended(), pod);
+        break;
+      default:
+        break;
     }
   }
 
@@ -190,10 +209,10 @@ class Coordinator {
       AskSlurm();
     } else if (const auto* requeue = std::get_if<coordinator::Requeue>(&action)) {
       Enqueue([this, how = *requeue] {
-        const std::string error = slurm_.away()           ? "Slurm does not answer"
-                                  : !slurm_.Requeue(how)  ? "not in this state"
-                                  : sim_.Fault(0.05)      ? "the answer was lost"
-                                                          : "";
+        const std::string error = slurm_.away()          ? "Slurm does not answer"
+                                  : !slurm_.Requeue(how) ? "not in this state"
+                                  : sim_.Fault(0.05)     ? "the answer was lost"
+                                                         : "";
         return [this, error] { (void)Post(coordinator::RequeueResult{error}); };
       });
     } else if (std::holds_alternative<coordinator::Cancel>(action)) {

@@ -1,6 +1,6 @@
-// Time, chance and storage of a simulated cluster: everything happens on one thread, in the order of
-// a clock that jumps from event to event, and every choice comes from one seed, so a run is repeated
-// by its seed. Used by simulation_test.cc alone, as are the other files of this folder.
+// Time, chance and storage of a simulated cluster: everything happens on one thread, in the order
+// of a clock that jumps from event to event, and every choice comes from one seed, so a run is
+// repeated by its seed. Used by simulation_test.cc alone, as are the other files of this folder.
 #pragma once
 
 #include <fmt/format.h>
@@ -96,10 +96,10 @@ class Simulation {
 // What is stored of the job.
 struct Storage {
   std::set<uint32_t> committed;
-  std::set<uint32_t> damaged;                      // of these: cannot be restored
-  std::set<std::pair<uint32_t, uint32_t>> parts;   // (checkpoint, pod): durable
-  std::map<uint32_t, uint32_t> start_of;           // a checkpoint was committed in that start
-  uint32_t commits = 0;                            // ever
+  std::set<uint32_t> damaged;                     // of these: cannot be restored
+  std::set<std::pair<uint32_t, uint32_t>> parts;  // (checkpoint, pod): durable
+  std::map<uint32_t, uint32_t> start_of;          // a checkpoint was committed in that start
+  uint32_t commits = 0;                           // ever
 };
 
 }  // namespace holdfast::simulation

@@ -1,4 +1,5 @@
-// Slurm, as far as one job sees it: starts it on nodes, takes it off, and answers, unless it is away.
+// Slurm, as far as one job sees it: starts it on nodes, takes it off, and answers, unless it is
+// away.
 #pragma once
 
 #include <csignal>

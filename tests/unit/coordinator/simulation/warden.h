@@ -230,8 +230,8 @@ class FakeOperations final : public warden::PodOperations {
   void LoseMemory();
 
   PodIs is = PodIs::kNothing;
-  uint32_t restored = 0;         // from that checkpoint
-  uint32_t still_since = 0;      // frozen since it was saved for that checkpoint
+  uint32_t restored = 0;     // from that checkpoint
+  uint32_t still_since = 0;  // frozen since it was saved for that checkpoint
 
  private:
   void Note(uint32_t number) {
@@ -265,7 +265,8 @@ class WardenProcess {
         task(world, job_.pod()),
         operations(world, job_, line, life_, [this] { Wake(); }),
         spot_(job_.environment.node, [](const v1::FromWarden&) {}),
-        lifecycle_(job_, task, line, runner, operations, spot_, [&world] { return world.sim.now(); }) {
+        lifecycle_(job_, task, line, runner, operations, spot_,
+                   [&world] { return world.sim.now(); }) {
     lifecycle_.Begin();
   }
 
