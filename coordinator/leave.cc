@@ -33,6 +33,8 @@ void DisarmRunTimers(Turn& turn) {
 void GiveUpCheckpoint(Turn& turn, const std::string& why) {
   Job& job = turn.job;
   if (!job.checkpoint) return;
+  // It may have been committed, and nobody has been told.
+  if (job.stage == Stage::kCommitting) job.saved_once = true;
   if (job.checkpoint->committed_ns == 0 && job.checkpoint->error.empty()) {
     job.checkpoint->error = why;
     turn.Do(SaveCheckpoint{*job.checkpoint});

@@ -71,7 +71,8 @@ void Arrive(Turn& turn, const Record& record) {
 void Follow(Turn& turn, const Record& record) {
   Job& job = turn.job;
   if (GoesOn(turn, record)) {
-    turn.Do(Requeue{.hold = job.departure.hold, .restart_count = job.start.restart_count});
+    // It may have been a later start than that whose wardens came.
+    turn.Do(Requeue{.hold = job.departure.hold, .restart_count = record.restart_count});
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
   if (IsOver(job, record)) return End(turn, record.state_name);
