@@ -347,7 +347,7 @@ class LibslurmClient : public SlurmClient {
   time_t partitions_update_ = 0;
   std::mutex names_mutex_;
   std::unordered_map<uint32_t, std::string> names_;  // NameOf, of jobs that have run
-  std::mutex polled_mutex_;  // of what follows; held while Slurm is asked
+  std::mutex polled_mutex_;                          // of what follows; held while Slurm is asked
   std::vector<uint32_t> polled_ids_;
   std::vector<Record> polled_;
   time_t polled_update_ = 0;

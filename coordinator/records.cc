@@ -76,8 +76,8 @@ void Follow(Turn& turn, const Record& record) {
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
   if (IsOver(job, record)) return End(turn, record.state_name);
-  // On a node that is DOWN Slurm does not wait for what is left of the job. It could not start it there
-  // beside that, and may yet end it there, which would end the new start as well.
+  // On a node that is DOWN Slurm does not wait for what is left of the job. It could not start it
+  // there beside that, and may yet end it there, which would end the new start as well.
   const bool lives_on =
       job.start.eviction && job.start.eviction->dead_node &&
       turn.now() - job.since_ns < std::chrono::nanoseconds(turn.policy.step_end).count();

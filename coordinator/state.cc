@@ -167,10 +167,10 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnRemoved>(kAny, kStay),
 
     // Another process of the coordinator takes it up.
-    On<OnRestartedGathering>(In(kGathering), kStay),
-    On<OnRestartedRunning>(In(kRunning), kStay), On<OnRestartedActive>(kUp, kStay),
-    On<OnRestartedLeaving>(In(kLeaving), kStay), On<OnRestartedEnding>(In(kEnding), kStay),
-    On<OnRestartedEnded>(In(kEnded), kStay), On<OnRestarted>(In(kWaiting, kHeld), kStay),
+    On<OnRestartedGathering>(In(kGathering), kStay), On<OnRestartedRunning>(In(kRunning), kStay),
+    On<OnRestartedActive>(kUp, kStay), On<OnRestartedLeaving>(In(kLeaving), kStay),
+    On<OnRestartedEnding>(In(kEnding), kStay), On<OnRestartedEnded>(In(kEnded), kStay),
+    On<OnRestarted>(In(kWaiting, kHeld), kStay),
     Ignore<Timer>(kAny),  // fired as its stage was left
 });
 

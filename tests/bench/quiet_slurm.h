@@ -53,12 +53,12 @@ class QuietSlurm final : public coordinator::SlurmClient {
   }
   coordinator::Record RecordOf(uint32_t job_id) const {
     coordinator::Record record{.state = coordinator::Record::State::kRunning,
-                  .asked_ns = coordinator::NowNs(),
-                  .state_name = "RUNNING",
-                  .job_id = job_id,
-                  .uid = 1000,
-                  .start_time = 1,
-                  .partition = "batch"};
+                               .asked_ns = coordinator::NowNs(),
+                               .state_name = "RUNNING",
+                               .job_id = job_id,
+                               .uid = 1000,
+                               .start_time = 1,
+                               .partition = "batch"};
     for (uint32_t pod = 0; pod < shape_.pods; ++pod) record.nodes.push_back(NodeName(job_id, pod));
     return record;
   }

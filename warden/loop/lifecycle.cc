@@ -383,8 +383,7 @@ void Lifecycle::Leave(const pod::Frame& farewell) {
   }
   // The task ends on this, and Slurm ends the step after it: nothing may be left to do.
   if (farewell.type != pod::FrameType{})
-    if (const Status told = link_.Send(farewell); !told)
-      log::Failure("farewell", told.error());
+    if (const Status told = link_.Send(farewell); !told) log::Failure("farewell", told.error());
   left_ = true;
 }
 

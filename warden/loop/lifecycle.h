@@ -76,14 +76,14 @@ class Lifecycle {
   Signals signals_;
 
   State state_ = State::kAttaching;
-  v1::ToWarden request_;              // that the operation under way, or done last, is about
-  uint32_t checkpoint_ = 0;           // prepared last
-  v1::Settle verdict_;                // given last; empty if patience took its place
-  std::optional<v1::Failed> failed_;  // the operation that failed last
+  v1::ToWarden request_;                 // that the operation under way, or done last, is about
+  uint32_t checkpoint_ = 0;              // prepared last
+  v1::Settle verdict_;                   // given last; empty if patience took its place
+  std::optional<v1::Failed> failed_;     // the operation that failed last
   std::optional<Time> verdict_awaited_;  // since when
   std::optional<v1::Ended> ended_;
   std::optional<Time> end_told_;  // since when Ended waits for its answer
-  bool tidy_ = false;                          // a commit left something to remove
+  bool tidy_ = false;             // a commit left something to remove
   bool remove_checkpoints_ = false;
   std::optional<pod::Frame> farewell_;  // leaving; to be said last
   bool left_ = false;

@@ -57,9 +57,7 @@ class Operations final : public PodOperations {
   const std::vector<v1::Damaged>& damaged() const override { return inventory_.damaged; }
   uint32_t committed() const override { return committed_; }
   const std::string& log_path() const override { return log_path_; }
-  Status Signal(const pod::RelayedSignal& signal) override {
-    return RelaySignal(*pod_, signal);
-  }
+  Status Signal(const pod::RelayedSignal& signal) override { return RelaySignal(*pod_, signal); }
 
   // Polls readable when the pod has ended. For the main thread, while no operation is under way and
   // state.h says that there is a pod.

@@ -177,8 +177,8 @@ uint64_t ScratchBytes(const Pod& pod) {
 
 }  // namespace
 
-Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer, const PrecopyLimits& limits,
-                              const std::stop_token& stop) {
+Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer,
+                                    const PrecopyLimits& limits, const std::stop_token& stop) {
   HOLDFAST_TRY(LivePieces pieces, LivePieces::Of(pod));
   HOLDFAST_TRY(const uint32_t stream, writer.AddStream("ahead"));
   Pace pace(limits, pieces.CountBytes() + ScratchBytes(pod), stop);
@@ -216,9 +216,9 @@ Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer, 
   }
   HOLDFAST_CHECK(ForEachPiece(limits.threads, up_to(std::numeric_limits<uint64_t>::max()), store));
   return PrecopyResult{.read_bytes = pace.bytes(),
-                     .complete = goes_on,
-                     .cpu_time = pace.cpu_time(),
-                     .freeze_by = pace.FreezeBy()};
+                       .complete = goes_on,
+                       .cpu_time = pace.cpu_time(),
+                       .freeze_by = pace.FreezeBy()};
 }
 
 }  // namespace holdfast::warden
