@@ -169,6 +169,7 @@ struct Departure {
   bool hold = false;     // leave for a hold
   bool hurry = false;    // make it eligible at once
   bool release = false;  // from a hold, until Slurm says that it is
+  bool holding = false;  // until Slurm says that it is held
 
   bool operator==(const Departure&) const = default;
 };

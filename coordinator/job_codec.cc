@@ -77,8 +77,8 @@ auto Members(Is<Request> auto& request) {
 }
 
 auto Members(Is<Departure> auto& departure) {
-  auto& [hold, hurry, release] = departure;
-  return std::tie(hold, hurry, release);
+  auto& [hold, hurry, release, holding] = departure;
+  return std::tie(hold, hurry, release, holding);
 }
 
 auto Members(Is<Exclusions> auto& exclusions) {

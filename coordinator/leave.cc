@@ -128,6 +128,7 @@ void OnResume(Turn& turn, const Resume& resume) {
   job.departure.hold = false;
   job.departure.hurry = true;
   job.departure.release = true;
+  job.departure.holding = false;
   if (job.commented) turn.Do(Comment{""});
   job.commented = false;
   turn.Enter(Stage::kWaiting);

@@ -51,7 +51,7 @@ void Arrive(Turn& turn, const Record& record) {
                     job.last_error.empty() ? "" : fmt::format(" ({})", job.last_error));
   }
   if (job.departure.hold) {
-    amend.hold = !record.held;
+    amend.hold = job.departure.holding = !record.held;
     turn.Enter(Stage::kHeld);
     turn.Do(Comment{fmt::format("{}; next: holdfast resume {}{}",
                                 job.last_error.empty()
@@ -168,7 +168,14 @@ void OnRecordWaiting(Turn& turn, const Record& record) {
 }
 
 void OnRecordHeld(Turn& turn, const Record& record) {
-  if (!IsQueued(turn, record) || record.held) return;
+  if (!IsQueued(turn, record)) return;
+  if (turn.job.departure.holding) {
+    // Slurm may not have answered when it was told to.
+    turn.job.departure.holding = !record.held;
+    if (!record.held) turn.Do(Amend{.hold = true});
+    return;
+  }
+  if (record.held) return;
   // Released without asking us.
   turn.job.stage = Stage::kWaiting;
   turn.job.departure.hold = false;

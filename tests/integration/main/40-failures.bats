@@ -110,7 +110,7 @@ END
     /src/lab/lib/node-stop "$lost"
     wait_for_restart "$job" 1 180
     wait_for_state "$job" COMPLETED 120
-    diff /shared/alice/ring.0 /shared/alice/ring.100
+    diff <(printed /shared/alice/ring.0) <(printed /shared/alice/ring.100)
     /src/lab/lib/node-start "$lost"
     /src/lab/lib/wait-idle 60
 }
