@@ -17,16 +17,15 @@ constexpr std::chrono::milliseconds kReserve{500};
 // until it answers again.
 int64_t DeadlineOf(const Turn& turn, const Record& record) {
   if (!record.completing) return 0;
-  const Job& job = turn.job;
-  const auto begun_ms = (job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now()) / 1'000'000;
-  return begun_ms + int64_t{record.kill_wait_seconds} * 1000 - kReserve.count();
+  return NoticedAt(turn) / 1'000'000 + int64_t{record.kill_wait_seconds} * 1000 - kReserve.count();
 }
 
-}  // namespace
-
+// Slurm has ended it as PREEMPTED, and the site wants such jobs to go on.
 bool WasPreempted(const Turn& turn, const Record& record) {
   return record.state_name == "PREEMPTED" && turn.policy.continue_cancelled;
 }
+
+}  // namespace
 
 bool GoesOn(const Turn& turn, const Record& record) {
   const Job& job = turn.job;
@@ -57,7 +56,7 @@ void Evict(Turn& turn, const Record& record) {
   turn.Follow(Wish{
       .reason = record.state == Record::State::kPending ? Reason::kRequeued : Reason::kPreemption,
       .stop = true,
-      .begun_ns = job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now(),
+      .begun_ns = NoticedAt(turn),
       .deadline_unix_ms = DeadlineOf(turn, record)});
 }
 

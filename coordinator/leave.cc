@@ -33,7 +33,7 @@ void DisarmRunTimers(Turn& turn) {
 void GiveUpCheckpoint(Turn& turn, const std::string& why) {
   Job& job = turn.job;
   if (!job.checkpoint) return;
-  // It may have been committed, and nobody has been told.
+  // It may have been committed, and nobody has been told: pod 0 tells at the next start.
   if (job.stage == Stage::kCommitting) job.saved_once = true;
   if (job.checkpoint->committed_ns == 0 && job.checkpoint->error.empty()) {
     job.checkpoint->error = why;

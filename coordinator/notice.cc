@@ -37,6 +37,11 @@ bool AnyTerminates(const Job& job) {
 
 }  // namespace
 
+int64_t NoticedAt(const Turn& turn) {
+  const int64_t begun_ns = turn.job.notice.begun_ns;
+  return begun_ns != 0 ? begun_ns : turn.now();
+}
+
 void DeliverPending(Turn& turn) {
   Job& job = turn.job;
   for (uint32_t i = 0; i < job.pods.size(); ++i) {
@@ -65,7 +70,7 @@ void ConsiderRecord(Turn& turn, const Record& record) {
     const int64_t end = record.grace_seconds == 0 ? 0 : record.preempt_time + record.grace_seconds;
     return turn.Follow(Wish{.reason = Reason::kPreemption,
                             .stop = true,
-                            .begun_ns = job.notice.begun_ns != 0 ? job.notice.begun_ns : turn.now(),
+                            .begun_ns = NoticedAt(turn),
                             .deadline_unix_ms = end * 1000});
   }
   if (preempted || job.notice.begun_ns == 0) return;

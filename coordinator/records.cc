@@ -38,13 +38,14 @@ void Arrive(Turn& turn, const Record& record) {
   }
   Amend amend{.excluded = ChangeExclusions(job, record.excluded)};
   const bool never_saved = job.started && !job.saved_once && !job.start.ended;
-  if (never_saved && ProspectOf(job) == Prospect::kEnd) {
+  const Prospect prospect = ProspectOf(job);
+  if (never_saved && prospect == Prospect::kEnd) {
     // Slurm's own record does not forbid to start it over.
     turn.Mark("not-started-over", 0, job.last_error);
     turn.Do(Cancel{});
     return turn.Enter(Stage::kWaiting);
   }
-  if (never_saved && ProspectOf(job) == Prospect::kHold) {
+  if (never_saved && prospect == Prospect::kHold) {
     job.departure.hold = true;
     job.last_error =
         fmt::format("it was requeued before it could be saved{}",
@@ -151,8 +152,6 @@ void OnRecordActive(Turn& turn, const Record& record) {
 
 void Abandon(Turn& turn, const Record& record) {
   for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
-  // Only its next start can tell whether pod 0 did commit.
-  turn.job.saved_once |= turn.job.stage == Stage::kCommitting;
   if (record.state == Record::State::kPending && !record.completing)
     turn.job.start.eviction = Eviction{.requeued = true, .dead_node = true};
   Depart(turn, Reason::kRequeued);

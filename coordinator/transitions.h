@@ -132,6 +132,8 @@ void OnNoticeRunning(Turn&, const v1::Notice&);
 void OnNoticeTimer(Turn&, const Timer&);
 // The job runs, as Slurm says: is it being preempted?
 void ConsiderRecord(Turn&, const Record&);
+// When the first signal came that may mean preemption; if none has, now.
+int64_t NoticedAt(const Turn&);
 // Pods get the signals that were held back.
 void DeliverPending(Turn&);
 
@@ -140,9 +142,8 @@ void DeliverPending(Turn&);
 bool IsEvicted(const Turn&, const Record&);
 // It is saved, if there is time.
 void Evict(Turn&, const Record&);
-// Slurm has ended it as PREEMPTED, and the site wants such jobs to go on.
-bool WasPreempted(const Turn&, const Record&);
-// And it has a checkpoint to go on from, or may have.
+// Slurm has ended it as PREEMPTED, the site wants such jobs to go on, and it has a checkpoint to go
+// on from, or may have.
 bool GoesOn(const Turn&, const Record&);
 
 // retention.cc: checkpoints of a job that has ended.

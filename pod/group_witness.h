@@ -3,7 +3,6 @@
 // signals, and what is pending there has been sent to the group. For holdfast-batch, one thread.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "base/process.h"

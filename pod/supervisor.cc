@@ -234,7 +234,7 @@ class Supervisor {
   Status OnStepEnd() {
     while (task_.valid() && !ended_ && !released_) HOLDFAST_CHECK(OnFrame());
     if (ended_) return {};
-    step_gone_ = true;  // if it was released, Slurm ends the step first, then this
+    step_gone_ = true;  // if it was released, its tasks have ended, and Slurm is to end this
     if (terminated_ && !released_) ended_ = ExitStatus{.signal = SIGTERM};
     return {};
   }

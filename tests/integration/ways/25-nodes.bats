@@ -11,31 +11,31 @@ teardown() {
     on ctl scontrol delete reservation=maintenance 2>/dev/null || true
 }
 
+# lose_nodes JOB...: both nodes die, and boot again when Slurm has requeued these jobs.
+lose_nodes() {
+    local node job
+    for node in n1 n2; do /src/lab/lib/node-stop "$node"; done
+    for job in "$@"; do eventually 60 job_is "$job" PENDING; done
+    for node in n1 n2; do /src/lab/lib/node-start "$node"; done
+}
+
 @test "its node is lost, and it was saved before: goes on from there" {
     begin_way -p nograce
     alice holdfast save "$ours"
-    for node in n1 n2; do /src/lab/lib/node-stop "$node"; done
-    eventually 60 job_is "$ours" PENDING
-    eventually 60 job_is "$plain" PENDING
-    for node in n1 n2; do /src/lab/lib/node-start "$node"; done
+    lose_nodes "$ours" "$plain"
     way_ends "node lost, saved before" "starts over" "goes on"
 }
 
 @test "its node is lost, and it was never saved: starts over" {
     begin_way -p nograce
-    for node in n1 n2; do /src/lab/lib/node-stop "$node"; done
-    eventually 60 job_is "$ours" PENDING
-    eventually 60 job_is "$plain" PENDING
-    for node in n1 n2; do /src/lab/lib/node-start "$node"; done
+    lose_nodes "$ours" "$plain"
     way_ends "node lost, never saved" "starts over" "starts over"
 }
 
 @test "its node is lost, --no-requeue, and it was saved before: goes on" {
     begin_way -p nograce --no-requeue
     alice holdfast save "$ours"
-    for node in n1 n2; do /src/lab/lib/node-stop "$node"; done
-    eventually 60 job_is "$ours" PENDING
-    for node in n1 n2; do /src/lab/lib/node-start "$node"; done
+    lose_nodes "$ours"
     way_ends "node lost, --no-requeue, saved before" "ends, NODE_FAIL" "goes on"
 }
 

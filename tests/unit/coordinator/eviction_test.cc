@@ -22,6 +22,21 @@ class EvictionTest : public ::testing::Test {
     world.Settle();
     ASSERT_EQ(world.committed.size(), 1U);
   }
+  // Slurm requeues it without telling its processes, which live on.
+  void SetNodeDown() {
+    world.slurm.state = Record::State::kPending;
+    ++world.slurm.restart_count;
+    world.slurm.asked_ns = world.now;
+    ASSERT_TRUE(world.Happen(world.slurm));
+  }
+  // Slurm takes it away when its pods are gone already.
+  static void EvictUnsaved(World& world) {
+    world.KillPods();
+    world.Evict(/*cancel=*/false);
+    world.Settle();
+    world.Fire(TimerKind::kReconnect);
+    world.Settle();
+  }
   // Slurm cleans up and starts it again.
   void ComeBack() {
     world.Clean();
@@ -89,11 +104,7 @@ TEST_F(EvictionTest, APeriodicCheckpointUnderWayBecomesTheLast) {
 }
 
 TEST_F(EvictionTest, NeverSavedItStartsOverAndSaysSo) {
-  world.KillPods();
-  world.Evict(/*cancel=*/false);
-  world.Settle();
-  world.Fire(TimerKind::kReconnect);
-  world.Settle();
+  EvictUnsaved(world);
   ComeBack();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
   EXPECT_EQ(world.job.start.restore_job, 0U);
@@ -105,11 +116,7 @@ TEST_F(EvictionTest, NeverSavedItStartsOverAndSaysSo) {
 
 TEST_F(EvictionTest, NeverSavedItIsHeldIfItsUserSaysSo) {
   world.job.options.fallback = Fallback::kHold;
-  world.KillPods();
-  world.Evict(/*cancel=*/false);
-  world.Settle();
-  world.Fire(TimerKind::kReconnect);
-  world.Settle();
+  EvictUnsaved(world);
   world.Clean();
   world.Fire(TimerKind::kAsk);
   world.Settle();
@@ -119,10 +126,7 @@ TEST_F(EvictionTest, NeverSavedItIsHeldIfItsUserSaysSo) {
 
 // An administrator sets its node DOWN: Slurm requeues it, and its processes live on for a while.
 TEST_F(EvictionTest, OnADeadNodeThatLivesItIsSaved) {
-  world.slurm.state = Record::State::kPending;
-  ++world.slurm.restart_count;
-  world.slurm.asked_ns = world.now;
-  ASSERT_TRUE(world.Happen(world.slurm));
+  SetNodeDown();
   world.Settle();
   EXPECT_EQ(world.job.stage, Stage::kLeaving);
   world.now += std::chrono::nanoseconds(world.policy.step_end).count();
@@ -132,10 +136,7 @@ TEST_F(EvictionTest, OnADeadNodeThatLivesItIsSaved) {
 }
 
 TEST_F(EvictionTest, OnADeadNodeThatLivesItIsEndedIfItCannotBeSaved) {
-  world.slurm.state = Record::State::kPending;
-  ++world.slurm.restart_count;
-  world.slurm.asked_ns = world.now;
-  ASSERT_TRUE(world.Happen(world.slurm));
+  SetNodeDown();
   world.Read(1, World::Fault::kPrepare);
   world.Settle();
   world.Fire(TimerKind::kRetry);
@@ -158,11 +159,7 @@ TEST_F(EvictionTest, OnADeadNodeThatLivesItIsEndedIfItCannotBeSaved) {
 
 TEST_F(EvictionTest, SavedBeforeItGoesOnFromThere) {
   Save();
-  world.KillPods();
-  world.Evict(/*cancel=*/false);
-  world.Settle();
-  world.Fire(TimerKind::kReconnect);
-  world.Settle();
+  EvictUnsaved(world);
   ComeBack();
   EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
   EXPECT_EQ(world.note, "");
@@ -199,11 +196,7 @@ TEST_F(EvictionTest, NoRequeueIsKeptAndAJobNeverSavedIsNotStartedAgain) {
   other.Settle();
   EXPECT_EQ(other.job.requeue, false);
   EXPECT_TRUE(other.slurm.requeue);
-  other.KillPods();
-  other.Evict(/*cancel=*/false);
-  other.Settle();
-  other.Fire(TimerKind::kReconnect);
-  other.Settle();
+  EvictUnsaved(other);
   other.Clean();
   other.Fire(TimerKind::kAsk);
   other.Settle();

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/coordinator/harness.h"
-#include "tests/unit/coordinator/tiny_filesystem.h"
+#include "tests/unit/tiny_filesystem.h"
 
 namespace holdfast::coordinator {
 namespace {

@@ -1,13 +1,13 @@
 #include "storage/posix/posix_backend.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/files.h"
 #include "base/identity.h"
 #include "tests/unit/storage/test_job.h"
+#include "tests/unit/tiny_filesystem.h"
 
 namespace holdfast::storage {
 namespace {
@@ -120,22 +120,6 @@ TEST_F(PosixBackendTest, AnotherUsersDirectoryIsRefusedEvenIfItCanBeEntered) {
   EXPECT_EQ(put.error().code(), Code::kDenied);
   EXPECT_NE(put.error().message().find("belongs to uid 1234"), std::string::npos);
 }
-
-// A tmpfs of 1 MiB on directory_, as long as this lives.
-class TinyFilesystem {
- public:
-  explicit TinyFilesystem(const std::string& path) : path_(path) {
-    mounted_ = ::mount("tmpfs", path.c_str(), "tmpfs", 0, "size=1m,mode=0700") == 0;
-  }
-  ~TinyFilesystem() {
-    if (mounted_) ::umount2(path_.c_str(), MNT_DETACH);
-  }
-  bool mounted() const { return mounted_; }
-
- private:
-  std::string path_;
-  bool mounted_;
-};
 
 TEST_F(PosixBackendTest, AFullFilesystemAbortsTheCheckpointAndKeepsTheOneBefore) {
   const TinyFilesystem filesystem(directory_);

@@ -10,7 +10,7 @@
 
 #include "base/unique_fd.h"
 
-namespace holdfast::coordinator {
+namespace holdfast {
 
 // A tmpfs of 1 MiB on a directory, as long as this lives.
 class TinyFilesystem {
@@ -39,4 +39,4 @@ class TinyFilesystem {
   bool mounted_;
 };
 
-}  // namespace holdfast::coordinator
+}  // namespace holdfast
