@@ -142,7 +142,8 @@ class Supervisor {
       ended_ = ExitStatus{.signal = SIGTERM};
       return {};
     }
-    HOLDFAST_TRY(const bool to_group, witness_->Saw(signal));
+    // Where a process cannot be started, say, it is better to signal too few than to end the job.
+    const bool to_group = witness_->Saw(signal).value_or(false);
     early_signals_.push_back({.type = FrameType::kSignal,
                               .signal = signal,
                               .scope = to_group ? SignalScope::kGroup : SignalScope::kScript});
