@@ -34,8 +34,10 @@ bool GoesOn(const Turn& turn, const Record& record) {
 }
 
 bool IsEvicted(const Turn& turn, const Record& record) {
-  return turn.job.any_connected() && (record.state == Record::State::kPending ||
-                                      (record.completing && WasPreempted(turn, record)));
+  if (record.completing)
+    return turn.job.any_may_live() &&
+           (record.state == Record::State::kPending || WasPreempted(turn, record));
+  return record.state == Record::State::kPending && turn.job.any_connected();
 }
 
 void Evict(Turn& turn, const Record& record) {

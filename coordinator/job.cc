@@ -81,6 +81,10 @@ Job Revive(Durable durable) {
 
 bool Job::any_connected() const { return std::ranges::any_of(pods, &Pod::connected); }
 
+bool Job::any_may_live() const {
+  return std::ranges::any_of(pods, [](const Pod& pod) { return pod.connected || pod.awaited; });
+}
+
 std::vector<std::string> Job::lost_nodes() const {
   std::vector<std::string> lost;
   for (uint32_t i = 0; i < pods.size(); ++i)

@@ -275,6 +275,8 @@ struct Live {
 struct Job : Durable, Live {
   const std::vector<std::string>& nodes() const { return start.nodes; }
   bool any_connected() const;
+  // Or a new coordinator has not heard of it yet.
+  bool any_may_live() const;
   bool all_connected() const;
   // Nodes whose wardens were there, or have had their time to come back after a restart of the
   // coordinator, and are not.

@@ -15,7 +15,7 @@ bool IsStale(const Turn& turn, const Record& record) { return record.asked_ns < 
 
 bool IsOver(const Job& job, const Record& record) {
   if (record.state == Record::State::kGone) return true;
-  return record.state == Record::State::kTerminal && (!record.completing || !job.any_connected());
+  return record.state == Record::State::kTerminal && (!record.completing || !job.any_may_live());
 }
 
 void End(Turn& turn, const std::string& how) {

@@ -73,6 +73,34 @@ TEST_F(EvictionTest, AJobThatEndedAsPreemptedIsSavedAndRequeuedByUs) {
   EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
+// Until its wardens are back, Slurm's record must not be taken for the end.
+TEST_F(EvictionTest, ACoordinatorThatIsKilledMeanwhileSavesItWhenItIsBack) {
+  for (const bool cancel : {true, false}) {
+    World other(2);
+    other.StartJob();
+    other.Settle();
+    other.Evict(cancel);
+    other.RestartCoordinator();
+    other.AnswerAsk();
+    other.Settle();
+    EXPECT_EQ(other.job.stage, Stage::kLeaving);
+    EXPECT_THAT(other.committed, ::testing::ElementsAre(1U));
+    EXPECT_EQ(other.requeues, cancel ? 1 : 0);
+  }
+}
+
+TEST_F(EvictionTest, ACoordinatorThatIsKilledWhileItCommitsDoesNotLoseIt) {
+  world.Evict(/*cancel=*/true);
+  world.AnswerAsk();
+  for (int i = 0; i < 100 && world.committed.empty(); ++i) world.Advance();
+  ASSERT_EQ(world.job.stage, Stage::kCommitting) << "it has not heard";
+  world.RestartCoordinator();
+  world.AnswerAsk();
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  EXPECT_EQ(world.requeues, 1);
+}
+
 TEST_F(EvictionTest, TheSiteMayWantItEnded) {
   world.policy.continue_cancelled = false;
   world.Evict(/*cancel=*/true);

@@ -124,7 +124,7 @@ class Chaos {
   // Slurm goes on by itself; the poll sees it.
   void Slurm() {
     if (world.requeue_asked()) world.DoRequeue();
-    if (world.slurm.state_name == "PREEMPTED" && world.slurm.completing) world.Clean();
+    if (world.slurm.state == Record::State::kTerminal && world.slurm.completing) world.Clean();
     if (world.slurm.state == Record::State::kPending) {
       if (world.slurm.completing)
         world.Clean();
