@@ -8,7 +8,6 @@ teardown() {
     local node
     for node in n1 n2; do on "$node" true 2>/dev/null || /src/lab/lib/node-start "$node"; done
     on ctl scontrol update partition=nograce state=up
-    on ctl scontrol delete reservation=maintenance 2>/dev/null || true
 }
 
 # lose_nodes JOB...: both nodes die, and boot again when Slurm has requeued these jobs.

@@ -65,7 +65,7 @@ try() {
     on ctl scontrol reconfigure
     job=$(signalled ours -p nograce -w n2 --checkpoint --signal=B:USR2@30)
     urgent=$(preempt n2)
-    wait_for_restart "$job" 1 || true
+    eventually 60 job_is "$urgent" RUNNING
     alice scancel "$urgent"
     wait_for_restart "$job" 1
     sleep 1
