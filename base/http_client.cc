@@ -8,18 +8,13 @@
 #include <mutex>
 #include <thread>
 
+#include "base/deleter.h"
+
 namespace holdfast::http {
 namespace {
 
 // More than any answer that is not meant for a sink.
 constexpr size_t kMaxBody = size_t{64} << 20;
-
-struct EasyDeleter {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-struct ListDeleter {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
 
 std::string_view Trim(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t\r\n");
@@ -38,8 +33,8 @@ std::string HostOf(const std::string& url) {
 // loop's thread touches it.
 struct Transfer {
   const Request& request;
-  std::unique_ptr<CURL, EasyDeleter> easy{curl_easy_init()};
-  std::unique_ptr<curl_slist, ListDeleter> headers;
+  std::unique_ptr<CURL, Deleter<curl_easy_cleanup>> easy{curl_easy_init()};
+  std::unique_ptr<curl_slist, Deleter<curl_slist_free_all>> headers;
   Response response;
   size_t sent = 0;
   size_t received = 0;

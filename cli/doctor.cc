@@ -178,6 +178,7 @@ std::vector<Check> Examine(const std::string& config_path, const Result<config::
   add(ExamineKernel());
   add(ExamineCriu(settings.node.criu));
   add(ExamineJobNetwork(settings.node.vxlan_port));
+  if (settings.node.outside_network != "none") checks.push_back(ExamineOutside());
   return checks;
 }
 

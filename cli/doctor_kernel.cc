@@ -139,4 +139,11 @@ std::vector<Check> ExamineJobNetwork(uint16_t vxlan_port) {
   return checks;
 }
 
+Check ExamineOutside() {
+  return TryInNetworkNamespace(
+      "outside network", {"ip", "tuntap", "add", "out0", "mode", "tap"},
+      "load the kernel module tun (modprobe tun; /etc/modules-load.d keeps it), or set "
+      "node.outside_network: none, and jobs reach nothing but each other");
+}
+
 }  // namespace holdfast::cli

@@ -24,6 +24,8 @@ std::vector<Check> ExamineKernel();
 std::vector<Check> ExamineCriu(const std::string& criu);
 // The node's side of job networks.
 std::vector<Check> ExamineJobNetwork(uint16_t vxlan_port);
+// What jobs reach the outside by.
+Check ExamineOutside();
 // Slurm's settings and the plugin.
 std::vector<Check> ExamineSlurm();
 

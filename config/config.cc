@@ -117,6 +117,13 @@ constexpr std::array kKeys = {
     Key{"node", "subnet", Kind::kSubnet, HOLDFAST_MEMBER(node.subnet), 8, 24,
         "Addresses of the pods in every job's own network. Jobs do not see each other's, so all "
         "may use the same; choose one that jobs need not reach outside."},
+    Key{"node", "outside_network", Kind::kOutsideNetwork, HOLDFAST_MEMBER(node.outside_network), 0,
+        0,
+        "Whether jobs reach what lies outside of their own network: licence servers, Slurm, the "
+        "internet. `nat`: what their user reaches from the node, by a program that runs as that "
+        "user. `none`: nothing."},
+    Key{"node", "closed_networks", Kind::kNetworks, HOLDFAST_MEMBER(node.closed_networks), 0, 32,
+        "Networks that jobs do not reach all the same: `10.1.0.0/16,10.2.0.0/16`."},
     Key{"node", "coordinator_patience", Kind::kDuration, HOLDFAST_MEMBER(node.coordinator_patience),
         5, kDay, "How long a frozen pod waits for the coordinator's verdict before it goes on."},
     Key{"cloud", "provider", Kind::kProvider, HOLDFAST_MEMBER(cloud.provider), 0, 0,

@@ -77,6 +77,8 @@ struct Config {
     std::string criu = "criu";
     uint16_t vxlan_port = 829;             // privileged: only root can send to or from it
     std::string subnet = "198.18.0.0/16";  // of every job's own network (RFC 2544: never routed)
+    std::string outside_network = "nat";   // or none
+    std::string closed_networks;           // that pods are refused: A.B.C.D/N, with commas
     // How long a frozen pod waits for a verdict before it resumes.
     std::chrono::seconds coordinator_patience{120};
   } node;

@@ -27,6 +27,8 @@ enum class Kind {
   kDuration,
   kInterval,  // auto, or a duration
   kSubnet,
+  kNetworks,  // with commas
+  kOutsideNetwork,
   kUrl,       // http:// or https://
   kProvider,  // of a cloud
   kRestore,   // how memory comes back

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <optional>
+#include <ranges>
 #include <regex>
 
 #include "base/duration.h"
@@ -27,6 +28,7 @@ constexpr std::string_view kAuto = "auto";
 constexpr std::array<std::string_view, 5> kProviders{kAuto, "none", "gce", "aws", "azure"};
 
 constexpr std::array<std::string_view, 2> kRestores{"lazy", "eager"};
+constexpr std::array<std::string_view, 2> kOutsideNetworks{"nat", "none"};
 
 constexpr std::array<std::string_view, 2> kCancelledJobs{"continue", "end"};
 
@@ -92,6 +94,12 @@ bool IsSubnet(std::string_view text, int64_t min_prefix, int64_t max_prefix) {
   return (ntohl(address.s_addr) & (0xffffffffU >> *prefix)) == 0;
 }
 
+bool AreNetworks(std::string_view text, int64_t min_prefix, int64_t max_prefix) {
+  return std::ranges::all_of(std::views::split(text, ','), [&](const auto& network) {
+    return IsSubnet(std::string_view(network), min_prefix, max_prefix);
+  });
+}
+
 // The one place where std::regex throws for what a person wrote.
 bool IsPattern(std::string_view text) {
   try {
@@ -114,6 +122,10 @@ bool IsText(const Key& key, std::string_view text) {
       return text.starts_with("%h") || storage::BeginsLikeUrl(text);
     case Kind::kSubnet:
       return IsSubnet(text, key.min, key.max);
+    case Kind::kNetworks:
+      return AreNetworks(text, key.min, key.max);
+    case Kind::kOutsideNetwork:
+      return std::ranges::contains(kOutsideNetworks, text);
     case Kind::kUrl:
       return text.starts_with("http://") || text.starts_with("https://");
     case Kind::kProvider:
@@ -188,6 +200,10 @@ std::string Accepted(const Key& key) {
       return range("auto, or a duration");
     case Kind::kSubnet:
       return fmt::format("an IPv4 network, prefix {} to {}", key.min, key.max);
+    case Kind::kNetworks:
+      return "IPv4 networks such as 10.1.0.0/16, with commas";
+    case Kind::kOutsideNetwork:
+      return fmt::format("one of {}", fmt::join(kOutsideNetworks, ", "));
     case Kind::kUrl:
       return "a URL, http:// or https://";
     case Kind::kProvider:

@@ -20,6 +20,8 @@ root_mount() {
         set -- $(echo "$dev" | tr : ' ')
         mknod -m 666 "$new/dev/$1" c "$2" "$3"
     done
+    mkdir "$new/dev/net"
+    mknod -m 666 "$new/dev/net/tun" c 10 200
     ln -s /proc/self/fd "$new/dev/fd"
     ln -s fd/0 "$new/dev/stdin"
     ln -s fd/1 "$new/dev/stdout"

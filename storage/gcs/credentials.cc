@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/deleter.h"
 #include "base/files.h"
 #include "storage/gcs/json_text.h"
 #include "storage/remote/retry.h"
@@ -24,10 +25,6 @@ constexpr const char* kRemedy =
     "name a service account key in the configuration (cloud.credentials_file) or in "
     "GOOGLE_APPLICATION_CREDENTIALS, or give this machine a service account with the "
     "storage scope";
-
-struct JwtDeleter {
-  void operator()(jwt_t* jwt) const { jwt_free(jwt); }
-};
 
 Result<nlohmann::json> ParseObject(const std::string& text, const std::string& what) {
   nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
@@ -98,7 +95,7 @@ class ServiceAccount final : public TokenSource {
   Result<std::string> Sign() const {
     jwt_t* made = nullptr;
     if (jwt_new(&made) != 0) return Fail(Code::kInternal, "no memory for a JWT");
-    const std::unique_ptr<jwt_t, JwtDeleter> jwt(made);
+    const std::unique_ptr<jwt_t, Deleter<jwt_free>> jwt(made);
     const long now = std::time(nullptr);
     int failed =
         jwt_set_alg(jwt.get(), JWT_ALG_RS256, reinterpret_cast<const unsigned char*>(key_.data()),

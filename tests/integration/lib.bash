@@ -133,8 +133,13 @@ details_are() { [ "$(details "$1" "$2")" = "$3" ]; }
 # committed JOB: how many checkpoints the job has.
 committed() { details "$1" '[.checkpoints[] | select(.state == "committed")] | length'; }
 
-# preempt NODES: an urgent job that takes these nodes, held for as long as it lives; prints its id.
-preempt() { alice sbatch --parsable --partition=urgent --nodelist="$1" --exclusive --output=/dev/null --wrap 'sleep 1000'; }
+# preempt NODES [SBATCH-OPTION...]: an urgent job that takes these nodes, held for as long as it lives;
+# prints its id.
+preempt() {
+    local nodes=$1
+    shift
+    alice sbatch --parsable --partition=urgent --nodelist="$nodes" --exclusive --output=/dev/null "$@" --wrap 'sleep 1000'
+}
 
 # restarted JOB N: it has been requeued N times and runs.
 restarted() { [ "$(job_field "$1" Restarts)" = "$2" ] && job_is "$1" RUNNING && details_are "$1" .state running; }

@@ -1,7 +1,9 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <sstream>
 
 #include "warden/isolation/network.h"
 
@@ -31,6 +33,19 @@ Result<Subnet> ParseSubnet(const std::string& text) {
   return subnet;
 }
 
+// A line of hosts(5) without its comment and the names of peers; empty if no name is left, or if it
+// means the node itself.
+std::string WithoutNames(const std::string& line, const std::vector<NetworkPeer>& peers) {
+  std::istringstream words(line.substr(0, line.find('#')));
+  std::string address, names;
+  words >> address;
+  for (std::string name; words >> name;) {
+    if (!std::ranges::contains(peers, name, &NetworkPeer::hostname)) names += " " + name;
+  }
+  const bool is_node = address.starts_with("127.") || address == "::1";
+  return names.empty() || is_node ? std::string() : address + names;
+}
+
 }  // namespace
 
 Result<std::string> PodAddress(const std::string& subnet, uint32_t pod) {
@@ -46,11 +61,16 @@ Result<std::string> PodAddress(const std::string& subnet, uint32_t pod) {
   return std::string(text);
 }
 
-Result<std::string> MakeHosts(const NetworkOptions& options) {
+Result<std::string> MakeHosts(const NetworkOptions& options, const std::string& others) {
   std::string hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
   for (const NetworkPeer& peer : options.peers) {
     HOLDFAST_TRY(const std::string address, PodAddress(options.subnet, peer.pod));
     hosts += fmt::format("{} {}\n", address, peer.hostname);
+  }
+  std::istringstream lines(others);
+  for (std::string line; std::getline(lines, line);) {
+    const std::string kept = WithoutNames(line, options.peers);
+    if (!kept.empty()) hosts += kept + "\n";
   }
   return hosts;
 }

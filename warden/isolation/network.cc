@@ -8,11 +8,7 @@
 #include <linux/neighbour.h>
 #include <net/if.h>
 #include <netdb.h>
-#include <netlink/netlink.h>
-#include <netlink/route/addr.h>
-#include <netlink/route/link.h>
 #include <netlink/route/link/vxlan.h>
-#include <netlink/route/neighbour.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -20,8 +16,10 @@
 #include <chrono>
 #include <thread>
 
+#include "base/deleter.h"
 #include "base/files.h"
 #include "warden/isolation/firewall.h"
+#include "warden/isolation/netlink.h"
 #include "warden/isolation/network_namespace.h"
 
 namespace holdfast::warden {
@@ -32,38 +30,6 @@ using std::chrono::seconds;
 // A pod that was killed while cut keeps its namespace, and with it the VNI, until its orphaned
 // sockets have given up.
 constexpr seconds kVniTimeout{10};
-
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using NlSocket = std::unique_ptr<nl_sock, Deleter<nl_socket_free>>;
-using NlLink = std::unique_ptr<rtnl_link, Deleter<rtnl_link_put>>;
-using NlAddr = std::unique_ptr<nl_addr, Deleter<nl_addr_put>>;
-using NlIfAddr = std::unique_ptr<rtnl_addr, Deleter<rtnl_addr_put>>;
-using NlNeigh = std::unique_ptr<rtnl_neigh, Deleter<rtnl_neigh_put>>;
-
-Status Check(int nl_error, const std::string& operation) {
-  if (nl_error >= 0) return {};
-  return Fail(nl_error == -NLE_EXIST ? Code::kConflict : Code::kInternal,
-              operation + ": " + nl_geterror(nl_error));
-}
-
-Result<NlSocket> Connect() {
-  NlSocket socket(nl_socket_alloc());
-  if (!socket) return Fail(Code::kInternal, "allocating a netlink socket");
-  HOLDFAST_CHECK(Check(nl_connect(socket.get(), NETLINK_ROUTE), "connecting to rtnetlink"));
-  return socket;
-}
-
-Result<NlAddr> ParseAddress(const std::string& text, int family) {
-  nl_addr* address = nullptr;
-  HOLDFAST_CHECK(Check(nl_addr_parse(text.c_str(), family, &address), "address " + text));
-  return NlAddr(address);
-}
 
 // Locally administered, and the same wherever the pod is: a peer's neighbour table is part of what
 // never changes.
@@ -80,7 +46,7 @@ NlAddr MacAddress(uint32_t pod) {
 Status CreateLink(nl_sock* node_socket, const Pod& pod, const NetworkOptions& options) {
   NlLink link(rtnl_link_vxlan_alloc());
   if (!link) return Fail(Code::kInternal, "allocating a link");
-  HOLDFAST_TRY(const NlAddr local, ParseAddress(options.local_address, AF_INET));
+  HOLDFAST_TRY(const NlAddr local, NlAddress(options.local_address, AF_INET));
   const NlAddr mac = MacAddress(pod.options().index);
   ifla_vxlan_port_range source_ports{.low = htons(kFirstSourcePort),
                                      .high = htons(kLastSourcePort)};
@@ -101,7 +67,7 @@ Status CreateLink(nl_sock* node_socket, const Pod& pod, const NetworkOptions& op
   while (true) {
     // The socket's namespace is where the packets leave, wherever the device itself appears.
     Status added =
-        Check(rtnl_link_add(node_socket, link.get(), NLM_F_CREATE | NLM_F_EXCL), operation);
+        NlCheck(rtnl_link_add(node_socket, link.get(), NLM_F_CREATE | NLM_F_EXCL), operation);
     if (added || added.error().code() != Code::kConflict ||
         std::chrono::steady_clock::now() > deadline)
       return added;
@@ -109,25 +75,19 @@ Status CreateLink(nl_sock* node_socket, const Pod& pod, const NetworkOptions& op
   }
 }
 
-// Every address is fixed and IPv4; an IPv6 address would be one more thing that peers may learn.
-Status DisableIpv6() {
-  const std::string path = fmt::format("/proc/sys/net/ipv6/conf/{}/disable_ipv6", kJobInterface);
-  return FileExists(path) ? WriteFile(path, "1") : Status();
-}
-
 Status AddAddress(nl_sock* socket, int index, const Pod& pod, const NetworkOptions& options) {
   HOLDFAST_TRY(std::string text, PodAddress(options.subnet, pod.options().index));
   text += options.subnet.substr(options.subnet.find('/'));
-  HOLDFAST_TRY(const NlAddr local, ParseAddress(text, AF_INET));
+  HOLDFAST_TRY(const NlAddr local, NlAddress(text, AF_INET));
   NlIfAddr address(rtnl_addr_alloc());
   rtnl_addr_set_ifindex(address.get(), index);
   rtnl_addr_set_local(address.get(), local.get());
-  return Check(rtnl_addr_add(socket, address.get(), 0), "giving the pod address " + text);
+  return NlCheck(rtnl_addr_add(socket, address.get(), 0), "giving the pod address " + text);
 }
 
 Status AddNeighbour(nl_sock* socket, int index, int family, const std::string& destination,
                     uint32_t pod) {
-  HOLDFAST_TRY(const NlAddr address, ParseAddress(destination, AF_INET));
+  HOLDFAST_TRY(const NlAddr address, NlAddress(destination, AF_INET));
   const NlAddr mac = MacAddress(pod);
   NlNeigh neighbour(rtnl_neigh_alloc());
   rtnl_neigh_set_ifindex(neighbour.get(), index);
@@ -136,8 +96,8 @@ Status AddNeighbour(nl_sock* socket, int index, int family, const std::string& d
   rtnl_neigh_set_state(neighbour.get(), NUD_PERMANENT);
   rtnl_neigh_set_family(neighbour.get(), family);
   if (family == AF_BRIDGE) rtnl_neigh_set_flags(neighbour.get(), NTF_SELF);
-  return Check(rtnl_neigh_add(socket, neighbour.get(), NLM_F_CREATE | NLM_F_REPLACE),
-               fmt::format("adding peer {} at {}", pod, destination));
+  return NlCheck(rtnl_neigh_add(socket, neighbour.get(), NLM_F_CREATE | NLM_F_REPLACE),
+                 fmt::format("adding peer {} at {}", pod, destination));
 }
 
 // Nothing is asked or learned on the network: who has which address, and on which node that is, is
@@ -146,14 +106,6 @@ Status AddPeer(nl_sock* socket, int index, const NetworkOptions& options, const 
   HOLDFAST_TRY(const std::string address, PodAddress(options.subnet, peer.pod));
   HOLDFAST_CHECK(AddNeighbour(socket, index, AF_INET, address, peer.pod));
   return AddNeighbour(socket, index, AF_BRIDGE, peer.node_address, peer.pod);
-}
-
-Status BringUp(nl_sock* socket, int index) {
-  NlLink change(rtnl_link_alloc());
-  rtnl_link_set_ifindex(change.get(), index);
-  rtnl_link_set_flags(change.get(), IFF_UP);
-  return Check(rtnl_link_change(socket, change.get(), change.get(), 0),
-               fmt::format("bringing up {}", kJobInterface));
 }
 
 class VxlanNetwork final : public JobNetwork {
@@ -174,9 +126,8 @@ class VxlanNetwork final : public JobNetwork {
     HOLDFAST_CHECK(CreateLink(node_socket, pod, options));
     const ScopedNetworkNamespace inside(namespace_);
     HOLDFAST_CHECK(inside.status());
-    HOLDFAST_CHECK(DisableIpv6());
-    const int index = static_cast<int>(::if_nametoindex(kJobInterface));
-    if (index == 0) return FailErrno(fmt::format("finding {}", kJobInterface));
+    HOLDFAST_CHECK(DisableIpv6(kJobInterface));
+    HOLDFAST_TRY(const int index, InterfaceIndex(kJobInterface));
     HOLDFAST_CHECK(AddAddress(socket_.get(), index, pod, options));
     HOLDFAST_CHECK(BringUp(socket_.get(), index));
     for (const NetworkPeer& peer : options.peers)
@@ -188,13 +139,12 @@ class VxlanNetwork final : public JobNetwork {
   // One transaction of the kernel: when it returns, every packet after it is dropped.
   Status Cut() override {
     return Filter(
-        fmt::format("add table inet holdfast\n"
-                    "add chain inet holdfast in {{ type filter hook input priority raw; }}\n"
-                    "add chain inet holdfast out {{ type filter hook output priority raw; }}\n"
-                    "flush table inet holdfast\n"
-                    "add rule inet holdfast in iifname {0} drop\n"
-                    "add rule inet holdfast out oifname {0} drop\n",
-                    kJobInterface));
+        "add table inet holdfast\n"
+        "add chain inet holdfast in { type filter hook input priority raw; }\n"
+        "add chain inet holdfast out { type filter hook output priority raw; }\n"
+        "flush table inet holdfast\n"
+        "add rule inet holdfast in iifname != lo drop\n"
+        "add rule inet holdfast out oifname != lo drop\n");
   }
 
   Status Uncut() override {
@@ -219,13 +169,13 @@ Result<std::unique_ptr<JobNetwork>> JobNetwork::Create(const Pod& pod,
                                                        const NetworkOptions& options) {
   const auto create = [&]() -> Result<std::unique_ptr<JobNetwork>> {
     HOLDFAST_CHECK(GuardVxlanPort(options.port));
-    HOLDFAST_TRY(const NlSocket node_socket, Connect());
+    HOLDFAST_TRY(const NlSocket node_socket, NlConnect());
     HOLDFAST_TRY(UniqueFd pod_namespace, pod.network_namespace().Duplicate());
     std::unique_ptr<VxlanNetwork> network;
     {
       const ScopedNetworkNamespace inside(pod_namespace);
       HOLDFAST_CHECK(inside.status());
-      HOLDFAST_TRY(NlSocket pod_socket, Connect());
+      HOLDFAST_TRY(NlSocket pod_socket, NlConnect());
       HOLDFAST_TRY(Firewall firewall, Firewall::Open());
       HOLDFAST_TRY(UniqueFd own, pod_namespace.Duplicate());
       network = std::make_unique<VxlanNetwork>(std::move(own), std::move(pod_socket),

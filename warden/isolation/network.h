@@ -37,8 +37,9 @@ struct NetworkOptions {
 
 // The fixed address of a pod: subnet's base + 1 + pod. kInvalid if the subnet has no room for it.
 Result<std::string> PodAddress(const std::string& subnet, uint32_t pod);
-// The pod's /etc/hosts: localhost, and every peer by its hostname.
-Result<std::string> MakeHosts(const NetworkOptions& options);
+// The pod's /etc/hosts: localhost, every peer by its hostname, and of `others`, the node's own, the
+// names that no peer has.
+Result<std::string> MakeHosts(const NetworkOptions& options, const std::string& others = {});
 
 class JobNetwork {
  public:
@@ -49,8 +50,8 @@ class JobNetwork {
   static Result<std::unique_ptr<JobNetwork>> Create(const Pod& pod, const NetworkOptions& options);
   virtual ~JobNetwork() = default;  // deletes hf0, so that its VNI is free on this node
 
-  // Drops everything on hf0, both ways, when it returns; nothing that a peer has not seen by then
-  // is seen.
+  // Drops everything that leaves or enters the pod, to its peers and to the outside, when it
+  // returns; nothing that has not been seen by then is seen.
   virtual Status Cut() = 0;
   virtual Status Uncut() = 0;
 };

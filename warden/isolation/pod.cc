@@ -163,12 +163,21 @@ Result<std::unique_ptr<Pod>> Pod::Create(const PodOptions& options) {
     // Everybody in the pod reads it through the mount, nobody on the node through the directory.
     const std::string hosts_file = options.state_directory + "/hosts";
     HOLDFAST_CHECK(ReplaceFile(hosts_file, options.hosts, 0644));
+    std::string resolver_file;
+    if (!options.resolver.empty()) {
+      resolver_file = options.state_directory + "/resolv.conf";
+      HOLDFAST_CHECK(ReplaceFile(resolver_file, options.resolver, 0644));
+    }
 
     HOLDFAST_TRY(auto control, MakeSocketPair(SOCK_SEQPACKET));
     HOLDFAST_TRY(const UniqueFd null, OpenFile("/dev/null", O_RDWR));
     SpawnOptions spawn;
-    spawn.argv = {options.init_program, options.hostname, hosts_file,
-                  std::to_string(options.owner.uid), std::to_string(options.owner.gid)};
+    spawn.argv = {options.init_program,
+                  options.hostname,
+                  hosts_file,
+                  resolver_file,
+                  std::to_string(options.owner.uid),
+                  std::to_string(options.owner.gid)};
     for (const gid_t group : options.owner.groups) spawn.argv.push_back(std::to_string(group));
     spawn.env.emplace();
     spawn.fds = {

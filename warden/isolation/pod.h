@@ -27,6 +27,7 @@ struct PodOptions {
   std::string hostname;  // what it calls itself, for its whole life
   Identity owner;
   std::string hosts;            // contents of its /etc/hosts
+  std::string resolver;         // and of its /etc/resolv.conf; empty: the node's
   std::string state_directory;  // on the node, root only: logs and images on their way
   std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
 };

@@ -1,6 +1,7 @@
 // Phases, all as root, none touching a path that the job's user could have prepared:
 //   1. Isolate      no mount made here reaches the node
-//   2. MountPrivate /tmp, /dev/shm, /dev/pts, the pod's directory, /proc, /sys, /etc/hosts
+//   2. MountPrivate /tmp, /dev/shm, /dev/pts, the pod's directory, /proc, /sys, /etc/hosts,
+//   /etc/resolv.conf
 //   3. NameHost     the host name, and `lo` up
 //   4. Serve        start pod-root when asked, as the user; drop every capability; reap and report
 #include "warden/isolation/pod_init.h"
@@ -36,17 +37,18 @@ namespace {
 struct InitArguments {
   std::string hostname;
   std::string hosts_file;
+  std::string resolver_file;  // empty: the node's stays
   Identity owner;
 };
 
 Result<InitArguments> ParseArguments(int argc, char** argv) {
-  if (argc < 5) return Fail(Code::kInternal, "the pod's init was started without its arguments");
-  InitArguments arguments{.hostname = argv[1], .hosts_file = argv[2]};
-  HOLDFAST_TRY(const int uid, ParseNumber(argv[3]));
-  HOLDFAST_TRY(const int gid, ParseNumber(argv[4]));
+  if (argc < 6) return Fail(Code::kInternal, "the pod's init was started without its arguments");
+  InitArguments arguments{.hostname = argv[1], .hosts_file = argv[2], .resolver_file = argv[3]};
+  HOLDFAST_TRY(const int uid, ParseNumber(argv[4]));
+  HOLDFAST_TRY(const int gid, ParseNumber(argv[5]));
   arguments.owner.uid = static_cast<uid_t>(uid);
   arguments.owner.gid = static_cast<gid_t>(gid);
-  for (int i = 5; i < argc; ++i) {
+  for (int i = 6; i < argc; ++i) {
     HOLDFAST_TRY(const int group, ParseNumber(argv[i]));
     arguments.owner.groups.push_back(static_cast<gid_t>(group));
   }
@@ -64,6 +66,12 @@ Status Isolate() {
 Status Mount(const char* type, const char* target, unsigned long flags, const std::string& data) {
   if (::mount(type, target, type, flags, data.c_str()) != 0)
     return FailErrno(std::string("mounting ") + type + " on " + target);
+  return {};
+}
+
+Status Cover(const char* target, const std::string& file) {
+  if (::mount(file.c_str(), target, nullptr, MS_BIND, nullptr) != 0)
+    return FailErrno("mounting " + file + " on " + target);
   return {};
 }
 
@@ -94,9 +102,9 @@ Status MountPrivate(const InitArguments& arguments) {
                            ",gid=" + std::to_string(arguments.owner.gid)));
   HOLDFAST_CHECK(Mount("proc", "/proc", kFlags | MS_NOEXEC, ""));
   HOLDFAST_CHECK(MountSys());
-  if (::mount(arguments.hosts_file.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) != 0)
-    return FailErrno("mounting " + arguments.hosts_file + " on /etc/hosts");
-  return {};
+  HOLDFAST_CHECK(Cover("/etc/hosts", arguments.hosts_file));
+  if (arguments.resolver_file.empty()) return {};
+  return Cover("/etc/resolv.conf", arguments.resolver_file);
 }
 
 Status NameHost(const std::string& hostname) {

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "base/duration.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "pod/launch.h"
 #include "pod/pod_directory.h"
@@ -82,6 +83,7 @@ void Operations::Destroy() {
   memory_.reset();
   source_.reset();
   writer_.reset();
+  outside_.reset();
   network_.reset();
   pod_.reset();
 }
@@ -160,14 +162,23 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
     network_options_.peers.push_back({.pod = network.peers(i).pod(),
                                       .node_address = network.peers(i).address(),
                                       .hostname = hostnames[static_cast<size_t>(i)]});
-  HOLDFAST_TRY(const std::string hosts, MakeHosts(network_options_));
-  HOLDFAST_TRY(pod_, Pod::Create({.index = job_.pod(),
-                                  .hostname = hostnames[job_.pod()],
-                                  .owner = job_.owner(),
-                                  .hosts = hosts,
-                                  .state_directory =
-                                      fmt::format("{}/pod{}", job_.log_directory, job_.pod())}));
+  PodOptions pod{.index = job_.pod(),
+                 .hostname = hostnames[job_.pod()],
+                 .owner = job_.owner(),
+                 .state_directory = fmt::format("{}/pod{}", job_.log_directory, job_.pod())};
+  const bool has_outside = job_.config.node.outside_network != "none";
+  // Nodes without these files have no names to add.
+  const std::string node_hosts = ReadFile("/etc/hosts").value_or("");
+  if (has_outside)
+    pod.resolver = MakeResolverConfiguration(ReadFile("/etc/resolv.conf").value_or(""));
+  HOLDFAST_TRY(pod.hosts, MakeHosts(network_options_, has_outside ? node_hosts : ""));
+  HOLDFAST_TRY(pod_, Pod::Create(pod));
   HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
+  if (!has_outside) return {};
+  HOLDFAST_TRY(const std::string address, PodAddress(network_options_.subnet, job_.pod()));
+  HOLDFAST_TRY(outside_, Outside::Open(*pod_, {.source = address,
+                                               .subnet = network_options_.subnet,
+                                               .closed = job_.config.node.closed_networks}));
   return {};
 }
 
@@ -221,6 +232,7 @@ Status Operations::Start() {
     if (const std::string what = held_->rolled_back().Summary(checkpoint_); !what.empty())
       if (const Status told = TellJob(job_, *pod_, what); !told)
         log::Failure("tell-job", told.error());
+    if (outside_) HOLDFAST_CHECK(outside_->EndHalfClosed());
     HOLDFAST_CHECK(network_->Uncut());
     const Status resumed = held_->Resume();
     held_.reset();
@@ -387,6 +399,7 @@ Status Operations::Release() {
   // A process that cannot be killed yet must not get other memory than its own.
   if (killed) memory_.reset();
   writer_.reset();
+  outside_.reset();
   network_.reset();
   if (killed) Tell("released", steady_clock::now() - begin, "");
   return killed;

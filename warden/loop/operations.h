@@ -13,6 +13,7 @@
 #include "warden/checkpoint/restore.h"
 #include "warden/checkpoint/save.h"
 #include "warden/isolation/network.h"
+#include "warden/isolation/outside.h"
 #include "warden/isolation/pod.h"
 #include "warden/loop/job.h"
 #include "warden/loop/precopy.h"
@@ -90,6 +91,7 @@ class Operations final : public PodOperations {
   std::unique_ptr<storage::PodReader> source_;  // of memory_
   std::unique_ptr<LazyMemory> memory_;          // what a restored pod is still getting
   std::unique_ptr<JobNetwork> network_;
+  std::unique_ptr<Outside> outside_;
   std::unique_ptr<HeldPod> held_;
   std::unique_ptr<Precopy> precopy_;
   PrecopyWorth precopy_worth_;

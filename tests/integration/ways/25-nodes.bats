@@ -61,3 +61,19 @@ lose_nodes() {
     way_ends "node drained" "goes on" "goes on"
     on ctl scontrol update nodename=n1,n2 state=resume
 }
+
+@test "its node is to reboot: the job goes on to its end there" {
+    begin_way -p nograce
+    on ctl scontrol reboot n1
+    on ctl scontrol reboot ASAP n2
+    way_ends "scontrol reboot, ASAP" "goes on" "goes on"
+    on ctl scontrol cancel_reboot n1,n2 2>/dev/null || true
+    on ctl scontrol update nodename=n1,n2 state=resume 2>/dev/null || true
+}
+
+@test "a reservation of its node begins: the job goes on" {
+    begin_way -p nograce
+    on ctl scontrol create reservation reservationname=work starttime=now duration=10 nodes=n1,n2 users=root flags=ignore_jobs,maint
+    way_ends "reservation begins" "goes on" "goes on"
+    on ctl scontrol delete reservation=work
+}

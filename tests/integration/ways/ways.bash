@@ -69,11 +69,12 @@ outcome() {
 # The output of ours is that of a job that was never moved, to the byte.
 output_is_whole() { diff <(seq "$rounds") <(on ctl cat /shared/alice/way/ours.out); }
 
-# states_are_among STATE...: what squeue showed of ours.
+# states_are_among STATE...: what squeue showed of ours. Slurm itself shows every job as SI for the
+# instant in which it sends it a signal.
 states_are_among() {
     local state
     for state in $states; do
-        [[ " $* " == *" $state "* ]] || { echo "squeue showed $state; all: $states" >&2; return 1; }
+        [[ " SI $* " == *" $state "* ]] || { echo "squeue showed $state; all: $states" >&2; return 1; }
     done
 }
 
@@ -87,10 +88,10 @@ way_ends() {
     [ "$3" != "goes on" ] || { output_is_whole; states_are_among R CG PD CF CD; }
 }
 
-# take_nodes: an urgent job takes both nodes, and leaves them again.
+# take_nodes [SBATCH-OPTION...]: an urgent job takes both nodes, and leaves them again.
 take_nodes() {
     local urgent
-    urgent=$(preempt n1,n2)
+    urgent=$(preempt n1,n2 "$@")
     eventually 60 job_is "$urgent" RUNNING
     alice scancel "$urgent"
 }

@@ -122,8 +122,9 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           path_ +
           ":4:9: 'many' is not accepted for checkpoint.keep: expected a number, 1 to 1000\n" +
           path_ +
-          ":6:3: 'colour' is no key of section 'node'; accepted: coordinator_patience, criu, "
-          "key_file, log_directory, subnet, vxlan_port\n" +
+          ":6:3: 'colour' is no key of section 'node'; accepted: closed_networks, "
+          "coordinator_patience, "
+          "criu, key_file, log_directory, outside_network, subnet, vxlan_port\n" +
           path_ + ":7:1: 'nodes' is no section; did you mean 'node'?");
 }
 

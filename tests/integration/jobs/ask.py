@@ -1,0 +1,26 @@
+"""A job that keeps asking a server: counts answers, and how its connections ended.
+
+ask.py HOST PORT ANSWERS [half] reads as many answers, one connection for all as long as it lives.
+With `half` it closes its side of each once it has asked.
+"""
+import socket
+import sys
+
+host, port, wanted = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+expected = 0
+while expected < wanted:
+    connection = socket.create_connection((host, port), timeout=20)
+    connection.sendall(b"%d\n" % expected)
+    if sys.argv[4:] == ["half"]:
+        connection.shutdown(socket.SHUT_WR)
+    try:
+        for line in connection.makefile("rb"):
+            if int(line) != expected:
+                sys.exit(f"got {line!r} instead of {expected}")
+            expected += 1
+            print(expected, flush=True)
+            if expected == wanted:
+                break
+    except OSError as error:
+        print(f"lost: {type(error).__name__}", file=sys.stderr, flush=True)
+print("all")

@@ -1,0 +1,3 @@
+#include "warden/isolation/outside_program.h"
+
+int main() { return holdfast::warden::RunOutside(); }
