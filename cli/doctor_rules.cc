@@ -165,6 +165,11 @@ Check JudgePartitions(std::string_view text, const SlurmConfig& config) {
   };
   // Slurm waits no less than five seconds (slurmd/req.c).
   const unsigned kill_wait = std::max(seconds(Value(config, "KillWait")), 5U);
+  if (Value(config, "PreemptType") == "preempt/qos")
+    return Ok("slurm time to save",
+              fmt::format("{} s (KillWait), or the GraceTime of a job's QOS where that is longer "
+                          "(sacctmgr show qos)",
+                          kill_wait));
   std::vector<std::string> partitions;
   for (const auto& line : Lines(text)) {
     const auto words = Words(line);

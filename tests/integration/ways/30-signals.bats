@@ -77,3 +77,12 @@ try() {
     assert_equal "$(heard ours)" listening
     job_is "$job" COMPLETED
 }
+
+@test "the job's --signal before its time limit: as with Slurm alone, and then the job ends" {
+    plain=$(signalled plain -p nograce -t 1 --signal=B:USR2@50)
+    ours=$(signalled ours -p nograce -t 1 --signal=B:USR2@50 --checkpoint)
+    eventually 120 job_is "$plain" TIMEOUT
+    eventually 120 job_is "$ours" TIMEOUT
+    diff <(heard plain | grep -v CANCELLED) <(heard ours | grep -v CANCELLED)
+    assert_contains "$(heard ours)" "script USR2"
+}

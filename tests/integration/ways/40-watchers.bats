@@ -34,6 +34,48 @@ load ways
     alice scancel "$not"
 }
 
+@test "aftercorr waits for each task of an array, singleton for the job of that name" {
+    # shellcheck disable=SC2016
+    array=$(alice sbatch --parsable -p nograce --array=0-1 -w n2 -n 1 -o task-%a.out --checkpoint --wrap 'for i in $(seq 40); do echo $i; sleep 0.1; done')
+    # shellcheck disable=SC2016
+    after=$(alice sbatch --parsable -p nograce --array=0-1 -d aftercorr:"$array" -o after-%a.out --wrap 'wc -l <task-$SLURM_ARRAY_TASK_ID.out')
+    # shellcheck disable=SC2016
+    alice sbatch -J single -p nograce -w n2 -n 1 -o single.out --checkpoint --wrap 'for i in $(seq 40); do echo $i; sleep 0.1; done' >/dev/null
+    second=$(alice sbatch --parsable -J single -d singleton -p nograce -o second.out --wrap 'wc -l <single.out')
+    for file in task-0 task-1 single; do wait_for_text "/shared/alice/$file.out" 5; done
+    urgent=$(preempt n2)
+    eventually 60 job_is "$urgent" RUNNING
+    alice scancel "$urgent"
+    for job in "${after}_0" "${after}_1" "$second"; do eventually 60 job_is "$job" COMPLETED; done
+    for file in after-0 after-1 second; do assert_equal "$(on ctl cat "/shared/alice/$file.out")" 40; done
+}
+
+@test "mail comes once, at the end; the user's comment stays" {
+    on ctl rm -f /tmp/mail
+    # shellcheck disable=SC2016
+    job=$(alice sbatch --parsable -J mails -p nograce -w n2 -o mails.out --mail-type=END,FAIL,REQUEUE --comment="mine, and stays" --checkpoint --wrap 'for i in $(seq 40); do echo $i; sleep 0.1; done; exit 3')
+    wait_for_text /shared/alice/mails.out 5
+    urgent=$(preempt n2)
+    eventually 60 job_is "$urgent" RUNNING
+    alice scancel "$urgent"
+    eventually 60 job_is "$job" FAILED
+    assert_equal "$(alice squeue -h -t all -j "$job" -o %k)" "mine, and stays"
+    eventually 30 on ctl grep -q Failed /tmp/mail
+    assert_equal "$(on ctl grep -c "Job_id=$job .*Failed" /tmp/mail)" 1
+}
+
+@test "Ctrl-C ends sbatch --wait, and not its job" {
+    for options in "-w n1" "-w n2 --checkpoint"; do
+        # shellcheck disable=SC2086,SC2016
+        alice sbatch --wait -J interrupted -p nograce $options -o /dev/null --wrap 'sleep 3' >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+        eventually 20 grep -q Submitted "$BATS_TEST_TMPDIR/out"
+        job=$(awk '{ print $4 }' "$BATS_TEST_TMPDIR/out")
+        eventually 20 job_is "$job" RUNNING
+        on ctl pkill -INT -f -- '--wait -J interrupted'
+        wait_for_state "$job" COMPLETED
+    done
+}
+
 # In the shape of Nextflow's wrapper around every task.
 wrapper() { # NAME
     alice mkdir -p "$1"

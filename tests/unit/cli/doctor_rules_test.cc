@@ -112,6 +112,10 @@ TEST(JudgePartitions, SaysHowMuchTimeThereIs) {
       JudgePartitions("PartitionName=p GraceTime=0 PreemptMode=REQUEUE\n", {{"KillWait", "0 sec"}})
           .detail,
       HasSubstr("p 5 s"));
+  EXPECT_THAT(JudgePartitions("PartitionName=p GraceTime=60 PreemptMode=REQUEUE\n",
+                              {{"KillWait", "30 sec"}, {"PreemptType", "preempt/qos"}})
+                  .detail,
+              AllOf(HasSubstr("30 s (KillWait)"), HasSubstr("QOS")));
 }
 
 TEST(ParsePlugStack, FindsThePluginAndIncludes) {
