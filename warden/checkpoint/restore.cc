@@ -26,6 +26,7 @@
 
 #include "base/duration.h"
 #include "base/files.h"
+#include "warden/attributes/attributes.h"
 #include "warden/checkpoint/preflight.h"
 #include "warden/criu/comparison.h"
 #include "warden/criu/criu.h"
@@ -119,7 +120,7 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
   Images images;
   const std::string label = PodLabel(pod);
   for (const std::string& name : reader.images()) {
-    if (name == kScratchTable || name == kBindingsImage) continue;
+    if (name == kScratchTable || name == kBindingsImage || name == kAttributesImage) continue;
     if (!IsImageName(name)) return Fail(Code::kCorrupt, "an image is called " + name);
     HOLDFAST_TRY(const std::string contents, reader.ReadImage(name));
     HOLDFAST_CHECK(InspectImage(pod, label, name, contents, images));
@@ -154,13 +155,15 @@ Status SkipPids(const Pod& pod, uint32_t highest_pid) {
 class Restored final : public HeldPod {
  public:
   Restored(Pod& pod, Criu criu, WorkDirectory directory, RollbackReport rolled_back,
-           std::unique_ptr<LazyMemory> memory, std::map<pid_t, SavedProcess> saved)
+           std::unique_ptr<LazyMemory> memory, std::map<pid_t, SavedProcess> saved,
+           std::string attributes)
       : pod_(pod),
         memory_(std::move(memory)),
         criu_(std::move(criu)),
         directory_(std::move(directory)),
         rolled_back_(std::move(rolled_back)),
-        saved_(std::move(saved)) {}
+        saved_(std::move(saved)),
+        attributes_(std::move(attributes)) {}
   ~Restored() override {
     if (!resumed_ || memory_) [[maybe_unused]]
       const Status killed = pod_.Kill();
@@ -170,6 +173,7 @@ class Restored final : public HeldPod {
     criu_.GrantTime();
     Status status = criu_.WaitForStage("pre-resume");
     if (status) status = CompareRights(pod_, saved_);
+    if (status) status = RestoreAttributes(pod_, attributes_);
     if (status) status = criu_.Finish();
     if (!status)
       return std::unexpected(std::move(status).error().Wrap("letting the processes go on"));
@@ -187,6 +191,7 @@ class Restored final : public HeldPod {
   WorkDirectory directory_;
   RollbackReport rolled_back_;
   std::map<pid_t, SavedProcess> saved_;
+  std::string attributes_;
   bool resumed_ = false;
 };
 
@@ -311,10 +316,15 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
         return std::unexpected(*failure);
       return std::unexpected(std::move(criu).error());
     }
+    std::string attributes;  // checkpoints of earlier versions have none
+    if (std::ranges::contains(reader.images(), kAttributesImage)) {
+      HOLDFAST_TRY(attributes, reader.ReadImage(kAttributesImage));
+    }
     lap("criu", "");
     pod.AdoptRoot(static_cast<pid_t>(reader.info().root_pid));
     return std::make_unique<Restored>(pod, *std::move(criu), std::move(directory),
-                                      std::move(rolled_back), std::move(memory), std::move(saved));
+                                      std::move(rolled_back), std::move(memory), std::move(saved),
+                                      std::move(attributes));
   };
   return restore().transform_error([&](Error error) {
     return std::move(error).Wrap("restoring pod " + std::to_string(pod.options().index));

@@ -28,6 +28,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/parallel.h"
+#include "warden/attributes/attributes.h"
 #include "warden/checkpoint/preflight.h"
 #include "warden/criu/criu.h"
 #include "warden/criu/dump_refusal.h"
@@ -154,7 +155,8 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions&
   if (frozen) return frozen;
   if (!IsAboutLazyPages(frozen.error())) {
     const Error& error = frozen.error();
-    return std::unexpected(Error(error.code(), error.message() + ExplainRefusal(pod)));
+    return std::unexpected(
+        Error(error.code(), error.message() + ExplainRefusal(pod, error.message())));
   }
   const std::string why = frozen.error().message();
   frozen = Freeze(pod, options, false);
@@ -274,6 +276,8 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_CHECK(SaveImages(pod, dump, writer, options.threads));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
+  HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod));
+  HOLDFAST_CHECK(writer.AddImage(kAttributesImage, attributes));
   return SaveFileRecords(pod, dump, writer, options);
 }
 

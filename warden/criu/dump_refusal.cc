@@ -13,11 +13,12 @@ namespace holdfast::warden {
 namespace {
 
 struct Known {
-  std::string_view link_prefix;  // of /proc/PID/fd/N
+  std::string_view words;  // by which it is known
   std::string_view what;
   std::string_view remedy;
 };
 
+// By how /proc/PID/fd/N begins.
 constexpr Known kKnown[] = {
     // The kernel does not even let such a descriptor be passed on (CRIU issue 2131).
     {"anon_inode:[io_uring]", "io_uring",
@@ -28,6 +29,28 @@ constexpr Known kKnown[] = {
     {"/dev/kfd", "an AMD GPU", "jobs that use GPUs cannot be saved"},
     {"anon_inode:[perf_event]", "performance counters", "run it without its profiler"},
 };
+
+// What CRIU 4.2 says, in its log, of what it does not know how to save.
+constexpr Known kWords[] = {
+    {"packetized mode for pipes", "a pipe in packet mode (pipe2(2) with O_DIRECT)",
+     "save again when it is closed"},
+    {"Control messages in queue",
+     "a unix socket in which a message with credentials waits (SO_PASSCRED)",
+     "save again when it has been read"},
+    {"Can't dump that handle", "an inotify watch on a file that cannot be found by its path again",
+     "let the program work in the directory that it watches, or watch another"},
+    {"Can't lookup mount", "a file of a file system without a path, such as a POSIX message queue",
+     "use a System V message queue"},
+};
+
+// The process that CRIU's words are about: "Dump files (pid: 1004) failed with -1".
+std::string PidIn(std::string_view words) {
+  constexpr std::string_view kBefore = "(pid: ";
+  const size_t at = words.rfind(kBefore);
+  if (at == std::string_view::npos) return "";
+  words.remove_prefix(at + kBefore.size());
+  return std::string(words.substr(0, words.find(')')));
+}
 
 // Its name, for people.
 std::string NameOf(const std::string& process) {
@@ -52,8 +75,15 @@ std::string ExplainRights(const std::string& process, const Identity& owner) {
 
 }  // namespace
 
-std::string ExplainRefusal(const Pod& pod) {
+std::string ExplainRefusal(const Pod& pod, std::string_view words) {
   std::string explanation;
+  for (const Known& known : kWords) {
+    if (words.find(known.words) == std::string_view::npos) continue;
+    const std::string pid = PidIn(words);
+    explanation += "\n  why:  process " + pid + " (" + NameOf(pod.proc_path() + "/" + pid) +
+                   ") has " + std::string(known.what) +
+                   ", which CRIU cannot save\n  next: " + std::string(known.remedy);
+  }
   for (const std::string& pid :
        ListDirectory(pod.proc_path()).value_or(std::vector<std::string>())) {
     if (!std::ranges::all_of(pid, [](char c) { return c >= '0' && c <= '9'; })) continue;
@@ -68,7 +98,7 @@ std::string ExplainRefusal(const Pod& pod) {
          ListDirectory(process + "/fd").value_or(std::vector<std::string>())) {
       const std::string link = ReadLink(process + "/fd/" + fd).value_or("");
       for (const Known& known : kKnown) {
-        if (!link.starts_with(known.link_prefix) || !said.insert(known.what).second) continue;
+        if (!link.starts_with(known.words) || !said.insert(known.what).second) continue;
         add("uses " + std::string(known.what) +
             ", which CRIU cannot save\n  next: " + std::string(known.remedy));
       }

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "warden/isolation/pod.h"
 
 namespace holdfast::warden {
 
-// Things the pod's processes have open that CRIU is known not to save, one indented line each, with
-// process and remedy; empty if there is none.
-std::string ExplainRefusal(const Pod& pod);
+// Things the pod's processes have open that CRIU is known not to save, or that are known by
+// `words`, CRIU's own: one indented line each, with process and remedy; empty if there is none.
+std::string ExplainRefusal(const Pod& pod, std::string_view words);
 
 }  // namespace holdfast::warden

@@ -9,8 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "base/files.h"
-#include "base/numbers.h"
 #include "warden/isolation/pod_processes.h"
 
 namespace holdfast::warden {
@@ -42,21 +40,10 @@ std::vector<size_t> CpusOf(const CpuSet& set) {
   return cpus;
 }
 
-// Calls visit(thread id, thread id in the pod) for every thread of the pod.
 template <class Visit>
-Status ForEachThread(const Pod& pod, Visit visit) {
+Status ForEachThreadOf(const Pod& pod, Visit visit) {
   HOLDFAST_TRY(const auto processes, ProcessesIn(pod.pid_namespace()));
-  for (const std::string& process : processes) {
-    const std::string directory = "/proc/" + process;
-    const auto threads = ListDirectory(directory + "/task");
-    if (!threads) continue;  // it has ended
-    for (const std::string& thread : *threads) {
-      const auto tid = ParseNumber<pid_t>(thread);
-      const auto status = ReadFile(directory + "/task/" + thread + "/status");
-      if (!tid || !status) continue;
-      HOLDFAST_CHECK(visit(*tid, InnermostPid(*status).value_or(0)));
-    }
-  }
+  for (const std::string& process : processes) HOLDFAST_CHECK(ForEachThread(process, visit));
   return {};
 }
 
@@ -88,7 +75,7 @@ Result<std::string> DescribeBindings(const Pod& pod) {
     if (count > 0 && count < cpus.size()) lines += std::to_string(in_pod) + places + "\n";
     return {};
   };
-  HOLDFAST_CHECK(ForEachThread(pod, describe));
+  HOLDFAST_CHECK(ForEachThreadOf(pod, describe));
   return lines;
 }
 
@@ -109,7 +96,7 @@ Status BindPod(const Pod& pod, const std::string& bindings) {
     }
     if (fits) narrower.emplace(in_pod, set);
   }
-  return ForEachThread(pod, [&](pid_t tid, pid_t in_pod) {
+  return ForEachThreadOf(pod, [&](pid_t tid, pid_t in_pod) {
     const auto found = narrower.find(in_pod);
     return SetAffinity(tid, found == narrower.end() ? all : found->second);
   });

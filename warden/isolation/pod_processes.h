@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/files.h"
+#include "base/numbers.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -18,5 +20,20 @@ Result<std::vector<std::string>> ProcessesIn(const UniqueFd& pid_namespace);
 // The id that the process or thread has in its own pid namespace, from its /proc status (line
 // NSpid, "NSpid:\t4711\t1000": in every namespace, the reader's first, its own last).
 std::optional<pid_t> InnermostPid(const std::string& status);
+
+// Calls visit(id on the node, id in the pod) for each thread of a process, until one fails; for
+// none if the process has ended.
+template <class Visit>
+Status ForEachThread(const std::string& process, Visit visit) {
+  const std::string tasks = "/proc/" + process + "/task";
+  const auto threads = ListDirectory(tasks);
+  if (!threads) return {};
+  for (const std::string& thread : *threads) {
+    const auto id = ::holdfast::ParseNumber<pid_t>(thread);
+    const auto status = ReadFile(tasks + "/" + thread + "/status");
+    if (id && status) HOLDFAST_CHECK(visit(*id, InnermostPid(*status).value_or(0)));
+  }
+  return {};
+}
 
 }  // namespace holdfast::warden
