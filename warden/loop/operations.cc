@@ -1,6 +1,7 @@
 #include "warden/loop/operations.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -167,6 +168,8 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
                                   .hosts = hosts,
                                   .state_directory =
                                       fmt::format("{}/pod{}", job_.log_directory, job_.pod())}));
+  waits_ = UniqueFd(::memfd_create("holdfast-waits", MFD_CLOEXEC));
+  if (!waits_.valid()) return FailErrno("making a file in memory");
   HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
   return {};
 }
@@ -310,6 +313,7 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
     HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), how));
   }
   const SaveOptions options{.criu = job_.config.node.criu,
+                            .waits = &waits_,
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
                             .timeout = job_.config.checkpoint.timeout,
