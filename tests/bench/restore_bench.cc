@@ -2,8 +2,7 @@
 // `criu restore`; both from a tmpfs. Needs root and CRIU:
 //
 //   restore_bench [--json] [--size MIB] [--threads N] [--runs N] [--init holdfast-pod-init]
-//     [--preload holdfast-criu.so]
-//   [DIRECTORY]
+//                 [--preload holdfast-criu.so] [DIRECTORY]
 //
 // The pod holds one process with incompressible memory. "Runs" is when it answers: it waits for a
 // FIFO to be written to, and then writes another one. Each figure is the median of its runs.
