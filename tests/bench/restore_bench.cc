@@ -2,7 +2,7 @@
 // `criu restore`; both from a tmpfs. Needs root and CRIU:
 //
 //   restore_bench [--json] [--size MIB] [--threads N] [--runs N] [--init holdfast-pod-init]
-//   [DIRECTORY]
+//                 [--preload holdfast-criu.so] [DIRECTORY]
 //
 // The pod holds one process with incompressible memory. "Runs" is when it answers: it waits for a
 // FIFO to be written to, and then writes another one. Each figure is the median of its runs.
@@ -55,6 +55,7 @@ struct Options {
   unsigned threads = std::thread::hardware_concurrency();
   int runs = 3;
   std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
+  std::string preload = HOLDFAST_LIBEXEC "/holdfast-criu.so";
   std::string directory = "/mnt";  // any, to mount the bench's own tmpfs on
 };
 
@@ -233,10 +234,13 @@ class Bench {
     store_ = Must(storage::JobStore::Open(path, 1, owner_, storage::SiteKey{}));
     Must(store_->Prepare());
     const auto writer = Must(store_->Write(number, 0, {.threads = options_.threads}));
-    const auto frozen = Must(FrozenPod::Save(
-        *pod_, *writer,
-        {.criu = "criu", .log_directory = options_.directory + "/log", .threads = options_.threads},
-        Events()));
+    const auto frozen = Must(FrozenPod::Save(*pod_, *writer,
+                                             {.criu = "criu",
+                                              .criu_preload = options_.preload,
+                                              .waits = &waits_,
+                                              .log_directory = options_.directory + "/log",
+                                              .threads = options_.threads},
+                                             Events()));
     storage::Manifest manifest{
         .job_id = 1, .checkpoint = number, .uid = owner_.uid, .gid = owner_.gid};
     manifest.hostnames = {"bench"};
@@ -311,6 +315,7 @@ class Bench {
   const Options& options_;
   const Identity owner_{.uid = 54321, .gid = 54321, .groups = {54321}};
   std::unique_ptr<storage::JobStore> store_;
+  UniqueFd waits_{::memfd_create("waits", MFD_CLOEXEC)};
   std::unique_ptr<Pod> pod_;
   UniqueFd ask_, answer_;
   std::counting_semaphore<> huge_pages_{0};  // how often they were made
@@ -323,6 +328,7 @@ Options Parse(int argc, char** argv) {
   parser.add_option("--threads", options.threads);
   parser.add_option("--runs", options.runs)->check(CLI::PositiveNumber);
   parser.add_option("--init", options.init_program, "holdfast-pod-init");
+  parser.add_option("--preload", options.preload, "holdfast-criu.so");
   parser.add_option("DIRECTORY", options.directory, "any, to mount a tmpfs on");
   parser.RunInstead("--reside", [](size_t size_bytes) { return Reside(size_bytes, false); });
   parser.RunInstead("--reside-huge", [](size_t size_bytes) { return Reside(size_bytes, true); });

@@ -2,7 +2,7 @@
 // checkpoint stores, against CRIU by hand. Needs root and CRIU:
 //
 //   save_bench [--json] [--size MIB] [--threads N] [--rounds N] [--init holdfast-pod-init]
-//              [--disk DIRECTORY] [DIRECTORY]
+//              [--preload holdfast-criu.so] [--disk DIRECTORY] [DIRECTORY]
 //
 // The pod holds one process with incompressible memory. A tmpfs of the bench's own is mounted on
 // DIRECTORY; what is compared on a disk lies in a new directory below --disk. Before each of those
@@ -45,6 +45,7 @@ struct Options {
   unsigned threads = 4;  // as a warden has
   int rounds = 3;
   std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
+  std::string preload = HOLDFAST_LIBEXEC "/holdfast-criu.so";
   std::string disk = "/var/tmp";
   std::string directory = "/mnt";  // any, to mount the bench's own tmpfs on
 };
@@ -262,10 +263,13 @@ class Bench {
     const auto writer = Must(store_->Write(number, 0, {.threads = options_.threads}));
     if (with_precopy) PrecopyPod(*writer);
     const auto cut = Clock::now();
-    const auto frozen = Must(FrozenPod::Save(
-        *pod_, *writer,
-        {.criu = "criu", .log_directory = options_.directory + "/log", .threads = options_.threads},
-        Events()));
+    const auto frozen = Must(FrozenPod::Save(*pod_, *writer,
+                                             {.criu = "criu",
+                                              .criu_preload = options_.preload,
+                                              .waits = &waits_,
+                                              .log_directory = options_.directory + "/log",
+                                              .threads = options_.threads},
+                                             Events()));
     const storage::PartSummary part = Must(writer->Finish());
     storage::Manifest manifest;
     manifest.job_id = 1;
@@ -339,6 +343,7 @@ class Bench {
   const Options& options_;
   const Identity owner_{.uid = 54321, .gid = 54321, .groups = {54321}};
   std::string disk_;
+  UniqueFd waits_{::memfd_create("waits", MFD_CLOEXEC)};
   std::unique_ptr<Pod> pod_;
   std::unique_ptr<storage::JobStore> store_;
   uint32_t checkpoint_ = 0;
@@ -352,6 +357,7 @@ Options Parse(int argc, char** argv) {
   parser.add_option("--threads", options.threads);
   parser.add_option("--rounds", options.rounds);
   parser.add_option("--init", options.init_program, "holdfast-pod-init");
+  parser.add_option("--preload", options.preload, "holdfast-criu.so");
   parser.add_option("--disk", options.disk, "where to make a directory to compare on a disk");
   parser.add_option("DIRECTORY", options.directory, "any, to mount a tmpfs on");
   parser.RunInstead("--reside", Reside);

@@ -33,7 +33,6 @@
 #include "warden/criu/criu.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
-#include "warden/criu/interrupted_waits.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
 #include "warden/files/lent_names.h"
@@ -116,8 +115,11 @@ class Dump final : public FrozenPod {
 
 Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options, bool lazy) {
   HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
-  CriuRun run{
-      .program = options.criu, .log_path = options.log_directory + "/dump.log", .images = &images};
+  CriuRun run{.program = options.criu,
+              .log_path = options.log_directory + "/dump.log",
+              .images = &images,
+              .preload = options.criu_preload,
+              .waits = options.waits};
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
     HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));
@@ -134,6 +136,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
   request.mutable_opts()->set_timeout(static_cast<uint32_t>(options.timeout.count()));
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
+  HOLDFAST_CHECK(criu.WaitForStage("pre-dump"));
+  HOLDFAST_CHECK(criu.CheckPreload(run));
   HOLDFAST_CHECK(criu.WaitForStage(lazy ? "status-ready" : "post-dump"));
   std::optional<UniqueFd> page_socket;
   if (pages) page_socket = std::move(pages->first);
@@ -164,18 +168,8 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions&
   return frozen;
 }
 
-Status SaveThread(const Pod& pod, const std::string& name, const std::string& contents,
-                  storage::PodWriter& writer) {
-  const ReadCode read = [&](uint64_t address, std::span<std::byte> out) {
-    const auto node_pid = pod.OuterPid(PidOfImage(name, "core-"));
-    return node_pid && ReadMemory(*node_pid, address, out);
-  };
-  HOLDFAST_TRY(const std::string waiting, BeginWaitAgain(name, contents, read));
-  return writer.AddImage(name, waiting);
-}
-
-Status SaveImage(const Pod& pod, const UniqueFd& images, const std::string& name,
-                 storage::PodWriter& writer, unsigned threads) {
+Status SaveImage(const UniqueFd& images, const std::string& name, storage::PodWriter& writer,
+                 unsigned threads) {
   HOLDFAST_TRY(const UniqueFd file, OpenAt(images, name, O_RDONLY));
   struct stat info = {};
   if (::fstat(file.get(), &info) != 0) return FailErrno("looking at " + name);
@@ -184,7 +178,6 @@ Status SaveImage(const Pod& pod, const UniqueFd& images, const std::string& name
                                         " bytes: the job has too many processes or open files");
   if (IsInspected(name) || info.st_size <= kLargestSmallImage) {
     HOLDFAST_TRY(const std::string contents, ReadAll(file));
-    if (name.starts_with("core-")) return SaveThread(pod, name, contents, writer);
     return writer.AddImage(name, contents);
   }
   const auto size = static_cast<uint64_t>(info.st_size);
@@ -223,13 +216,13 @@ Status SaveFiles(const Dump& dump, storage::PodWriter& writer) {
   return writer.AddImage("files.img", SerializeImage(ImageMagic::kFiles, records));
 }
 
-Status SaveImages(const Pod& pod, const Dump& dump, storage::PodWriter& writer, unsigned threads) {
+Status SaveImages(const Dump& dump, storage::PodWriter& writer, unsigned threads) {
   const UniqueFd& images = dump.images();
   HOLDFAST_TRY(const auto names, ListDirectory("/proc/self/fd/" + std::to_string(images.get())));
   for (const std::string& name : names)
     if (name.ends_with(".img") && !name.starts_with("pages-") && !name.starts_with("pagemap-"))
       HOLDFAST_CHECK(name == "files.img" ? SaveFiles(dump, writer)
-                                         : SaveImage(pod, images, name, writer, threads));
+                                         : SaveImage(images, name, writer, threads));
   return {};
 }
 
@@ -273,7 +266,7 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_TRY(const uint64_t scratch_bytes,
                SaveScratch(pod, dump.names(), writer, options.threads));
   events("scratch", Clock::now() - begin, FormatBytes(scratch_bytes));
-  HOLDFAST_CHECK(SaveImages(pod, dump, writer, options.threads));
+  HOLDFAST_CHECK(SaveImages(dump, writer, options.threads));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
   HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "storage/checkpoint.h"
 #include "warden/isolation/pod.h"
 
@@ -19,8 +20,10 @@ using EventSink = std::function<void(const std::string& name, std::chrono::nanos
                                      const std::string& detail)>;
 
 struct SaveOptions {
-  std::string criu;           // program
-  std::string log_directory;  // root only; dump.log ends there
+  std::string criu;  // program
+  std::string criu_preload = HOLDFAST_LIBEXEC "/holdfast-criu.so";
+  const UniqueFd* waits = nullptr;  // an empty file at the pod's first save, then always the same
+  std::string log_directory;        // root only; dump.log ends there
   unsigned threads = 2;
   std::chrono::seconds timeout{600};
   std::vector<std::string> output_paths;  // the job's stdout and stderr files, as the pod sees them

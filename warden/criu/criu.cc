@@ -16,6 +16,7 @@
 
 #include "base/files.h"
 #include "warden/criu/images.h"
+#include "warden/criu/known_waits.h"
 
 namespace holdfast::warden {
 namespace {
@@ -166,6 +167,10 @@ Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req reque
                  {log.get(), 2},
                  {sockets.second.get(), kRpcFd},
                  {run.images->get(), kImagesFd}};
+  if (run.waits) {
+    options.env->push_back("LD_PRELOAD=" + run.preload);
+    options.fds.emplace_back(run.waits->get(), kWaitsFd);
+  }
   if (run.page_socket) {
     // The protocol has no field for this in a lazy dump; the command line has.
     options.argv.insert(options.argv.end(), {"--ps-socket", std::to_string(kPagesFd)});
@@ -188,6 +193,7 @@ Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req reque
 Criu::Criu(Process process, UniqueFd pidfd, UniqueFd socket, std::string log_path,
            Clock::time_point deadline)
     : pidfd_(std::move(pidfd)),
+      pid_(process.pid()),
       ended_(std::async(std::launch::async,
                         [child = std::move(process)]() mutable { return child.Wait(); })),
       socket_(std::move(socket)),
@@ -248,6 +254,18 @@ Status Criu::WaitForStage(std::string_view stage) {
     pending_ = true;
     if (response->notify().script() == stage) return {};
   }
+}
+
+Status Criu::CheckPreload(const CriuRun& run) const {
+  HOLDFAST_TRY(const std::string maps, ReadFile("/proc/" + std::to_string(pid_) + "/maps"));
+  // Its name: there may be symbolic links on the way.
+  if (maps.find(run.preload.substr(run.preload.rfind('/'))) != std::string::npos) return {};
+  return Fail(Code::kUnsupported,
+              run.program + " has not loaded " + run.preload +
+                  ", without which processes that sleep would see EINTR: that file must be there, "
+                  "and CRIU must be a dynamic program without capabilities or set-id bits of its "
+                  "own\n  log:  " +
+                  run.log_path);
 }
 
 void Criu::GrantTime() { deadline_ = std::max(deadline_, Clock::now() + kFinishTimeout); }

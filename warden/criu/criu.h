@@ -41,6 +41,9 @@ struct CriuRun {
   // Where images are read or written. CRIU gets it as a descriptor, so that it need not be
   // reachable by any path in the pod.
   const UniqueFd* images = nullptr;
+  // Dumping: the library with preload.cc, and the file that it keeps (known_waits.h).
+  std::string preload;
+  const UniqueFd* waits = nullptr;
   // Dumping with lazy pages: the end of a socket pair where CRIU serves memory.
   const UniqueFd* page_socket = nullptr;
 };
@@ -61,6 +64,8 @@ class Criu {
   // it stays until the next call. Any error means that CRIU has ended, and quotes its own words;
   // kTimeout if it was killed because the deadline passed.
   Status WaitForStage(std::string_view stage);
+  // kUnsupported if it has not got the library of CriuRun; once it has reached a stage.
+  Status CheckPreload(const CriuRun& run) const;
   // After it was held: what is left has a minute, whatever the deadline was.
   void GrantTime();
   // Whether it has not ended. While it has not, tasks are as it holds them.
@@ -83,6 +88,7 @@ class Criu {
   Error End(Error error);
 
   UniqueFd pidfd_;
+  pid_t pid_;  // for as long as pidfd_ tells that it lives
   // A thread collects CRIU as soon as it ends: until then its pod's PID 1 cannot end either
   // (pid_namespaces(7)), and pods are killed while CRIU holds their tasks.
   std::future<Result<ExitStatus>> ended_;

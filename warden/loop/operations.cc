@@ -1,6 +1,7 @@
 #include "warden/loop/operations.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -173,6 +174,8 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
     pod.resolver = MakeResolverConfiguration(ReadFile("/etc/resolv.conf").value_or(""));
   HOLDFAST_TRY(pod.hosts, MakeHosts(network_options_, has_outside ? node_hosts : ""));
   HOLDFAST_TRY(pod_, Pod::Create(pod));
+  waits_ = UniqueFd(::memfd_create("holdfast-waits", MFD_CLOEXEC));
+  if (!waits_.valid()) return FailErrno("making a file in memory");
   HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
   if (!has_outside) return {};
   HOLDFAST_TRY(const std::string address, PodAddress(network_options_.subnet, job_.pod()));
@@ -322,6 +325,7 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
     HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), how));
   }
   const SaveOptions options{.criu = job_.config.node.criu,
+                            .waits = &waits_,
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
                             .timeout = job_.config.checkpoint.timeout,

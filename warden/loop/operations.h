@@ -88,6 +88,7 @@ class Operations final : public PodOperations {
   NetworkOptions network_options_;
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
   std::unique_ptr<Pod> pod_;
+  UniqueFd waits_;                              // of pod_, for its saves
   std::unique_ptr<storage::PodReader> source_;  // of memory_
   std::unique_ptr<LazyMemory> memory_;          // what a restored pod is still getting
   std::unique_ptr<JobNetwork> network_;

@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -69,6 +72,7 @@ class CriuTest : public ::testing::Test {
 
   void MakePod() {
     EndPod();
+    waits_ = UniqueFd(::memfd_create("waits", MFD_CLOEXEC));
     auto pod = Pod::Create({.index = 3,
                             .hostname = "pod3",
                             .owner = owner_,
@@ -111,6 +115,24 @@ class CriuTest : public ::testing::Test {
     return false;
   }
 
+  // How many there were. They are gone when it returns.
+  int KillCriu() {
+    int killed = 0;
+    const auto pids = ListDirectory(pod_->proc_path());
+    if (!pids) return 0;
+    for (const std::string& pid : *pids) {
+      const auto name = ReadFile(pod_->proc_path() + "/" + pid + "/comm");
+      if (!name || !name->starts_with("criu")) continue;
+      const auto outer = pod_->OuterPid(std::atoi(pid.c_str()));
+      if (!outer) continue;
+      const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, *outer, 0)));
+      if (::kill(*outer, SIGKILL) != 0) continue;
+      pollfd polled{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+      if (::poll(&polled, 1, 10000) == 1) ++killed;
+    }
+    return killed;
+  }
+
   EventSink Events() {
     return [this](const std::string& name, std::chrono::nanoseconds duration,
                   const std::string& detail) {
@@ -122,8 +144,11 @@ class CriuTest : public ::testing::Test {
   }
 
   SaveOptions Saving() {
-    return {
-        .criu = "criu", .log_directory = directory_ + "/log", .timeout = std::chrono::seconds(60)};
+    return {.criu = "criu",
+            .criu_preload = HOLDFAST_TEST_CRIU_PRELOAD,
+            .waits = &waits_,
+            .log_directory = directory_ + "/log",
+            .timeout = std::chrono::seconds(60)};
   }
 
   Result<std::unique_ptr<FrozenPod>> Save() {
@@ -169,6 +194,7 @@ class CriuTest : public ::testing::Test {
   MemoryComes memory_comes_ = MemoryComes::kInFiles;
   FakeReader::Hook on_read_;
   std::optional<FakeReader> reader_;
+  UniqueFd waits_;
   std::unique_ptr<Pod> pod_;
   std::unique_ptr<LazyMemory> memory_;
 };

@@ -38,6 +38,7 @@ class FakeWriter final : public storage::PodWriter {
       : checkpoint_(checkpoint), previous_(previous) {}
 
   Result<uint32_t> AddStream(std::string name) override {
+    const std::lock_guard lock(mutex_);
     checkpoint_.streams.push_back({.name = std::move(name)});
     return static_cast<uint32_t>(checkpoint_.streams.size() - 1);
   }
@@ -79,6 +80,7 @@ class FakeWriter final : public storage::PodWriter {
   }
   Precopied precopied() const override { return {}; }
   Status AddImage(std::string name, std::string_view contents) override {
+    const std::lock_guard lock(mutex_);
     checkpoint_.images[std::move(name)] = contents;
     return {};
   }

@@ -1,9 +1,6 @@
 // Freezes real processes: needs root and CRIU.
 #include "warden/checkpoint/save.h"
 
-#include <signal.h>
-#include <sys/syscall.h>
-
 #include "criu_fixture.h"
 #include "warden/criu/images.h"
 
@@ -31,23 +28,6 @@ class SaveTest : public CriuTest {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     return false;
-  }
-  // How many there were. They are gone when it returns.
-  int KillCriu() {
-    int killed = 0;
-    const auto pids = ListDirectory(pod_->proc_path());
-    if (!pids) return 0;
-    for (const std::string& pid : *pids) {
-      const auto name = ReadFile(pod_->proc_path() + "/" + pid + "/comm");
-      if (!name || !name->starts_with("criu")) continue;
-      const auto outer = pod_->OuterPid(std::atoi(pid.c_str()));
-      if (!outer) continue;
-      const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, *outer, 0)));
-      if (::kill(*outer, SIGKILL) != 0) continue;
-      pollfd polled{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-      if (::poll(&polled, 1, 10000) == 1) ++killed;
-    }
-    return killed;
   }
 };
 
@@ -194,6 +174,18 @@ TEST_F(SaveTest, SaysThatCriuIsTooOld) {
   EXPECT_EQ(old.error().code(), Code::kUnsupported);
   EXPECT_THAT(old.error().message(), HasSubstr("4.1.1"));
   EXPECT_THAT(old.error().message(), HasSubstr("4.2"));
+}
+
+TEST_F(SaveTest, RefusesACriuThatCannotLoadTheLibrary) {
+  StartCounter();
+  SaveOptions options = Saving();
+  options.criu_preload = "/nonexistent/holdfast-criu.so";
+  FakeWriter writer(checkpoint_);
+  const auto frozen = FrozenPod::Save(*pod_, writer, options, Events());
+  ASSERT_FALSE(frozen);
+  EXPECT_EQ(frozen.error().code(), Code::kUnsupported);
+  EXPECT_THAT(frozen.error().message(), HasSubstr("has not loaded /nonexistent/holdfast-criu.so"));
+  EXPECT_TRUE(Counts());
 }
 
 TEST_F(SaveTest, RecordsFilesOpenForWriting) {
