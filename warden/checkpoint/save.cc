@@ -115,8 +115,10 @@ class Dump final : public FrozenPod {
 
 Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options, bool lazy) {
   HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
-  CriuRun run{
-      .program = options.criu, .log_path = options.log_directory + "/dump.log", .images = &images};
+  CriuRun run{.program = options.criu,
+              .log_path = options.log_directory + "/dump.log",
+              .images = &images,
+              .may_go_on = options.may_go_on};
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
     HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));

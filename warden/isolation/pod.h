@@ -28,6 +28,7 @@ struct PodOptions {
   Identity owner;
   std::string hosts;            // contents of its /etc/hosts
   std::string state_directory;  // on the node, root only: logs and images on their way
+  int oom_score_adj = 0;        // that Slurm gives the job's processes
   std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
 };
 

@@ -21,13 +21,6 @@ namespace holdfast::warden {
 namespace {
 
 using std::chrono::steady_clock;
-using std::chrono::system_clock;
-
-int64_t UnixMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             system_clock::now().time_since_epoch())
-      .count();
-}
 
 // Readers and writers of storage, and copying memory: as many as help, with a few left for what
 // else the node does.
@@ -37,6 +30,12 @@ constexpr unsigned kThreads = 4;
 // way.
 constexpr uint64_t kBesideBuffers = 64 << 20;
 constexpr uint64_t kLeastRoom = kBesideBuffers + (16 << 20);
+// While it is being saved. More than what is stored between two looks.
+constexpr uint64_t kRoomKept = 16 << 20;
+
+// After Slurm's SIGTSTP it takes two seconds to suspend the job (_handle_suspend in
+// src/slurmd/slurmstepd/req.c).
+constexpr std::chrono::seconds kSuspending{4};
 
 }  // namespace
 
@@ -161,12 +160,13 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
                                       .node_address = network.peers(i).address(),
                                       .hostname = hostnames[static_cast<size_t>(i)]});
   HOLDFAST_TRY(const std::string hosts, MakeHosts(network_options_));
-  HOLDFAST_TRY(pod_, Pod::Create({.index = job_.pod(),
-                                  .hostname = hostnames[job_.pod()],
-                                  .owner = job_.owner(),
-                                  .hosts = hosts,
-                                  .state_directory =
-                                      fmt::format("{}/pod{}", job_.log_directory, job_.pod())}));
+  HOLDFAST_TRY(
+      pod_, Pod::Create({.index = job_.pod(),
+                         .hostname = hostnames[job_.pod()],
+                         .owner = job_.owner(),
+                         .hosts = hosts,
+                         .state_directory = fmt::format("{}/pod{}", job_.log_directory, job_.pod()),
+                         .oom_score_adj = job_.oom_score_adj}));
   HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
   return {};
 }
@@ -243,10 +243,23 @@ Status Operations::Save(const v1::Prepare& prepare) {
   return saved;
 }
 
+void Operations::StandStill() { stopped_until_ = steady_clock::now() + kSuspending; }
+
+Status Operations::MayGoOn() const {
+  if (steady_clock::now() < stopped_until_.load())
+    return Fail(Code::kCancelled, "the job is being suspended (SIGTSTP)");
+  return {};
+}
+
 Result<storage::WriteOptions> Operations::HowToWrite() const {
+  HOLDFAST_TRY(std::shared_ptr<MemoryWatch> watch, MemoryWatch::Start(kRoomKept));
   storage::WriteOptions options{.threads = kThreads,
                                 .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
-                                .compression_level = job_.config.checkpoint.compression_level};
+                                .compression_level = job_.config.checkpoint.compression_level,
+                                .may_go_on = [this, watch]() -> Status {
+                                  HOLDFAST_CHECK(MayGoOn());
+                                  return watch->Check();
+                                }};
   HOLDFAST_TRY(const auto room, MemoryRoom());
   if (!room) return options;
   // Rather no checkpoint than a process of the job killed for it.
@@ -313,7 +326,8 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
                             .timeout = job_.config.checkpoint.timeout,
-                            .output_paths = job_.output_paths};
+                            .output_paths = job_.output_paths,
+                            .may_go_on = [this] { return MayGoOn(); }};
   const auto begin = steady_clock::now();
   HOLDFAST_CHECK(network_->Cut());
   Tell("cut", steady_clock::now() - begin, "");
@@ -335,36 +349,6 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
           DescribeFiles(frozen_->files(), job_.environment.pods, *prepared_.mutable_part());
       left_out > 0)
     Tell("files-skipped", {}, fmt::format("{}: more open files than can be listed", left_out));
-  return {};
-}
-
-Status Operations::Commit(const v1::Commit& commit) {
-  const auto begin = steady_clock::now();
-  storage::Manifest manifest{.job_id = job_.id(),
-                             .checkpoint = commit.checkpoint(),
-                             .unix_ms = UnixMs(),
-                             .uid = job_.owner().uid,
-                             .gid = job_.owner().gid};
-  for (const NetworkPeer& peer : network_options_.peers)
-    manifest.hostnames.push_back(peer.hostname);
-  for (const v1::Part& part : commit.parts()) {
-    HOLDFAST_TRY(storage::PartSummary summary, FromPart(part));
-    manifest.parts.push_back(std::move(summary));
-  }
-  HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
-  HOLDFAST_TRY(manifest.files, SaveFiles(job_, *pod_, *store_, commit, how, events_));
-  if (frozen_) HOLDFAST_CHECK(frozen_->StillFrozen());
-  if (Status written = store_->Commit(manifest); !written) {
-    // The manifest may be there all the same: a file server can lose an answer.
-    const bool conflict = written.error().code() == Code::kConflict;
-    if (conflict || !store_->ReadManifest(manifest.checkpoint)) return written;
-  }
-  Tell("committed", steady_clock::now() - begin, "");
-  committed_ = commit.checkpoint();
-  keep_ = std::max(1U, commit.keep());
-  std::vector<v1::Saved>& saved = inventory_.saved;
-  saved.push_back(ToSaved(manifest));
-  if (saved.size() > keep_) saved.erase(saved.begin(), saved.end() - keep_);
   return {};
 }
 
@@ -390,14 +374,6 @@ Status Operations::Release() {
   network_.reset();
   if (killed) Tell("released", steady_clock::now() - begin, "");
   return killed;
-}
-
-Status Operations::Tidy() {
-  return store_->Prune(keep_).transform([](const auto&) {});
-}
-
-Status Operations::RemoveCheckpoints() {
-  return store_->Prune(0).transform([](const auto&) {});
 }
 
 }  // namespace holdfast::warden

@@ -10,6 +10,7 @@ import time
 
 NAMES = [b"\xff\xfe", b"a\nb", b"lit\\012eral", b"tab\there", b" blank ", b"n" * 255]
 HERE = os.getcwdb()
+DIRECTORIES = [b"/tmp/\xff", b"/dev/shm/\xff", HERE + b"/work"]
 
 
 def write(path):
@@ -23,7 +24,7 @@ def describe(path):
 
 
 def look(held, mapped):
-    for directory in (b"/tmp", b"/dev/shm", HERE + b"/work"):
+    for directory in DIRECTORIES:
         for name in sorted(os.listdir(directory)):
             if os.path.isfile(directory + b"/" + name):
                 print(describe(directory + b"/" + name))
@@ -41,14 +42,15 @@ def wait(name):
         time.sleep(0.1)
 
 
-os.makedirs(HERE + b"/work", exist_ok=True)
+for directory in DIRECTORIES:
+    os.makedirs(directory, exist_ok=True)
 held, mapped = [], []
 for name in NAMES:
-    for directory in (b"/tmp/", b"/dev/shm/", HERE + b"/work/"):
-        write(directory + name)
+    for directory in DIRECTORIES:
+        write(directory + b"/" + name)
     held.append(open(HERE + b"/" + name, "w+b", buffering=0))
     held[-1].write(b"held: " + name)
-    held.append(open(b"/tmp/" + name, "r+b", buffering=0))
+    held.append(open(b"/tmp/\xff/" + name, "r+b", buffering=0))
     with open(HERE + b"/work/" + name, "r+b") as file:
         mapped.append(mmap.mmap(file.fileno(), 0))
 os.makedirs(HERE + b"/in-\xff\n", exist_ok=True)
