@@ -188,6 +188,9 @@ class JobStore {
 
   // For all that is stored from now on; max(): none. Backend::SetDeadline says what it does.
   virtual void SetDeadline(std::chrono::steady_clock::time_point deadline) = 0;
+  // For all calls, from now on, those under way too; max(): none. Backend::SetLimit says what it
+  // does.
+  virtual void SetLimit(std::chrono::steady_clock::time_point limit) = 0;
   // Creates the job's directory, private to its user, and proves that it can be written.
   virtual Status Prepare() = 0;
   // Numbers only grow: kConflict unless it is above the newest committed checkpoint's. Removes what

@@ -33,6 +33,9 @@ constexpr uint64_t kLeastRoom = kBesideBuffers + (16 << 20);
 // While it is being saved. More than what is stored between two looks.
 constexpr uint64_t kRoomKept = 16 << 20;
 
+// For what is only removed: sooner or later the next checkpoint does that.
+constexpr std::chrono::seconds kRemovalLimit{30};
+
 // After Slurm's SIGTSTP it takes two seconds to suspend the job (_handle_suspend in
 // src/slurmd/slurmstepd/req.c).
 constexpr std::chrono::seconds kSuspending{4};
@@ -71,6 +74,7 @@ void Operations::TellOf(uint32_t checkpoint, const std::string& name,
 }
 
 void Operations::Destroy() {
+  const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   if (pod_) {
     // Killed first: destroying a frozen pod would let it go on.
     if (const Status killed = pod_->Kill(); !killed) log::Failure("kill", killed.error());
@@ -234,6 +238,9 @@ Status Operations::Save(const v1::Prepare& prepare) {
   checkpoint_ = prepare.checkpoint();
   log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
   HOLDFAST_CHECK(AwaitMemory(prepare));
+  // The job stands still no longer than that, in the commit neither.
+  stands_until_ = steady_clock::now() + job_.config.checkpoint.timeout;
+  const StoreLimit limit(*store_, stands_until_);
   const Status saved = FreezeAndStore(prepare);
   if (saved) return {};
   // As it was before: first the processes, then their network, then the debris.
@@ -294,6 +301,7 @@ Status Operations::BeginPrecopy(const v1::Precopy& precopy) {
 }
 
 Status Operations::DropPrecopy() {
+  const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   precopy_.reset();
   return {};
 }
@@ -356,8 +364,9 @@ Status Operations::Resume(bool drop) {
   Status resumed;
   if (frozen_) resumed = frozen_->Resume();
   frozen_.reset();
-  writer_.reset();
   if (const Status uncut = network_->Uncut(); !uncut && resumed) resumed = uncut;
+  const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
+  writer_.reset();
   if (!drop) return resumed;
   const Status discarded = store_->Discard(prepared_.checkpoint());
   return resumed ? discarded : resumed;
@@ -366,6 +375,7 @@ Status Operations::Resume(bool drop) {
 Status Operations::Release() {
   const auto begin = steady_clock::now();
   const Status killed = pod_->Kill();
+  const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   precopy_.reset();
   frozen_.reset();
   // A process that cannot be killed yet must not get other memory than its own.

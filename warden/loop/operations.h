@@ -30,6 +30,21 @@ struct Inventory {
   std::vector<v1::Damaged> damaged;
 };
 
+// While it lives, no call of the store takes longer; not for what a restore still reads.
+class StoreLimit {
+ public:
+  StoreLimit(storage::JobStore& store, std::chrono::steady_clock::time_point limit)
+      : store_(store) {
+    store_.SetLimit(limit);
+  }
+  ~StoreLimit() { store_.SetLimit(std::chrono::steady_clock::time_point::max()); }
+  StoreLimit(const StoreLimit&) = delete;
+  StoreLimit& operator=(const StoreLimit&) = delete;
+
+ private:
+  storage::JobStore& store_;
+};
+
 class Operations final : public PodOperations {
  public:
   // `store` is the job's own, and `found` is what lies in it. `tell` may be called on the worker's
@@ -103,6 +118,7 @@ class Operations final : public PodOperations {
   v1::Prepared prepared_;
   storage::Manifest manifest_;  // pod 0: to be written
   std::chrono::nanoseconds files_took_{0};
+  std::chrono::steady_clock::time_point stands_until_;  // of the checkpoint under way
   Inventory inventory_;
   uint32_t committed_ = 0;
   uint32_t keep_ = 0;

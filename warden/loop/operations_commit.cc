@@ -11,8 +11,16 @@ namespace holdfast::warden {
 
 using std::chrono::steady_clock;
 
+namespace {
+
+// The job's end waits for it.
+constexpr std::chrono::minutes kTidyLimit{2};
+
+}  // namespace
+
 Status Operations::Commit(const v1::Commit& commit) {
   const auto begin = steady_clock::now();
+  const StoreLimit limit(*store_, stands_until_);
   storage::Manifest manifest{.job_id = job_.id(),
                              .checkpoint = commit.checkpoint(),
                              .unix_ms = UnixMs(),
@@ -38,6 +46,7 @@ Status Operations::Seal(steady_clock::time_point deadline) {
   if (frozen_) HOLDFAST_CHECK(frozen_->StillFrozen());
   // From then on a pod may go on by itself.
   if (begin >= deadline) return Fail(Code::kTimeout, "the manifest could not be written in time");
+  const StoreLimit limit(*store_, std::min(deadline, stands_until_));
   if (Status written = store_->Commit(manifest); !written) {
     // The manifest may be there all the same: a file server can lose an answer.
     const bool conflict = written.error().code() == Code::kConflict;
@@ -52,10 +61,12 @@ Status Operations::Seal(steady_clock::time_point deadline) {
 }
 
 Status Operations::Tidy() {
+  const StoreLimit limit(*store_, steady_clock::now() + kTidyLimit);
   return store_->Prune(keep_).transform([](const auto&) {});
 }
 
 Status Operations::RemoveCheckpoints() {
+  const StoreLimit limit(*store_, steady_clock::now() + kTidyLimit);
   return store_->Prune(0).transform([](const auto&) {});
 }
 
