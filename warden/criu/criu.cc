@@ -299,7 +299,16 @@ bool Criu::Alive() const {
 Error Criu::End(Error error) {
   socket_.Reset();
   // If it is about to end by itself, its last words are worth waiting for.
-  if (error.code() != Code::kTimeout) ended_.wait_for(milliseconds(2000));
+  if (error.code() == Code::kUnsupported &&
+      ended_.wait_for(milliseconds(2000)) == std::future_status::ready) {
+    const Result<ExitStatus> status = ended_.get();
+    if (status && status->signal == SIGKILL)
+      return {Code::kNoSpace,
+              "CRIU was killed, for want of memory it seems, and the processes go on; ask for more "
+              "with --mem\n  log:  " +
+                  log_path_};
+    ended_ = std::async(std::launch::deferred, [status] { return status; });
+  }
   Kill();
   ended_.wait();
   const std::string lines = ErrorLines(log_path_);

@@ -10,6 +10,7 @@
 #include "pod/launch.h"
 #include "pod/pod_directory.h"
 #include "storage/site.h"
+#include "warden/criu/dump_memory.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/limits.h"
 #include "warden/isolation/memory_room.h"
@@ -336,6 +337,8 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
                             .timeout = job_.config.checkpoint.timeout,
                             .output_paths = job_.output_paths,
                             .may_go_on = [this] { return MayGoOn(); }};
+  HOLDFAST_TRY(const auto room, MemoryRoom());
+  HOLDFAST_CHECK(CheckDumpMemory(*pod_, room));
   const auto begin = steady_clock::now();
   HOLDFAST_CHECK(network_->Cut());
   Tell("cut", steady_clock::now() - begin, "");

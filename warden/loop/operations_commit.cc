@@ -13,8 +13,9 @@ using std::chrono::steady_clock;
 
 namespace {
 
-// The job's end waits for it.
-constexpr std::chrono::minutes kTidyLimit{2};
+// The job's end waits for it; what is left is removed by the next checkpoint, or by `holdfast
+// prune`.
+constexpr std::chrono::seconds kTidyLimit{30};
 
 }  // namespace
 

@@ -184,6 +184,7 @@ Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
   HOLDFAST_CHECK(JoinCgroupsOf(environment.task_pid));
   HOLDFAST_CHECK(BindLike(environment.task_pid));
   RaiseHardLimits();
+  UseAllDescriptors();
   Job job{.environment = environment};
   HOLDFAST_TRY(job.oom_score_adj, OomScoreAdjOf(environment.task_pid));
   const Status shielded = SetOomScoreAdj(kKilledLast);
