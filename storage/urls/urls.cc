@@ -49,6 +49,12 @@ Status CheckUrl(std::string_view url) {
   return {};
 }
 
+Status FindCheckpoint(std::string_view url, uint32_t job, uint32_t checkpoint) {
+  HOLDFAST_TRY(const size_t backend, BackendOfUrl(url));
+  const auto find = kForms[backend]->find;
+  return find == nullptr ? Status() : find(url, job, checkpoint);
+}
+
 bool BeginsLikeUrl(std::string_view url) {
   return std::ranges::any_of(kForms, [&](const UrlForm* form) { return form->is_ours(url); });
 }
