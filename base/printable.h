@@ -9,8 +9,8 @@ namespace holdfast {
 
 enum class Newlines { kKeep, kEscape };
 
-// Control characters, C1 ones in UTF-8 among them, as \xNN (a newline as \n). Everything else as it
-// is.
+// Control characters, C1 ones in UTF-8 among them, and what is not UTF-8 as \xNN (a newline as \n).
+// Everything else as it is.
 std::string Printable(std::string_view text, Newlines newlines);
 
 }  // namespace holdfast

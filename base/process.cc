@@ -35,6 +35,7 @@ struct Prepared {
   std::vector<char*> argv;
   std::vector<char*> envp;
   std::vector<std::string> candidates;  // argv[0] in every PATH directory
+  std::string oom_score_adj;            // empty: the parent's
 };
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
@@ -47,6 +48,7 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
 Prepared Prepare(const SpawnOptions& options) {
   Prepared prepared{.argv = Pointers(options.argv)};
   if (options.env) prepared.envp = Pointers(*options.env);
+  if (options.oom_score_adj) prepared.oom_score_adj = std::to_string(*options.oom_score_adj);
   const std::string& program = options.argv[0];
   if (program.find('/') != std::string::npos) {
     prepared.candidates.push_back(program);
@@ -135,6 +137,16 @@ void TakeIdentity(const SpawnOptions& options, int report) {
   if (!options.capabilities.empty()) LimitCapabilities(options.capabilities, report);
 }
 
+// While it has the parent's capabilities: with CAP_SYS_RESOURCE the program can then not go below
+// this score itself.
+void SetOomScore(const std::string& score, int report) {
+  if (score.empty()) return;
+  const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file < 0 || ::write(file, score.data(), score.size()) < 0)
+    FailInChild(report, "setting oom_score_adj");
+  ::close(file);
+}
+
 void ResetSignals() {
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action = {};
@@ -151,6 +163,7 @@ void ResetSignals() {
   // Before descriptors move: one of these may have a number that another is to get.
   if (options.cgroup_procs && ::write(*options.cgroup_procs, "0", 1) != 1)
     FailInChild(report, "joining the cgroup");
+  SetOomScore(prepared.oom_score_adj, report);
   for (const int fd : options.namespaces)
     if (::syscall(SYS_setns, fd, 0) != 0) FailInChild(report, "setns");
   report = ArrangeFds(options, report);

@@ -46,6 +46,9 @@ struct SpawnOptions {
   // CAP_* of linux/capability.h that the program has all the same (ambient, capabilities(7)). Those
   // that the caller has not itself are left out.
   std::vector<int> capabilities;
+  // Whom the kernel kills first for want of memory (proc_pid_oom_score_adj(5)); the parent's if
+  // absent.
+  std::optional<int> oom_score_adj;
   bool new_session = false;      // setsid
   bool kill_with_parent = true;  // SIGKILL when the spawning thread ends
 };

@@ -27,7 +27,7 @@ Error ToError(int status, const std::string& body) {
 Result<json> Client::Get(const std::string& target) { return Send("GET", target, ""); }
 
 Result<json> Client::Post(const std::string& target, const json& body) {
-  return Send("POST", target, body.dump());
+  return Send("POST", target, protocol::ToText(body));
 }
 
 Result<json> Client::Send(const std::string& method, const std::string& target,

@@ -13,6 +13,7 @@
 #include "cli/doctor.h"
 #include "cli/hostlist.h"
 #include "cli/view.h"
+#include "protocol/rest.h"
 
 namespace holdfast::cli {
 namespace {
@@ -22,10 +23,7 @@ using nlohmann::json;
 // The longest that the coordinator lets a request wait for a checkpoint.
 constexpr int kWaitSeconds = 600;
 
-// What other programs wrote, which may be quoted, need not be UTF-8.
-std::string Dump(const json& value) {
-  return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
-}
+std::string Dump(const json& value) { return protocol::ToText(value, 2) + "\n"; }
 
 struct Options {
   bool json = false;

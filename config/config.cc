@@ -86,7 +86,9 @@ constexpr std::array kKeys = {
         HOLDFAST_MEMBER(checkpoint.precopy_bandwidth_bytes), 0, int64_t{1} << 40,
         "Memory that it may read in a second. `0`: only `precopy_cpu` limits it."},
     Key{"checkpoint", "timeout", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.timeout), 10, kDay,
-        "Longest time one checkpoint or one restore may take before it counts as failed."},
+        "Longest time one checkpoint or one restore may take before it counts as failed. A job "
+        "stands "
+        "still no longer than that, even if its checkpoints' file system hangs."},
     Key{"checkpoint", "restore", Kind::kRestore, HOLDFAST_MEMBER(checkpoint.restore), 0, 0,
         "Whether memory comes back while the job runs already, on demand and in the background "
         "(`lazy`), or before it does (`eager`). Where the kernel has no userfaultfd, or a "

@@ -137,11 +137,14 @@ void Admission::RunAdmitting() {
 void Admission::AdmitAll(Streams streams) {
   std::erase_if(streams, [this](const auto& stream) {
     const Status proven = Prove(*stream, authenticator_);
-    if (!proven) stream->Refuse(proven.error());
-    return !proven;
+    if (proven) return false;
+    if (proven.error().code() == Code::kUnavailable) controller_.NoteShut();
+    stream->Refuse(proven.error());
+    return true;
   });
   if (streams.empty()) return;
   const Status looked_up = LookUp(streams);
+  if (!looked_up) controller_.NoteShut();
   for (const auto& stream : streams) {
     Status admitted = looked_up;
     if (admitted) admitted = CheckHello(stream->hello(), recent_.at(stream->hello().job_id()));

@@ -6,9 +6,15 @@
 
 namespace holdfast::coordinator {
 
+// As the clock was when it was first asked, and steady since: spans of it and what came first are
+// right although the machine's clock be stepped.
 inline int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
+  using std::chrono::steady_clock;
+  using std::chrono::system_clock;
+  static const steady_clock::time_point begin = steady_clock::now();
+  static const system_clock::duration begin_unix = system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(begin_unix +
+                                                              (steady_clock::now() - begin))
       .count();
 }
 

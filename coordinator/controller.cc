@@ -172,6 +172,12 @@ void Controller::Receive(const v1::Hello& hello, const WardenLink* link,
     case v1::FromWarden::kPrepared:
       posted = Post(job_id, message.prepared(), pod);
       break;
+    case v1::FromWarden::kStored:
+      posted = Post(job_id, message.stored(), pod);
+      break;
+    case v1::FromWarden::kStays:
+      posted = Post(job_id, message.stays(), pod);
+      break;
     case v1::FromWarden::kCommitted:
       posted = Post(job_id, message.committed(), pod);
       break;
@@ -206,6 +212,11 @@ void Controller::Receive(const v1::Hello& hello, const WardenLink* link,
       posted = Fail(Code::kInvalid, "a message that does not belong here");
   }
   if (!posted) log::Failure("rejected", posted.error(), {{"job", job_id}, {"pod", pod}});
+}
+
+void Controller::NoteShut() {
+  const std::lock_guard lock(mutex_);
+  shut_ = std::chrono::steady_clock::now();
 }
 
 void Controller::Detach(const v1::Hello& hello, const WardenLink* link) {
@@ -354,6 +365,10 @@ void Controller::RunTimers() {
     }
     if (const auto due = timers_.TakeDue(now)) {
       const auto [job_id, kind] = *due;
+      if (kind == TimerKind::kReconnect && shut_ && now - *shut_ < policy_.reconnect_grace) {
+        ArmTimer(*due, policy_.reconnect_grace);
+        continue;
+      }
       if (const Status posted = Post(job_id, Timer{kind}); !posted)
         log::Failure("timer", posted.error(), {{"job", job_id}});
       continue;

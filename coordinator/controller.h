@@ -60,6 +60,9 @@ class Controller {
   // A warden whose Hello has been verified. On an error it is to be refused with that message.
   Status Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> link);
   void Receive(const v1::Hello& hello, const WardenLink* link, const v1::FromWarden& message);
+  // Somebody could not be let in because of what is missing here (Slurm, munged). Whoever is missed
+  // meanwhile may be one of those.
+  void NoteShut();
   void Detach(const v1::Hello& hello, const WardenLink* link);
 
   std::vector<Job> List();
@@ -141,6 +144,7 @@ class Controller {
   std::map<uint32_t, unsigned> unsaid_of_;  // how many of unsaid_ are the job's
   Timers timers_;
   Time next_poll_;
+  std::optional<Time> shut_;                 // NoteShut, last
   std::array<std::set<uint32_t>, 2> asked_;  // to be looked up, by lane
   bool polling_ = false;                     // one of all jobs is queued
   Evacuations evacuations_;

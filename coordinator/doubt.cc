@@ -15,7 +15,7 @@ std::string WhoIsMissed(const Turn& turn) {
 
 void Miss(Turn& turn) {
   if (turn.job.start.doubted_end && turn.job.pods[0].connected) return BlameLostNode(turn);
-  Suspect(turn, WhoIsMissed(turn));
+  SuspectSilence(turn, WhoIsMissed(turn));
 }
 
 }  // namespace
@@ -37,12 +37,50 @@ void Break(Turn& turn) {
 }
 
 void Suspect(Turn& turn, const std::string& why) {
-  if (!turn.job.start.suspicion) turn.job.start.suspicion = Suspicion{why, turn.job.lost_nodes()};
+  auto& suspicion = turn.job.start.suspicion;
+  if (!suspicion || suspicion->silence)
+    suspicion = Suspicion{.why = why, .nodes = turn.job.lost_nodes()};
   turn.Do(Ask{});
+}
+
+void SuspectSilence(Turn& turn, const std::string& why) {
+  auto& suspicion = turn.job.start.suspicion;
+  if (!suspicion)
+    suspicion = Suspicion{.why = why, .nodes = turn.job.lost_nodes(), .silence = true};
+  turn.Do(Ask{});
+}
+
+void TrustAgain(Turn& turn) {
+  Job& job = turn.job;
+  if (!job.start.suspicion || !job.start.suspicion->silence) return;
+  turn.Mark("trusted-again", 0, job.start.suspicion->why);
+  job.start.suspicion.reset();
+  // It may have been another's silence that was too long.
+  turn.Limit(job.stage_limit);
+}
+
+void StandStill(Turn& turn) {
+  Job& job = turn.job;
+  if (!job.suspended) turn.Mark("suspended");
+  job.suspended = true;
+  TrustAgain(turn);
+}
+
+void MoveAgain(Turn& turn) {
+  Job& job = turn.job;
+  job.suspended = false;
+  turn.Mark("unsuspended");
+  turn.Limit(job.stage_limit);
+  if (!job.all_connected())
+    turn.Do(Arm{TimerKind::kReconnect, turn.policy.restart_grace});
+  else if (job.start.doubted_end)
+    turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
+  if (job.start.wish) turn.Do(Arm{TimerKind::kRetry, turn.policy.retry_pause});
 }
 
 void OnLostQuietly(Turn& turn, const Lost&) {
   turn.pod().connected = false;
+  turn.pod().stays = false;
   if (turn.event.pod == 0) turn.job.commit_sent = false;
 }
 
@@ -67,6 +105,11 @@ void OnNotBackSaving(Turn& turn, const Timer& timer) {
   if (turn.job.all_connected()) return;
   Abort(turn, WhoIsMissed(turn));
   Miss(turn);
+}
+
+void OnNotBackCommitting(Turn& turn, const Timer& timer) {
+  if (turn.job.confirmed) return OnNotBack(turn, timer);
+  OnNotBackSaving(turn, timer);
 }
 
 }  // namespace holdfast::coordinator

@@ -31,11 +31,25 @@ void EndScript(Turn& turn, v1::Ended ended) {
   turn.Enter(Stage::kEnding);
 }
 
+// No node is behind it. But Slurm, which takes jobs away with SIGTERM, may be: its record tells, if
+// it is asked now. What has no checkpoint to go on from just ends.
+void BelieveEnd(Turn& turn) {
+  Job& job = turn.job;
+  if (job.newest() == 0) return EndScript(turn, *job.start.doubted_end);
+  job.end_asked_ns = turn.now();
+  turn.Do(Ask{});
+}
+
 // A node that dies takes the program with it: mpirun on another node sees a connection close and
 // ends (Open MPI's even with exit code 0), and news of that can be here before the node is missed.
 // Pods that are all right end after pod 0's, and say so.
 bool MayBeALostNodesDoing(const Job& job) {
   return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
+}
+
+// One of its pods has died, and that is being dealt with.
+bool HasLostAPod(const Job& job) {
+  return job.newest() != 0 && job.start.suspicion && !job.start.suspicion->silence;
 }
 
 // Takes note of a pod's end. If the pod died with work undone, says how.
@@ -45,17 +59,16 @@ std::optional<std::string> TakeEnd(Turn& turn, const v1::Ended& ended) {
   turn.pod().phase = v1::PHASE_ENDED;
   const bool script = turn.event.pod == 0 && job.started;
   if (script) {
-    if (job.start.doubted_end) return std::nullopt;  // said again
-    if (!MayBeALostNodesDoing(job)) return EndScript(turn, ended), std::nullopt;
+    if (job.start.doubted_end || HasLostAPod(job)) return std::nullopt;  // said again, or after it
     job.start.doubted_end = ended;
+    if (!MayBeALostNodesDoing(job)) return BelieveEnd(turn), std::nullopt;
     if (!job.lost_nodes().empty()) return BlameLostNode(turn), std::nullopt;
     if (job.all_connected()) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
     return std::nullopt;
   }
   if (job.started && IsGood(ended)) {
     // Its root has seen pod 0's go; how that went, pod 0's warden tells.
-    if (job.start.doubted_end && job.all_in(v1::PHASE_ENDED))
-      EndScript(turn, *job.start.doubted_end);
+    if (job.start.doubted_end && job.all_in(v1::PHASE_ENDED)) BelieveEnd(turn);
     return std::nullopt;
   }
   return fmt::format("{}: the pod died: {}{}{}", turn.Name(turn.event.pod), Describe(ended),
@@ -117,7 +130,17 @@ void OnEndedSettling(Turn& turn, const v1::Ended& ended) {
 }
 
 void OnEndBelieved(Turn& turn, const Timer&) {
-  if (turn.job.start.doubted_end) EndScript(turn, *turn.job.start.doubted_end);
+  if (turn.job.start.doubted_end) BelieveEnd(turn);
+}
+
+bool EndIfBelieved(Turn& turn, const Record& record) {
+  const Job& job = turn.job;
+  if (!job.start.doubted_end || job.end_asked_ns == 0) return false;
+  if (record.asked_ns < job.end_asked_ns)
+    turn.Do(Ask{});
+  else
+    EndScript(turn, *job.start.doubted_end);
+  return true;
 }
 
 }  // namespace holdfast::coordinator

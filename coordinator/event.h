@@ -17,8 +17,9 @@ namespace holdfast::coordinator {
 
 // A job as Slurm knows it.
 struct Record {
-  enum class State { kGone, kPending, kRunning, kTerminal };  // kRunning: also suspended
+  enum class State { kGone, kPending, kRunning, kTerminal };
   State state = State::kGone;
+  bool suspended = false;   // of kRunning: Slurm has stopped its processes, its wardens too
   int64_t asked_ns = 0;     // when Slurm was asked
   std::string state_name;   // Slurm's word for it
   bool completing = false;  // still being cleaned up on its nodes
@@ -85,9 +86,9 @@ struct RequeueResult {
 struct Event {
   int64_t unix_ns = 0;
   uint32_t pod = 0;  // whom messages of the protocol come from
-  std::variant<v1::Hello, Lost, v1::Ready, v1::Running, v1::Precopied, v1::Prepared, v1::Committed,
-               v1::Settled, v1::Failed, v1::Notice, v1::Ended, Wish, Resume, Record, RequeueResult,
-               Timer, Restarted, Removed>
+  std::variant<v1::Hello, Lost, v1::Ready, v1::Running, v1::Precopied, v1::Prepared, v1::Stored,
+               v1::Stays, v1::Committed, v1::Settled, v1::Failed, v1::Notice, v1::Ended, Wish,
+               Resume, Record, RequeueResult, Timer, Restarted, Removed>
       body;
 };
 const char* EventName(const Event& event);

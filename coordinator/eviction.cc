@@ -43,6 +43,14 @@ bool IsEvicted(const Turn& turn, const Record& record) {
 void Evict(Turn& turn, const Record& record) {
   Job& job = turn.job;
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
+  if (job.start.doubted_end && !job.start.eviction) {
+    // It has ended because of that, whatever it says.
+    job.start.eviction = Eviction{.requeued = record.state == Record::State::kPending,
+                                  .dead_node = !record.completing};
+    job.end_asked_ns = std::min(turn.now(), record.asked_ns);
+    EndIfBelieved(turn, record);
+    return;
+  }
   const bool under_way = job.checkpoint || job.start.wish;
   if (job.start.eviction) {
     // Slurm may start it elsewhere at any time, and has not ended it here.

@@ -28,7 +28,11 @@ bool NoteHello(Turn& turn, const v1::Hello& hello) {
   pod.connected = true;
   pod.awaited = false;
   pod.phase = hello.phase();
-  if (hello.pod() == 0) job.commit_sent = false;
+  pod.asks = hello.asks_before_commit();
+  pod.stays = false;
+  // It says where it is only while it does not write the manifest.
+  if (hello.pod() == 0) job.commit_sent = job.confirmed = false;
+  if (hello.pod() == 0) job.commit_round = 0;
   pod.part.reset();
   if (hello.has_prepared()) pod.part = hello.prepared().part();
   job.next_checkpoint =
@@ -44,6 +48,7 @@ void Greet(Turn& turn) {
     turn.Tell(turn.event.pod, std::move(credential_only));
   }
   if (!job.all_connected()) return;
+  TrustAgain(turn);
   turn.Do(Disarm{TimerKind::kReconnect});
   if (job.start.doubted_end) turn.Do(Arm{TimerKind::kEnd, turn.policy.end_doubt});
 }

@@ -101,7 +101,9 @@ bool Job::all_in(v1::Phase phase) const {
          std::ranges::all_of(pods, [phase](const Pod& pod) { return pod.phase == phase; });
 }
 
-bool Job::can_save() const { return all_connected() && all_in(v1::PHASE_RUNNING); }
+bool Job::can_save() const { return all_run() && !suspended; }
+
+bool Job::all_run() const { return all_connected() && all_in(v1::PHASE_RUNNING); }
 
 uint32_t Durable::newest() const {
   uint32_t best = 0;

@@ -125,6 +125,7 @@ struct Wish {
 struct Suspicion {
   std::string why;
   std::vector<std::string> nodes;  // whose wardens were away then
+  bool silence = false;            // nothing is known but that a warden has not been heard of
 
   bool operator==(const Suspicion&) const = default;
 };
@@ -147,7 +148,7 @@ struct Start {
   bool refused = false;          // ending, because it cannot go on
   std::optional<Wish> wish;      // to be done once it runs
   std::optional<Suspicion> suspicion;
-  // The script's end, if a lost node may turn out to be its cause.
+  // The script's end, if a lost node, or Slurm, may turn out to be its cause.
   std::optional<v1::Ended> doubted_end;
   std::optional<Eviction> eviction;
   bool ended = false;  // its script has: should Slurm start it again, that is another run
@@ -247,6 +248,8 @@ struct Pod {
   bool connected = false;
   bool awaited = false;               // a new coordinator has not heard of it yet
   bool precopied = false;             // has stored ahead what it can
+  bool asks = false;                  // pod 0: before it writes the manifest
+  bool stays = false;                 // frozen, for the present round of the commit
   v1::Phase phase = v1::PHASE_FRESH;  // as far as the coordinator knows
   std::optional<v1::Part> part;       // in phase PREPARED
   std::vector<Signal> signals;        // that have come, and may have to be delivered yet
@@ -268,8 +271,13 @@ struct Live {
   Plan plan;                      // since it last began to run
   int64_t freeze_by_unix_ms = 0;  // precopying: the earliest that a pod has named, or 0
   bool commit_sent = false;       // to pod 0, on the stream that it still has
+  uint32_t commit_round = 0;      // pod 0 has asked for that confirmation; 0: it has not
+  bool confirmed = false;         // it may have written the manifest: only its word counts now
   bool requeue_failed = false;    // and must be asked for again
   uint32_t awaited_start = 0;     // Slurm has begun it; its wardens have not come yet
+  int64_t end_asked_ns = 0;       // Slurm was asked whether the script's end is its doing, or 0
+  bool suspended = false;         // by Slurm: nobody of it can answer, and no time passes for it
+  std::chrono::milliseconds stage_limit{0};  // how long the stage may take; 0: as long as it does
 };
 
 struct Job : Durable, Live {
@@ -281,7 +289,8 @@ struct Job : Durable, Live {
   // Nodes whose wardens were there, or have had their time to come back after a restart of the
   // coordinator, and are not.
   std::vector<std::string> lost_nodes() const;
-  bool can_save() const;  // every pod is there and runs
+  bool all_run() const;   // every pod is there and runs
+  bool can_save() const;  // they do, and Slurm lets them
   bool all_in(v1::Phase phase) const;
 };
 

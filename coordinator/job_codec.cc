@@ -55,8 +55,8 @@ auto Members(Is<Wish> auto& wish) {
 }
 
 auto Members(Is<Suspicion> auto& suspicion) {
-  auto& [why, nodes] = suspicion;
-  return std::tie(why, nodes);
+  auto& [why, nodes, silence] = suspicion;
+  return std::tie(why, nodes, silence);
 }
 
 auto Members(Is<Eviction> auto& eviction) {

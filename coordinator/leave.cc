@@ -75,11 +75,13 @@ std::optional<std::vector<std::string>> ChangeExclusions(Job& job,
 }
 
 void Leave(Turn& turn, Reason reason) {
-  const bool requeued = turn.job.start.eviction && turn.job.start.eviction->requeued;
+  Job& job = turn.job;
+  const bool requeued = job.start.eviction && job.start.eviction->requeued;
   Depart(turn, reason);
-  if (!requeued)
-    turn.Do(
-        Requeue{.hold = turn.job.departure.hold, .restart_count = turn.job.start.restart_count});
+  if (requeued) return;
+  // Slurm holds a suspended job that is requeued, whoever asked for it.
+  job.departure.release = job.suspended && !job.departure.hold;
+  turn.Do(Requeue{.hold = job.departure.hold, .restart_count = job.start.restart_count});
 }
 
 Prospect ProspectOf(const Job& job) {
@@ -143,21 +145,23 @@ void OnRestarted(Turn& turn, const Restarted&) {
     pod.awaited = true;
   }
   turn.job.commit_sent = false;
+  turn.job.confirmed = true;  // as far as is known
 }
 
 void OnRestartedRunning(Turn& turn, const Restarted& restarted) {
   OnRestarted(turn, restarted);
+  TrustAgain(turn);  // they have all their time again
   turn.Do(Arm{TimerKind::kReconnect, turn.policy.restart_grace});
   turn.Do(Ask{});
 }
 
 void OnRestartedGathering(Turn& turn, const Restarted& restarted) {
-  turn.Do(Arm{TimerKind::kPhase, turn.policy.gather_timeout});
+  turn.Limit(turn.policy.gather_timeout);
   OnRestartedRunning(turn, restarted);
 }
 
 void OnRestartedActive(Turn& turn, const Restarted& restarted) {
-  turn.Do(Arm{TimerKind::kPhase, turn.policy.phase_timeout});
+  turn.Limit(turn.policy.phase_timeout);
   OnRestartedRunning(turn, restarted);
 }
 

@@ -42,6 +42,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
     default:
       record.state = Record::State::kTerminal;
   }
+  record.suspended = base == JOB_SUSPENDED;
   record.state_name = base < kStateNames.size() ? kStateNames[base] : "UNKNOWN";
   record.asked_ns = asked_ns;
   record.completing = (info.job_state & (JOB_COMPLETING | JOB_REQUEUE)) != 0;

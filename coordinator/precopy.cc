@@ -52,7 +52,7 @@ void OnPrecopied(Turn& turn, const v1::Precopied& precopied) {
   const int64_t freeze_by = precopied.freeze_by_unix_ms();
   if (freeze_by == 0 || (job.freeze_by_unix_ms != 0 && job.freeze_by_unix_ms <= freeze_by)) return;
   job.freeze_by_unix_ms = freeze_by;
-  turn.Do(Arm{TimerKind::kPhase, std::min(Until(turn, freeze_by), turn.policy.phase_timeout)});
+  turn.Limit(std::min(Until(turn, freeze_by), turn.policy.phase_timeout));
 }
 
 void OnPrecopyingTimeout(Turn& turn, const Timer&) { EndPrecopy(turn); }

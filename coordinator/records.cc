@@ -62,7 +62,8 @@ void Arrive(Turn& turn, const Record& record) {
     job.commented = true;
   } else {
     amend.eligible = true;
-    amend.release = job.departure.release = record.held && record.requeued_too_often;
+    job.departure.release |= record.requeued_too_often;
+    amend.release = job.departure.release &= record.held;
     turn.Enter(Stage::kWaiting);
   }
   turn.Do(std::move(amend));
@@ -141,9 +142,15 @@ void OnRecordActive(Turn& turn, const Record& record) {
   // Requeued by somebody else: an administrator, or Slurm when a node failed.
   if (record.state == Record::State::kPending || GoesOn(turn, record)) return Abandon(turn, record);
   if (IsOver(job, record)) return End(turn, record.state_name);
-  if (record.state == Record::State::kTerminal) return DeliverPending(turn);
+  if (record.state == Record::State::kTerminal) {
+    if (!EndIfBelieved(turn, record)) DeliverPending(turn);
+    return;
+  }
   if (record.restart_count != job.start.restart_count) return;
+  if (record.suspended) return StandStill(turn);
+  if (job.suspended) MoveAgain(turn);
   if (job.start.suspicion) return Break(turn);
+  if (EndIfBelieved(turn, record)) return;
   job.grace_seconds = record.notice_seconds();
   if (!job.requeue) job.requeue = record.requeue;
   if (!record.requeue) turn.Do(Amend{.requeue = true});

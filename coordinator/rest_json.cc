@@ -94,6 +94,7 @@ json ToJson(const JobOptions& options) {
 }  // namespace
 
 std::string StateOf(const Job& job) {
+  if (job.suspended && IsActive(job.stage)) return "suspended";
   if (job.stage == Stage::kPreparing && job.start.restore_job != 0) return "restoring";
   return StageName(job.stage);
 }

@@ -103,7 +103,7 @@ Result<int> ReadWait(const httplib::Request& request) {
 void AnswerError(httplib::Response& response, const Error& error, int status,
                  const std::string& next) {
   response.status = status;
-  response.set_content(ToJson(error, next).dump(), "application/json");
+  response.set_content(protocol::ToText(ToJson(error, next)), "application/json");
 }
 
 std::string Describe(const JournalHealth& journal) {
@@ -150,9 +150,9 @@ RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator
     if (!response.body.empty()) return;
     const Code code = response.status == 404 ? Code::kNotFound : Code::kInvalid;
     response.set_content(
-        ToJson(Error(code, fmt::format("HTTP {}: no such resource or method", response.status)),
-               "see docs/operations/rest-api.md")
-            .dump(),
+        protocol::ToText(
+            ToJson(Error(code, fmt::format("HTTP {}: no such resource or method", response.status)),
+                   "see docs/operations/rest-api.md")),
         "application/json");
   });
   Route();
@@ -174,13 +174,13 @@ void RestServer::Route() {
   server_->Get("/v1/health", [this](const httplib::Request&, httplib::Response& response) {
     const Result<uid_t> slurm = slurm_.SlurmUser();
     const JournalHealth journal = controller_.journal_health();
-    response.set_content(json{{"status", slurm && journal.error.empty() ? "ok" : "degraded"},
-                              {"version", HOLDFAST_VERSION},
-                              {"protocol", protocol::kProtocolVersion},
-                              {"slurm", slurm ? "ok" : slurm.error().message()},
-                              {"journal", journal.error.empty() ? "ok" : Describe(journal)}}
-                             .dump(),
-                         "application/json");
+    response.set_content(
+        protocol::ToText({{"status", slurm && journal.error.empty() ? "ok" : "degraded"},
+                          {"version", HOLDFAST_VERSION},
+                          {"protocol", protocol::kProtocolVersion},
+                          {"slurm", slurm ? "ok" : slurm.error().message()},
+                          {"journal", journal.error.empty() ? "ok" : Describe(journal)}}),
+        "application/json");
   });
   using HttpRequest = httplib::Request;
   server_->Get("/v1/jobs",
@@ -268,7 +268,7 @@ Result<std::string> RestServer::ListJobs(uid_t uid) {
   json jobs = json::array();
   for (const Job& job : controller_.List())
     if (all || job.uid == uid) jobs.push_back(Summary(job));
-  return json{{"jobs", jobs}}.dump();
+  return protocol::ToText(json{{"jobs", jobs}});
 }
 
 Result<std::string> RestServer::ShowJob(const httplib::Request& request, uid_t uid) {
@@ -277,7 +277,7 @@ Result<std::string> RestServer::ShowJob(const httplib::Request& request, uid_t u
   json details = Details(job, history.checkpoints, history.moves, history.events, NowNs());
   const auto kept_for = KeptFor(job, controller_.policy());
   details["kept_for_seconds"] = kept_for ? json(kept_for->count()) : json(nullptr);
-  return details.dump();
+  return protocol::ToText(details);
 }
 
 Result<std::string> RestServer::ListExpired(uid_t uid) {
@@ -291,7 +291,7 @@ Result<std::string> RestServer::ListExpired(uid_t uid) {
                     {"uid", job.uid},
                     {"gid", job.gid},
                     {"directory", job.options.directory}});
-  return json{{"jobs", jobs}}.dump();
+  return protocol::ToText(json{{"jobs", jobs}});
 }
 
 Result<std::string> RestServer::NoteRemoved(const httplib::Request& request, uid_t uid) {
@@ -305,7 +305,7 @@ Result<std::string> RestServer::NoteRemoved(const httplib::Request& request, uid
     return Fail(Code::kInvalid, "'checkpoints' must be a list of checkpoints' numbers");
   removed.checkpoints = checkpoints.get<std::vector<uint32_t>>();
   HOLDFAST_CHECK(controller_.NoteRemoved(job.id, removed));
-  return json{{"job_id", job.id}}.dump();
+  return protocol::ToText(json{{"job_id", job.id}});
 }
 
 Result<std::string> RestServer::Save(const httplib::Request& request, uid_t uid, bool migrate,
@@ -328,9 +328,9 @@ Result<std::string> RestServer::Save(const httplib::Request& request, uid_t uid,
                controller_.Await(job.id, number, std::chrono::seconds(wait_seconds)));
   if (!checkpoint.error.empty()) return Fail(Code::kInternal, checkpoint.error);
   if (checkpoint.committed_ns != 0) status = 200;
-  return json{{"job_id", job.id},
-              {"checkpoint", ToJson(checkpoint, controller_.Find(job.id).value_or(job))}}
-      .dump();
+  return protocol::ToText(
+      {{"job_id", job.id},
+       {"checkpoint", ToJson(checkpoint, controller_.Find(job.id).value_or(job))}});
 }
 
 Result<std::string> RestServer::ResumeJob(const httplib::Request& request, uid_t uid) {
@@ -346,7 +346,7 @@ Result<std::string> RestServer::ResumeJob(const httplib::Request& request, uid_t
   if (resume.from_start && resume.checkpoint != 0)
     return Fail(Code::kInvalid, "'from_start' and 'checkpoint' exclude each other");
   HOLDFAST_CHECK(controller_.ResumeJob(job.id, resume));
-  return json{{"job_id", job.id}}.dump();
+  return protocol::ToText(json{{"job_id", job.id}});
 }
 
 Result<std::string> RestServer::Evacuate(const httplib::Request& request, uid_t uid) {
@@ -365,7 +365,7 @@ Result<std::string> RestServer::Evacuate(const httplib::Request& request, uid_t 
                controller_.Evacuate({.node = node,
                                      .cause = Reason::kEvacuate,
                                      .reason = "holdfast: " + reason.get<std::string>()}));
-  return json{{"node", node}, {"jobs", jobs}}.dump();
+  return protocol::ToText(json{{"node", node}, {"jobs", jobs}});
 }
 
 }  // namespace holdfast::coordinator

@@ -1,5 +1,6 @@
 // Checkpoints, in two phases. Two rules carry the safety of it: Release is sent only after
-// Committed, and Abort never once Commit has been, unless pod 0 itself says that it did not commit.
+// Committed, and Abort never once Confirm has been, unless pod 0 itself says that it did not
+// commit.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -26,7 +27,35 @@ void SendCommit(Turn& turn) {
   for (const Pod& pod : job.pods) *commit.add_parts() = *pod.part;
   for (const std::string& hostname : job.hostnames) commit.add_hostnames(hostname);
   job.commit_sent = job.pods[0].connected;
+  job.commit_round = 0;
+  job.confirmed = !job.pods[0].asks;
   turn.Tell(0, std::move(message));
+}
+
+// Pod 0 may write the manifest once all the others have said that they stay as they are.
+void Confirm(Turn& turn) {
+  Job& job = turn.job;
+  if (job.commit_round == 0 || !std::ranges::all_of(job.pods, &Pod::stays)) return;
+  v1::ToWarden message;
+  message.mutable_confirm()->set_checkpoint(job.checkpoint->number);
+  message.mutable_confirm()->set_round(job.commit_round);
+  job.confirmed = true;
+  turn.Tell(0, std::move(message));
+}
+
+void AskToStay(Turn& turn, uint32_t pod) {
+  v1::ToWarden message;
+  message.mutable_stay()->set_checkpoint(turn.job.checkpoint->number);
+  message.mutable_stay()->set_round(turn.job.commit_round);
+  turn.Tell(pod, std::move(message));
+}
+
+// A pod that has gone on by itself cannot be part of it.
+std::optional<std::string> WhoHasGoneOn(const Turn& turn) {
+  for (uint32_t i = 0; i < turn.job.pods.size(); ++i)
+    if (turn.job.pods[i].connected && turn.job.pods[i].phase != v1::PHASE_PREPARED)
+      return turn.Name(i) + ": resumed before the commit";
+  return std::nullopt;
 }
 
 bool AllSaved(const Job& job) {
@@ -78,7 +107,7 @@ void FinishIfSettled(Turn& turn) {
           ? std::ranges::all_of(
                 job.pods,
                 [](const Pod& pod) { return pod.phase == v1::PHASE_RELEASED || !pod.connected; })
-          : job.can_save();
+          : job.all_run();
   if (!settled) return;
   Checkpoint done = *job.checkpoint;
   done.settled_ns = turn.now();
@@ -113,11 +142,13 @@ void ResolveCommit(Turn& turn, uint32_t committed) {
     if (!std::ranges::contains(job.saved, number)) job.saved.push_back(number);
     return Commit(turn);
   }
-  if (!job.pods[0].connected || job.commit_sent) return;
-  for (uint32_t i = 0; i < job.pods.size(); ++i)
-    if (job.pods[i].connected && job.pods[i].phase != v1::PHASE_PREPARED)
-      return Abort(turn, turn.Name(i) + ": resumed before the commit");
-  if (AllSaved(job) && job.all_connected()) SendCommit(turn);
+  if (!job.pods[0].connected || job.confirmed) return;
+  if (const auto why = WhoHasGoneOn(turn)) return Abort(turn, *why);
+  if (job.commit_sent) {
+    if (job.commit_round != 0) AskToStay(turn, turn.event.pod);
+  } else if (AllSaved(job) && job.all_connected()) {
+    SendCommit(turn);
+  }
 }
 
 // Why this checkpoint cannot be, unless it is another that failed.
@@ -167,6 +198,31 @@ void OnPrepared(Turn& turn, const v1::Prepared& prepared) {
   CommitIfSaved(turn);
 }
 
+void OnStored(Turn& turn, const v1::Stored& stored) {
+  Job& job = turn.job;
+  if (turn.event.pod != 0 || stored.checkpoint() != job.checkpoint->number) return;
+  job.confirmed = false;  // it asks, so it has not
+  job.commit_round = stored.round();
+  if (const auto why = WhoHasGoneOn(turn)) return Abort(turn, *why);
+  for (uint32_t i = 0; i < job.pods.size(); ++i) {
+    job.pods[i].stays = i == 0;
+    if (i != 0) AskToStay(turn, i);
+  }
+  Confirm(turn);
+}
+
+void OnStoredLate(Turn& turn, const v1::Stored& stored) {
+  if (stored.checkpoint() == turn.job.checkpoint->number)
+    turn.Tell(turn.event.pod, MakeSettle(turn.job, *turn.job.checkpoint));
+}
+
+void OnStays(Turn& turn, const v1::Stays& stays) {
+  Job& job = turn.job;
+  if (stays.checkpoint() != job.checkpoint->number || stays.round() != job.commit_round) return;
+  turn.pod().stays = true;
+  if (!job.confirmed) Confirm(turn);
+}
+
 void OnCommitted(Turn& turn, const v1::Committed& committed) {
   Job& job = turn.job;
   if (turn.event.pod != 0 || committed.checkpoint() != job.checkpoint->number) return;
@@ -208,7 +264,11 @@ void OnFreezingTimeout(Turn& turn, const Timer&) {
                                  [](const Pod& pod) { return pod.phase != v1::PHASE_PREPARED; }))));
 }
 
-void OnCommittingTimeout(Turn& turn, const Timer&) { Suspect(turn, NoAnswer(turn, turn.Name(0))); }
+void OnCommittingTimeout(Turn& turn, const Timer&) {
+  const std::string why = NoAnswer(turn, turn.Name(0));
+  if (!turn.job.confirmed) return Abort(turn, why);
+  SuspectSilence(turn, why);
+}
 
 void OnSettlingTimeout(Turn& turn, const Timer&) {
   Job& job = turn.job;
@@ -217,9 +277,9 @@ void OnSettlingTimeout(Turn& turn, const Timer&) {
     for (Pod& pod : job.pods) pod.phase = v1::PHASE_RELEASED;
     return FinishIfSettled(turn);
   }
-  Suspect(turn, NoAnswer(turn, turn.Names(turn.PodsThat([](const Pod& pod) {
-            return pod.phase != v1::PHASE_RUNNING;
-          }))));
+  SuspectSilence(turn, NoAnswer(turn, turn.Names(turn.PodsThat([](const Pod& pod) {
+                   return pod.phase != v1::PHASE_RUNNING;
+                 }))));
 }
 
 void OnLostSaving(Turn& turn, const Lost& lost) {

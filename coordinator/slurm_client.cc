@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
+
 namespace holdfast::coordinator {
 namespace {
 
@@ -20,7 +22,7 @@ std::string MergeComment(const std::string& present, const std::string& text) {
   merged += kOurs;
   std::string line = text.substr(0, kMaxTextBytes);
   std::ranges::replace_if(line, [](unsigned char c) { return c < ' '; }, ' ');
-  return merged + line;
+  return merged + Printable(line, Newlines::kEscape);
 }
 
 }  // namespace holdfast::coordinator

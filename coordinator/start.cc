@@ -333,6 +333,7 @@ void OnRunning(Turn& turn, const v1::Running&) {
 
 void GoOn(Turn& turn) {
   turn.Enter(Stage::kRunning);
+  if (turn.job.all_run()) TrustAgain(turn);  // all have answered
   PlanInterval(turn);
   GrantWish(turn);
 }
@@ -356,9 +357,9 @@ void OnPreparingTimeout(Turn& turn, const Timer&) {
 }
 
 void OnStartingTimeout(Turn& turn, const Timer&) {
-  Suspect(turn, NotInTime(turn, turn.PodsThat([](const Pod& pod) {
-            return pod.phase != v1::PHASE_RUNNING;
-          })));
+  SuspectSilence(turn, NotInTime(turn, turn.PodsThat([](const Pod& pod) {
+                   return pod.phase != v1::PHASE_RUNNING;
+                 })));
 }
 
 }  // namespace holdfast::coordinator

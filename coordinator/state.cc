@@ -76,8 +76,8 @@ constexpr Row On(TimerKind timer, Stages stages, Stages next) {
   return {IndexOf<Timer>(), static_cast<int>(timer), stages, next, Call<Handler>::Run};
 }
 template <typename E>
-constexpr Row Ignore(Stages stages) {
-  return {IndexOf<E>(), -1, stages, kStay, nullptr};
+constexpr Row Ignore(Stages stages, const Condition* when = nullptr) {
+  return {IndexOf<E>(), -1, stages, kStay, nullptr, when};
 }
 
 constexpr Condition kNewStart{"hello of a new start", [](const Job& job, const Event& event) {
@@ -86,6 +86,12 @@ constexpr Condition kNewStart{"hello of a new start", [](const Job& job, const E
                                 return start > job.start.restart_count ||
                                        (job.pods.empty() && start == job.start.restart_count);
                               }};
+// What happens when a job takes too long does not happen to one that may not do anything.
+constexpr Condition kStoodStill{"time of a suspended job", [](const Job& job, const Event& event) {
+                                  const TimerKind kind = std::get<Timer>(event.body).kind;
+                                  return job.suspended && kind != TimerKind::kAsk &&
+                                         kind != TimerKind::kInterval;
+                                }};
 constexpr Condition kOfMemory{"memory lost", [](const Job&, const Event& event) {
                                 return std::get<v1::Failed>(event.body).phase() ==
                                        v1::PHASE_RUNNING;
@@ -94,6 +100,7 @@ constexpr Condition kOfMemory{"memory lost", [](const Job&, const Event& event) 
 // The first row that matches counts; a pair without a row is refused. docs/stages.md is drawn from
 // it.
 constexpr auto kTable = std::to_array<Row>({
+    Ignore<Timer>(kUp, &kStoodStill),
     // Wardens come and go.
     On<OnUnforeseenStart>(kUp, kStart, &kNewStart), On<OnNewStart>(kGone, kStart, &kNewStart),
     On<OnHelloGathering>(In(kGathering), In(kPreparing) | kGiveUp | kGoOn),
@@ -127,12 +134,14 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnPrecopyingTimeout>(TimerKind::kPhase, In(kPrecopying), In(kFreezing, kSettling)),
     Ignore<v1::Precopied>(kAny),  // it was not waited for
     On<OnPrepared>(In(kFreezing), In(kCommitting)), On<OnCommitted>(In(kCommitting), In(kSettling)),
+    On<OnStored>(In(kCommitting), In(kSettling)), On<OnStoredLate>(In(kSettling), kStay),
+    Ignore<v1::Stored>(kGone), On<OnStays>(In(kCommitting), kStay), Ignore<v1::Stays>(kAny),
     On<OnSettledLate>(In(kRunning), kSave), On<OnSettled>(In(kSettling), In(kLeaving) | kGoOn),
     On<OnFailedFreezing>(In(kFreezing), In(kSettling)),
     On<OnFailedCommitting>(In(kCommitting), In(kSettling)),
     On<OnFailedSettling>(In(kSettling), kStay),
     On<OnFreezingTimeout>(TimerKind::kPhase, In(kFreezing), In(kSettling)),
-    On<OnCommittingTimeout>(TimerKind::kPhase, In(kCommitting), kStay),
+    On<OnCommittingTimeout>(TimerKind::kPhase, In(kCommitting), In(kSettling)),
     On<OnSettlingTimeout>(TimerKind::kPhase, In(kSettling), In(kLeaving)),
     Ignore<v1::Prepared>(In(kSettling, kRunning, kPrecopying) | kGone),  // crossed an abort
     // A release that was not waited for, or of a checkpoint before.
@@ -159,6 +168,7 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnEndBelieved>(TimerKind::kEnd, kUp, In(kEnding)), Ignore<v1::Ended>(kGone),
     On<OnNotBackGathering>(TimerKind::kReconnect, In(kGathering), kStay),
     On<OnNotBackSaving>(TimerKind::kReconnect, In(kPrecopying, kFreezing), In(kSettling)),
+    On<OnNotBackCommitting>(TimerKind::kReconnect, In(kCommitting), In(kSettling)),
     On<OnNotBack>(TimerKind::kReconnect, kUp, kStay),
     On<OnAsk>(TimerKind::kAsk, kUp | In(kLeaving, kEnding), kStay),
     On<OnRequeueResult>(In(kLeaving), kStay), Ignore<RequeueResult>(kAny),
@@ -186,9 +196,9 @@ const Row* Find(const Event& event, const Job& job) {
 }
 
 constexpr auto kEventNames = std::to_array<const char*>(
-    {"hello", "lost", "ready", "running", "precopied", "prepared", "committed", "settled", "failed",
-     "notice", "ended", "wish", "resume", "record", "requeue-result", "timer", "restarted",
-     "removed"});
+    {"hello",  "lost",      "ready",          "running", "precopied", "prepared", "stored",
+     "stays",  "committed", "settled",        "failed",  "notice",    "ended",    "wish",
+     "resume", "record",    "requeue-result", "timer",   "restarted", "removed"});
 static_assert(kEventNames.size() == std::variant_size_v<Body>);
 
 constexpr auto kTimerNames = std::to_array<const char*>(
@@ -273,6 +283,11 @@ void Turn::TellAll(const v1::ToWarden& message) {
 
 void Turn::Enter(Stage stage, std::chrono::milliseconds limit) {
   job.stage = stage;
+  Limit(limit);
+}
+
+void Turn::Limit(std::chrono::milliseconds limit) {
+  job.stage_limit = limit;
   if (limit.count() > 0)
     Do(Arm{TimerKind::kPhase, limit});
   else

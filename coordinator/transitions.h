@@ -30,6 +30,8 @@ struct Turn {
   void TellAll(const v1::ToWarden& message);
   // Enters a stage and arms its time limit; 0: none.
   void Enter(Stage stage, std::chrono::milliseconds limit = {});
+  // The stage has so much time from now on; 0: as much as it takes.
+  void Limit(std::chrono::milliseconds limit);
   void Mark(std::string name, int64_t duration_ns = 0, std::string detail = "");
   // "pod 2 on n3"; "pod 2" if it has never come.
   std::string Name(uint32_t pod) const;
@@ -96,6 +98,10 @@ void Regret(Turn&, const Checkpoint& failed);
 
 // save.cc: checkpoints.
 void OnPrepared(Turn&, const v1::Prepared&);
+void OnStored(Turn&, const v1::Stored&);
+// Its checkpoint has been given up.
+void OnStoredLate(Turn&, const v1::Stored&);
+void OnStays(Turn&, const v1::Stays&);
 void OnCommitted(Turn&, const v1::Committed&);
 void OnSettled(Turn&, const v1::Settled&);
 // That was not waited for: the job runs on already.
@@ -199,7 +205,16 @@ void OnLostQuietly(Turn&, const Lost&);
 void OnNotBack(Turn&, const Timer&);
 void OnNotBackGathering(Turn&, const Timer&);
 void OnNotBackSaving(Turn&, const Timer&);
+void OnNotBackCommitting(Turn&, const Timer&);
 void Suspect(Turn&, const std::string& why);
+// The same, if all that is known is that a warden has not been heard of.
+void SuspectSilence(Turn&, const std::string& why);
+// A warden has been heard of again: such a suspicion is withdrawn.
+void TrustAgain(Turn&);
+// Slurm has suspended the job: its silence means nothing, and no time passes for it.
+void StandStill(Turn&);
+// Slurm lets it go on: its wardens have their time again, and so has what it is at.
+void MoveAgain(Turn&);
 // Slurm says that the job runs, but it has lost a part of itself.
 void Break(Turn&);
 
@@ -210,6 +225,8 @@ void OnEndedSettling(Turn&, const v1::Ended&);
 // The script ended, and no node has been missed since.
 void OnEndBelieved(Turn&, const Timer&);
 void OnEndingTimeout(Turn&, const Timer&);
+// What Slurm says of the job shows whether its script has ended by itself. False: it has not ended.
+bool EndIfBelieved(Turn&, const Record&);
 // The end of the script that was doubted is a lost node's doing.
 void BlameLostNode(Turn&);
 // A pod of an ending job may go: Finish or, if it was refused, Refuse.

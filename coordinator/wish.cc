@@ -66,6 +66,10 @@ void OnWishStarting(Turn& turn, const Wish& wish) {
 }
 
 void OnWishRunning(Turn& turn, const Wish& wish) {
+  if (turn.job.suspended && !IsUrgent(wish.reason)) {
+    turn.refusal = "Slurm has suspended it";
+    return;
+  }
   if (!turn.job.can_save()) return OnWishStarting(turn, wish);
   Heed(turn, wish);
   Begin(turn, wish);

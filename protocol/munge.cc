@@ -11,10 +11,14 @@ namespace holdfast::protocol {
 namespace {
 
 Error MungeError(std::string_view operation, munge_err_t error) {
-  const Code code = error == EMUNGE_SOCKET ? Code::kUnavailable : Code::kDenied;
-  return Error(code,
+  // A clock that has been stepped says nothing against who sent it.
+  const bool clocks = error == EMUNGE_CRED_EXPIRED || error == EMUNGE_CRED_REWOUND;
+  const bool away = error == EMUNGE_SOCKET;
+  return Error(clocks || away ? Code::kUnavailable : Code::kDenied,
                fmt::format("{}: munge: {}{}", operation, munge_strerror(error),
-                           error == EMUNGE_SOCKET ? "; is munged running on this node?" : ""));
+                           away     ? "; is munged running on this node?"
+                           : clocks ? "; do the clocks of the nodes agree?"
+                                    : ""));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <sodium.h>
 
 #include <array>
+#include <nlohmann/json.hpp>
 
 namespace holdfast::protocol {
 
@@ -15,6 +16,10 @@ std::string RestPurpose(std::string_view method, std::string_view target, std::s
   std::array<char, 2 * hash.size() + 1> hex;
   sodium_bin2hex(hex.data(), hex.size(), hash.data(), hash.size());
   return fmt::format("holdfast-rest {} {} {}", method, target, hex.data());
+}
+
+std::string ToText(const nlohmann::json& value, int indent) {
+  return value.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace holdfast::protocol

@@ -1,6 +1,7 @@
 // What the command line and the coordinator's REST server have in common.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -13,5 +14,10 @@ inline constexpr std::string_view kRestScheme = "Munge ";
 // "holdfast-rest METHOD TARGET HASH": TARGET is the path with its query, as in the request line;
 // HASH is the BLAKE2b-256 of the body, in hex.
 std::string RestPurpose(std::string_view method, std::string_view target, std::string_view body);
+
+// The text of a JSON value, for people and their programs. What it quotes (paths, other programs'
+// words) are bytes, and JSON has only characters: those that are none become U+FFFD. `indent`: of
+// lines; -1: all in one.
+std::string ToText(const nlohmann::json& value, int indent = -1);
 
 }  // namespace holdfast::protocol

@@ -16,6 +16,7 @@ extern "C" {
 
 #include "pod/batch.h"
 #include "spank-plugin/plugin.h"
+#include "storage/urls/urls.h"
 
 namespace holdfast::spank {
 namespace {
@@ -120,7 +121,14 @@ Status PublishEnvironment() {
 
 Status CheckSubmission(const JobOptions& options) {
   HOLDFAST_CHECK(CheckOptions(options));
-  if (IsSbatch()) return CheckBatchJob(options.enabled());
+  if (IsSbatch()) {
+    // Where the site has it by default only the nodes know; there it is found out at the start.
+    if (const auto& from = options.restore_from; from && !options.directory.empty())
+      HOLDFAST_CHECK(storage::FindCheckpoint(options.directory, from->job, from->checkpoint)
+                         .transform_error(
+                             [](Error error) { return std::move(error).Wrap("--restore-from"); }));
+    return CheckBatchJob(options.enabled());
+  }
   if (!options.enabled() || g_inherited) return {};
   return Fail(Code::kInvalid, "--checkpoint: only batch jobs can be requeued: use sbatch");
 }

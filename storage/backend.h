@@ -59,6 +59,9 @@ class Backend {
   // again is tried sooner the less time is left, and no longer than until then; from then on as if
   // there were none, in case the node is still there. For back ends that try again.
   virtual void SetDeadline(std::chrono::steady_clock::time_point /*deadline*/) {}
+  // No call returns later than `limit` (max(): none), even if what is behind it hangs: kTimeout.
+  // For back ends that do not give up by themselves.
+  virtual void SetLimit(std::chrono::steady_clock::time_point /*limit*/) {}
   virtual const Capabilities& capabilities() const = 0;
   // For messages: where `key` lies.
   virtual std::string Describe(std::string_view key) const = 0;

@@ -12,6 +12,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -92,6 +93,8 @@ struct WriteOptions {
   unsigned threads = 2;  // how many callers of Put may compress and write at a time
   uint64_t memory_budget_bytes = 256ULL << 20;  // of buffers and tables, whatever is put
   int compression_level = 1;  // zstd's, 1 to 19; 0 stores as is; or kCompressionAuto
+  // Asked before each piece is stored; its error is that of Put. Any thread.
+  std::function<Status()> may_go_on;
 };
 
 // Writes one pod's share of a checkpoint. Put may be called from many threads and does its work in
@@ -185,6 +188,9 @@ class JobStore {
 
   // For all that is stored from now on; max(): none. Backend::SetDeadline says what it does.
   virtual void SetDeadline(std::chrono::steady_clock::time_point deadline) = 0;
+  // For all calls, from now on, those under way too; max(): none. Backend::SetLimit says what it
+  // does.
+  virtual void SetLimit(std::chrono::steady_clock::time_point limit) = 0;
   // Creates the job's directory, private to its user, and proves that it can be written.
   virtual Status Prepare() = 0;
   // Numbers only grow: kConflict unless it is above the newest committed checkpoint's. Removes what

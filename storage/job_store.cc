@@ -24,6 +24,7 @@ class JobStoreImpl : public JobStore {
   void SetDeadline(std::chrono::steady_clock::time_point deadline) override {
     backend_->SetDeadline(deadline);
   }
+  void SetLimit(std::chrono::steady_clock::time_point limit) override { backend_->SetLimit(limit); }
   Status Prepare() override { return backend_->Prepare(); }
 
   Result<std::unique_ptr<PodWriter>> Write(uint32_t checkpoint, uint32_t pod,

@@ -27,6 +27,7 @@ class PodWriterImpl : public PodWriter {
   PodWriterImpl(PodWriterTarget target, std::optional<PreviousPart> previous,
                 const WriteOptions& options)
       : target_(std::move(target)),
+        may_go_on_(options.may_go_on),
         budget_(options, target_.backend->capabilities().write_bytes),
         packs_(*target_.backend, target_.checkpoint, target_.pod, target_.encryption.has_value(),
                PacksOf(previous)),
@@ -63,6 +64,7 @@ class PodWriterImpl : public PodWriter {
                                               data.size(), offset, stream, kExtentBytes));
     if (data.empty()) return {};
     const auto put = [&]() -> Status {
+      if (may_go_on_) HOLDFAST_CHECK(may_go_on_());
       HOLDFAST_TRY(const auto stored, pipeline_->Store(PlaceOf(*name, offset, pid, address), data));
       std::vector<ExtentRow> extents;
       for (const Pipeline::Range& range : stored.ranges)
@@ -223,6 +225,7 @@ class PodWriterImpl : public PodWriter {
   std::string PartName() const { return PartKey(target_.checkpoint, target_.pod); }
 
   const PodWriterTarget target_;
+  const std::function<Status()> may_go_on_;
   const Budget budget_;
   Packs packs_;
   std::unique_ptr<KnownBlobs> known_;

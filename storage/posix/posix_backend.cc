@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "base/files.h"
+#include "storage/bounded_backend.h"
 #include "storage/digest.h"
 #include "storage/layout.h"
 
@@ -342,7 +343,8 @@ std::unique_ptr<Backend> MakePosixBackend(std::string base, std::string job, Ide
 }
 
 Result<std::unique_ptr<Backend>> posix::Open(const JobPlace& place, const config::Cloud&) {
-  return MakePosixBackend(std::string(DirectoryOf(place.url)), place.job, place.owner);
+  return MakeBoundedBackend(
+      MakePosixBackend(std::string(DirectoryOf(place.url)), place.job, place.owner));
 }
 
 }  // namespace holdfast::storage

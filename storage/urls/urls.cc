@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/printable.h"
+
 namespace holdfast::storage {
 
 #define HOLDFAST_BACKEND(name)   \
@@ -28,9 +30,8 @@ Result<size_t> BackendOfUrl(std::string_view url) {
   const auto refuse = [&](const std::string& why) {
     return Fail(Code::kInvalid, "checkpoint directory '" + std::string(url) + "': " + why);
   };
-  // Nothing that a line of a log could not show.
-  const bool printable = std::ranges::none_of(
-      url, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  // Nothing that a line of a log could not show, or the REST API not tell.
+  const bool printable = Printable(url, Newlines::kEscape) == url;
   const auto form =
       std::ranges::find_if(kForms, [&](const UrlForm* each) { return each->is_ours(url); });
   if (form == kForms.end() || !printable) return refuse("accepted are " + AcceptedUrls());
@@ -46,6 +47,12 @@ Result<size_t> BackendOfUrl(std::string_view url) {
 Status CheckUrl(std::string_view url) {
   HOLDFAST_CHECK(BackendOfUrl(url));
   return {};
+}
+
+Status FindCheckpoint(std::string_view url, uint32_t job, uint32_t checkpoint) {
+  HOLDFAST_TRY(const size_t backend, BackendOfUrl(url));
+  const auto find = kForms[backend]->find;
+  return find == nullptr ? Status() : find(url, job, checkpoint);
 }
 
 bool BeginsLikeUrl(std::string_view url) {

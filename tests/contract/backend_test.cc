@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/files.h"
+#include "storage/bounded_backend.h"
 #include "storage/gcs/gcs_backend.h"
 #include "storage/layout.h"
 #include "storage/memory_backend.h"
@@ -44,7 +45,7 @@ class PosixPlace : public Place {
   }
   ~PosixPlace() override { EXPECT_TRUE(RemoveTree(directory_)); }
   std::shared_ptr<Backend> Open() override {
-    return MakePosixBackend(directory_ + "/a/b", "4242", CurrentIdentity());
+    return MakeBoundedBackend(MakePosixBackend(directory_ + "/a/b", "4242", CurrentIdentity()));
   }
 
  private:

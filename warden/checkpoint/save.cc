@@ -119,7 +119,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
               .log_path = options.log_directory + "/dump.log",
               .images = &images,
               .preload = options.criu_preload,
-              .waits = options.waits};
+              .waits = options.waits,
+              .may_go_on = options.may_go_on};
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
     HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));

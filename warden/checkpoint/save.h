@@ -27,6 +27,8 @@ struct SaveOptions {
   unsigned threads = 2;
   std::chrono::seconds timeout{600};
   std::vector<std::string> output_paths;  // the job's stdout and stderr files, as the pod sees them
+  // Asked again and again until all has been read; its error ends the save. Any thread.
+  std::function<Status()> may_go_on;
 };
 
 // A pod whose every process is frozen and whose state is in the writer (not yet finished).

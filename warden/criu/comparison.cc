@@ -35,15 +35,16 @@ Status CompareLink(const std::string& process, const std::string& link, const st
       fmt::format("{}: the job had {} open here, and the path leads to {} now", link, saved, now));
 }
 
-// proc_pid_maps(5): newlines in paths are written as \012.
-std::string Unescape(std::string path) {
-  for (size_t at = 0; (at = path.find("\\012", at)) != path.npos; ++at) path.replace(at, 4, "\n");
+// As proc_pid_maps(5) writes a path. Not to be undone: a name may have these four characters
+// itself.
+std::string AsInMaps(std::string path) {
+  for (size_t at = 0; (at = path.find('\n', at)) != path.npos;) path.replace(at, 1, "\\012");
   return path;
 }
 
 struct Mapping {
   uint64_t end = 0;
-  std::string path;
+  std::string path;  // AsInMaps
 };
 
 Result<std::map<uint64_t, Mapping>> ReadMaps(const std::string& process) {
@@ -60,7 +61,6 @@ Result<std::map<uint64_t, Mapping>> ReadMaps(const std::string& process) {
           inode))
       return Fail(Code::kInternal, process + "/maps: a line cannot be read: " + line);
     std::getline(fields >> std::ws, mapping.path);
-    mapping.path = Unescape(mapping.path);
     maps.emplace(start, std::move(mapping));
   }
   return maps;
@@ -73,7 +73,7 @@ Status CompareMaps(const std::string& process, const SavedProcess& saved) {
     // The kernel may have joined it with the one before.
     auto found = maps.upper_bound(address);
     const bool mapped = found != maps.begin() && (--found)->second.end > address;
-    if (!mapped || found->second.path != path)
+    if (!mapped || found->second.path != AsInMaps(path))
       return Fail(Code::kChanged,
                   fmt::format("the job had {} mapped at {:x}, and there is {} now", path, address,
                               mapped ? found->second.path : "nothing"));

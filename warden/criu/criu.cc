@@ -17,6 +17,7 @@
 #include "base/files.h"
 #include "warden/criu/images.h"
 #include "warden/criu/known_waits.h"
+#include "warden/isolation/oom_score.h"
 
 namespace holdfast::warden {
 namespace {
@@ -33,6 +34,10 @@ constexpr const char* kCacheName = "criu.kdat";
 constexpr milliseconds kShortRun{20000};
 // For what CRIU still has to do after it was held. How long it is held is not limited here.
 constexpr milliseconds kFinishTimeout{60000};
+// How soon it is noticed that the run is to end.
+constexpr milliseconds kAttention{100};
+// A node that is busy does not make a short wait so long.
+constexpr milliseconds kStoodStill{5000};
 constexpr size_t kMaxErrorLines = 3;
 
 // What CRIU may do beyond its user. None lets it reach a file by a path that its user could not, or
@@ -181,23 +186,26 @@ Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req reque
   // The pod, and CRIU in it, dies with the warden anyway; a thread that starts a save may end.
   options.kill_with_parent = false;
   RunAsOwner(options, pod.options().owner);
+  // What it restores begins with its own score.
+  options.oom_score_adj = request.type() == rpc::DUMP ? kKilledFirst : pod.options().oom_score_adj;
   pod.Enter(options);
   HOLDFAST_TRY(Process process, Process::Spawn(options));
   sockets.second.Reset();
   HOLDFAST_TRY(UniqueFd pidfd, process.pidfd().Duplicate());
-  Criu criu(std::move(process), std::move(pidfd), std::move(sockets.first), run.log_path, deadline);
+  Criu criu(std::move(process), std::move(pidfd), std::move(sockets.first), run, deadline);
   if (Status sent = criu.Send(request); !sent) return std::unexpected(criu.End(sent.error()));
   return criu;
 }
 
-Criu::Criu(Process process, UniqueFd pidfd, UniqueFd socket, std::string log_path,
+Criu::Criu(Process process, UniqueFd pidfd, UniqueFd socket, const CriuRun& run,
            Clock::time_point deadline)
     : pidfd_(std::move(pidfd)),
       pid_(process.pid()),
       ended_(std::async(std::launch::async,
                         [child = std::move(process)]() mutable { return child.Wait(); })),
       socket_(std::move(socket)),
-      log_path_(std::move(log_path)),
+      log_path_(run.log_path),
+      may_go_on_(run.may_go_on),
       deadline_(deadline) {}
 
 Criu::~Criu() {
@@ -217,14 +225,24 @@ Status Criu::Send(const rpc::criu_req& request) {
   return {};
 }
 
-Result<rpc::criu_resp> Criu::Receive() {
+Status Criu::AwaitWord() {
   pollfd polled{.fd = socket_.get(), .events = POLLIN, .revents = 0};
-  int ready;
-  do {
-    ready = ::poll(&polled, 1, static_cast<int>(Left(deadline_).count()));
-  } while (ready < 0 && errno == EINTR);
-  if (ready < 0) return FailErrno("waiting for CRIU");
-  if (ready == 0) return Fail(Code::kTimeout, "CRIU did not finish in time and was stopped");
+  while (true) {
+    const auto asked = Clock::now();
+    const int ready =
+        ::poll(&polled, 1, static_cast<int>(std::min(Left(deadline_), kAttention).count()));
+    if (ready < 0 && errno != EINTR) return FailErrno("waiting for CRIU");
+    if (ready > 0) return {};
+    if (!held_ && may_go_on_) HOLDFAST_CHECK(may_go_on_());
+    // Time in which Slurm had suspended the job, and all this with it, was nobody's.
+    if (const auto took = Clock::now() - asked; took > kStoodStill) deadline_ += took;
+    if (Clock::now() >= deadline_)
+      return Fail(Code::kTimeout, "CRIU did not finish in time and was stopped");
+  }
+}
+
+Result<rpc::criu_resp> Criu::Receive() {
+  HOLDFAST_CHECK(AwaitWord());
   char buffer[4096];
   const ssize_t size = ::recv(socket_.get(), buffer, sizeof buffer, 0);
   if (size < 0) return FailErrno("listening to CRIU");
@@ -268,7 +286,10 @@ Status Criu::CheckPreload(const CriuRun& run) const {
                   run.log_path);
 }
 
-void Criu::GrantTime() { deadline_ = std::max(deadline_, Clock::now() + kFinishTimeout); }
+void Criu::GrantTime() {
+  held_ = true;
+  deadline_ = std::max(deadline_, Clock::now() + kFinishTimeout);
+}
 
 Status Criu::Finish() {
   GrantTime();
@@ -296,7 +317,16 @@ bool Criu::Alive() const {
 Error Criu::End(Error error) {
   socket_.Reset();
   // If it is about to end by itself, its last words are worth waiting for.
-  if (error.code() != Code::kTimeout) ended_.wait_for(milliseconds(2000));
+  if (error.code() == Code::kUnsupported &&
+      ended_.wait_for(milliseconds(2000)) == std::future_status::ready) {
+    const Result<ExitStatus> status = ended_.get();
+    if (status && status->signal == SIGKILL)
+      return {Code::kNoSpace,
+              "CRIU was killed, for want of memory it seems, and the processes go on; ask for more "
+              "with --mem\n  log:  " +
+                  log_path_};
+    ended_ = std::async(std::launch::deferred, [status] { return status; });
+  }
   Kill();
   ended_.wait();
   const std::string lines = ErrorLines(log_path_);

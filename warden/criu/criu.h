@@ -9,6 +9,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <future>
 #include <string>
 #include <string_view>
@@ -46,6 +47,8 @@ struct CriuRun {
   const UniqueFd* waits = nullptr;
   // Dumping with lazy pages: the end of a socket pair where CRIU serves memory.
   const UniqueFd* page_socket = nullptr;
+  // Asked again and again until CRIU is held; its error ends the run.
+  std::function<Status()> may_go_on;
 };
 
 class Criu {
@@ -77,10 +80,12 @@ class Criu {
   static std::string ErrorLines(const std::string& log_path);
 
  private:
-  Criu(Process process, UniqueFd pidfd, UniqueFd socket, std::string log_path,
+  Criu(Process process, UniqueFd pidfd, UniqueFd socket, const CriuRun& run,
        Clock::time_point deadline);
 
   Status Send(const rpc::criu_req& request);
+  // Until it says something.
+  Status AwaitWord();
   Result<rpc::criu_resp> Receive();
   Status AnswerPending();
   void Kill() const;
@@ -94,7 +99,9 @@ class Criu {
   std::future<Result<ExitStatus>> ended_;
   UniqueFd socket_;
   std::string log_path_;
+  std::function<Status()> may_go_on_;
   Clock::time_point deadline_;
+  bool held_ = false;     // it has been, and only has to end
   bool pending_ = false;  // CRIU waits for an answer
 };
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -253,7 +254,8 @@ Result<std::string> SetAside(const UniqueFd& directory, const std::string& path,
   HOLDFAST_TRY(const UniqueFd from, OpenBeneath(directory, above, O_PATH | O_DIRECTORY));
   HOLDFAST_TRY(const UniqueFd to, MakeParent(directory, place, path));
   for (int number = 0; number < 1000; ++number) {
-    const std::string free = number == 0 ? file_name : fmt::format("{}.{}", file_name, number);
+    const std::string ending = number == 0 ? "" : fmt::format(".{}", number);
+    const std::string free = file_name.substr(0, NAME_MAX - ending.size()) + ending;
     if (::renameat2(from.get(), file_name.c_str(), to.get(), free.c_str(), RENAME_NOREPLACE) == 0)
       return place + "/" + free;
     if (errno != EEXIST) return FailErrno("setting aside " + path);

@@ -92,4 +92,11 @@ void RaiseHardLimits() {
   }
 }
 
+void UseAllDescriptors() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace holdfast::warden

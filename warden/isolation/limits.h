@@ -21,4 +21,8 @@ Status CopyLimits(pid_t from, pid_t to);
 // processes their limits, and is not root then.
 void RaiseHardLimits();
 
+// As many open files as the calling process may have: a lazy restore holds one for every process
+// that is forked meanwhile, and CRIU a pipe for every few megabytes of a dump.
+void UseAllDescriptors();
+
 }  // namespace holdfast::warden

@@ -1,8 +1,11 @@
 #include "warden/isolation/memory_room.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <sstream>
 
+#include "base/duration.h"
 #include "base/files.h"
 #include "base/numbers.h"
 #include "warden/isolation/cgroup.h"
@@ -76,19 +79,53 @@ Result<std::optional<uint64_t>> MemoryRoomIn(std::string directory) {
   return least;
 }
 
-Result<std::optional<uint64_t>> MemoryRoom() {
+namespace {
+
+// Of the calling process, in each hierarchy that may have the memory controller.
+Result<std::vector<std::string>> MemoryCgroups() {
   HOLDFAST_TRY(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
   HOLDFAST_TRY(const std::string text, ReadFile("/proc/self/cgroup"));
   HOLDFAST_TRY(const auto memberships, ParseMemberships(text));
-  std::optional<uint64_t> least;
+  std::vector<std::string> directories;
   for (const CgroupMembership& membership : memberships) {
     if (!membership.controllers.empty() && membership.controllers != "memory") continue;
-    const auto directory = FindCgroup(mountinfo, membership);
-    if (!directory) continue;  // version 2 may be there for systemd alone, and not mounted here
-    HOLDFAST_TRY(const auto room, MemoryRoomIn(*directory));
+    // Version 2 may be there for systemd alone, and not mounted here.
+    if (auto directory = FindCgroup(mountinfo, membership))
+      directories.push_back(*std::move(directory));
+  }
+  return directories;
+}
+
+Result<std::optional<uint64_t>> LeastRoom(const std::vector<std::string>& directories) {
+  std::optional<uint64_t> least;
+  for (const std::string& directory : directories) {
+    HOLDFAST_TRY(const auto room, MemoryRoomIn(directory));
     if (room) least = std::min(*room, least.value_or(*room));
   }
   return least;
+}
+
+}  // namespace
+
+Result<std::optional<uint64_t>> MemoryRoom() {
+  HOLDFAST_TRY(const auto directories, MemoryCgroups());
+  return LeastRoom(directories);
+}
+
+Result<std::unique_ptr<MemoryWatch>> MemoryWatch::Start(uint64_t least_bytes) {
+  HOLDFAST_TRY(auto directories, MemoryCgroups());
+  return std::make_unique<MemoryWatch>(std::move(directories), least_bytes);
+}
+
+Status MemoryWatch::Check() {
+  constexpr unsigned kLookedAtEvery = 16;
+  if (looks_++ % kLookedAtEvery != 0) return {};
+  HOLDFAST_TRY(const auto room, LeastRoom(directories_));
+  if (!room || *room >= least_bytes_) return {};
+  return Fail(Code::kNoSpace,
+              fmt::format("the job has no more than {} left of its memory limit on this node, and "
+                          "saving it takes more; ask for more with --mem",
+                          FormatBytes(*room)));
 }
 
 }  // namespace holdfast::warden

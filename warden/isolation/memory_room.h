@@ -2,9 +2,12 @@
 // in the step's cgroups. Beyond the limit the kernel would kill one of the job's processes.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -17,5 +20,24 @@ Result<std::optional<uint64_t>> MemoryRoomIn(std::string directory);
 
 // The same for the cgroup of the calling process.
 Result<std::optional<uint64_t>> MemoryRoom();
+
+// Watches that there is room while a checkpoint is stored. What will be charged for one is not
+// known beforehand: CRIU and its pipes, page tables, and all of what is stored, if the store lies
+// in memory. Any thread.
+class MemoryWatch {
+ public:
+  // Of the calling process.
+  static Result<std::unique_ptr<MemoryWatch>> Start(uint64_t least_bytes);
+  MemoryWatch(std::vector<std::string> directories, uint64_t least_bytes)
+      : directories_(std::move(directories)), least_bytes_(least_bytes) {}
+
+  // kNoSpace if there is less. To be called before each piece: it looks at the first of sixteen.
+  Status Check();
+
+ private:
+  const std::vector<std::string> directories_;  // cgroups
+  const uint64_t least_bytes_;
+  std::atomic<unsigned> looks_ = 0;
+};
 
 }  // namespace holdfast::warden

@@ -183,6 +183,7 @@ Result<std::unique_ptr<Pod>> Pod::Create(const PodOptions& options) {
     spawn.fds = {
         {null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {control.second.get(), kControlFd}};
     spawn.unshare_flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWPID;
+    spawn.oom_score_adj = options.oom_score_adj;
     spawn.new_session = true;
     spawn.kill_with_parent = false;  // it ends by itself when `control` closes, see Serve there
     HOLDFAST_TRY(Process init, Process::Spawn(spawn));

@@ -29,6 +29,7 @@ struct PodOptions {
   std::string hosts;            // contents of its /etc/hosts
   std::string resolver;         // and of its /etc/resolv.conf; empty: the node's
   std::string state_directory;  // on the node, root only: logs and images on their way
+  int oom_score_adj = 0;        // that Slurm gives the job's processes
   std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
 };
 

@@ -122,7 +122,7 @@ bool Channel::attached() const {
 
 std::optional<steady_clock::time_point> Channel::away_since() const {
   const std::lock_guard lock(mutex_);
-  if (greeted_) return std::nullopt;
+  if (attached_) return std::nullopt;
   return away_since_;
 }
 
@@ -175,12 +175,10 @@ bool Channel::Converse(const std::stop_token& stop) {
 
   const std::lock_guard lock(mutex_);
   context_ = nullptr;
-  attached_ = false;
+  // Not when a Hello was turned away: one coordinator after the other could do so for ever.
+  if (std::exchange(attached_, false)) away_since_ = steady_clock::now();
   std::erase_if(outgoing_, [](const v1::FromWarden& message) { return !message.has_event(); });
-  if (std::exchange(greeted_, false)) {
-    away_since_ = steady_clock::now();
-    Post({.lost = true});
-  }
+  if (std::exchange(greeted_, false)) Post({.lost = true});
   if (!introduced) NoteDenial(status);
   return introduced.has_value();
 }

@@ -19,6 +19,7 @@ struct Job {
   storage::Keys keys = storage::SiteKey{};  // nobody's, until Configure
   JobOptions options;                       // after defaults
   Underlay underlay;
+  int oom_score_adj = 0;                // that Slurm gives its processes
   std::chrono::seconds notice_time{0};  // that the node's cloud gives before it takes it back, or 0
   std::string log_directory;            // of this job on this node, root only
   std::string launch;                   // pod 0: pod/launch.h, serialized

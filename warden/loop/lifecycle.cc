@@ -1,13 +1,11 @@
 #include "warden/loop/lifecycle.h"
 
-#include <fmt/format.h>
 #include <signal.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "base/log.h"
-#include "protocol/munge.h"
 
 namespace holdfast::warden {
 namespace {
@@ -28,6 +26,7 @@ v1::Phase PhaseOfFailure(State state) {
     case State::kAborting:
       return v1::PHASE_PREPARING;
     case State::kCommitting:
+    case State::kSealing:
       return v1::PHASE_PREPARED;
     default:
       return v1::PHASE_FRESH;
@@ -102,6 +101,12 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
       if (state_ == State::kPrepared) request_ = message;
       Apply(Input::kCommit);
       break;
+    case v1::ToWarden::kStay:
+      OnStay(message.stay());
+      break;
+    case v1::ToWarden::kConfirm:
+      OnConfirm(message.confirm());
+      break;
     case v1::ToWarden::kSettle:
       OnSettle(message.settle());
       break;
@@ -143,6 +148,24 @@ void Lifecycle::OnSettle(const v1::Settle& settle) {
   Apply(input);
 }
 
+// What is answered is a promise: from now on it waits for as long again.
+void Lifecycle::OnStay(const v1::Stay& stay) {
+  if (state_ != State::kPrepared || stay.checkpoint() != checkpoint_) return;
+  verdict_awaited_ = now_();
+  v1::FromWarden message;
+  message.mutable_stays()->set_checkpoint(stay.checkpoint());
+  message.mutable_stays()->set_round(stay.round());
+  channel_.Send(std::move(message));
+}
+
+void Lifecycle::OnConfirm(const v1::Confirm& confirm) {
+  if (state_ != State::kStored || confirm.checkpoint() != checkpoint_ || confirm.round() != round_)
+    return;
+  // The others' promises are no older than the question.
+  if (now_() - asked_ > job_.config.node.coordinator_patience / 2) return SayStored();
+  Apply(Input::kConfirm);
+}
+
 void Lifecycle::OnLink() {
   const auto frame = link_.Receive();
   if (!frame) {
@@ -151,8 +174,9 @@ void Lifecycle::OnLink() {
     farewell_ = pod::Frame{};
     return;
   }
-  if (frame->type == pod::FrameType::kSignal)
-    signals_.Take({.signal = frame->signal, .scope = frame->scope});
+  if (frame->type != pod::FrameType::kSignal) return;
+  if (frame->signal == SIGTSTP) operations_.StandStill();
+  signals_.Take({.signal = frame->signal, .scope = frame->scope});
 }
 
 void Lifecycle::OnTimers() {
@@ -160,10 +184,9 @@ void Lifecycle::OnTimers() {
   signals_.Tire(state_);
 
   // A frozen pod without a coordinator goes on after a while. That is safe: what it saved stays, so
-  // a commit that has been decided holds; and none can be decided from now on, because the
-  // coordinator commits only with every pod connected and PREPARED. It has noticed long ago that
-  // this one is not (its keepalive is a fraction of the patience), and before it can hear PREPARED
-  // from here again, WithdrawHello has made sure that it cannot.
+  // a commit that has been decided holds; and none can be decided from now on, because pod 0 writes
+  // the manifest only if every pod has promised to stay (OnStay), and within that time.
+  // WithdrawHello makes sure that the coordinator does not take this one for PREPARED.
   const auto away = channel_.away_since();
   if (verdict_awaited_ && away &&
       now - std::max(*away, *verdict_awaited_) > job_.config.node.coordinator_patience &&
@@ -207,6 +230,10 @@ void Lifecycle::Do(Action action) {
       return Perform([this] { return operations_.Save(request_.prepare()); });
     case Action::kCommit:
       return Perform([this] { return operations_.Commit(request_.commit()); });
+    case Action::kSeal:
+      return Perform([this, deadline = asked_ + job_.config.node.coordinator_patience] {
+        return operations_.Seal(deadline);
+      });
     case Action::kResume:
       return Perform([this] { return operations_.Resume(/*drop=*/false); });
     case Action::kResumeAbort:
@@ -223,6 +250,8 @@ void Lifecycle::Do(Action action) {
     case Action::kSayPrepared:
       *message.mutable_prepared() = operations_.prepared();
       break;
+    case Action::kSayStored:
+      return SayStored();
     case Action::kSayCommitted:
       tidy_ = true;
       message.mutable_committed()->set_checkpoint(checkpoint_);
@@ -302,75 +331,6 @@ void Lifecycle::End() {
                 end_told_ = now_();
                 SayEnded();
               });
-}
-
-void Lifecycle::SayHello() {
-  const auto phase = PhaseOf(state_);
-  if (!phase) {
-    channel_.WithdrawHello();
-    return;
-  }
-  v1::Hello hello;
-  const pod::WardenEnvironment& environment = job_.environment;
-  hello.set_protocol(protocol::kProtocolVersion);
-  hello.set_job_id(environment.job_id);
-  hello.set_restart_count(environment.restart_count);
-  hello.set_pod(environment.pod);
-  hello.set_pods(environment.pods);
-  hello.set_node(environment.node);
-  hello.set_address(job_.underlay.address);
-  hello.set_mtu(job_.underlay.mtu);
-  hello.set_uid(environment.owner.uid);
-  hello.set_gid(environment.owner.gid);
-  hello.set_job_options(EncodeOptions(job_.options));
-  hello.set_phase(*phase);
-  hello.set_checkpoint(checkpoint_);
-  hello.set_notice_seconds(static_cast<uint32_t>(job_.notice_time.count()));
-  if (AwaitsVerdict(state_)) *hello.mutable_prepared() = operations_.prepared();
-  if (job_.pod() == 0) {
-    for (const v1::Saved& saved : operations_.saved()) *hello.add_saved() = saved;
-    for (const v1::Damaged& damaged : operations_.damaged()) *hello.add_damaged() = damaged;
-    hello.set_committed(operations_.committed());
-  }
-  channel_.SetHello(std::move(hello));
-}
-
-void Lifecycle::SayFailed() {
-  v1::FromWarden message;
-  *message.mutable_failed() = *failed_;
-  channel_.Send(std::move(message));
-}
-
-void Lifecycle::SaySettled() {
-  if (verdict_.checkpoint() != 0) {
-    v1::FromWarden message;
-    message.mutable_settled()->set_checkpoint(verdict_.checkpoint());
-    message.mutable_settled()->set_how(verdict_.how());
-    channel_.Send(std::move(message));
-  }
-  if (state_ == State::kReleased) {
-    if (const Status told =
-            link_.Send({.type = pod::FrameType::kReleased, .leave = verdict_.leave()});
-        !told)
-      log::Failure("released", told.error());
-  }
-  if (!std::exchange(tidy_, false)) return;
-  Background("tidy", [this] { return operations_.Tidy(); });
-}
-
-void Lifecycle::SayEnded() {
-  v1::FromWarden message;
-  *message.mutable_ended() = *ended_;
-  channel_.Send(std::move(message));
-}
-
-pod::Frame Lifecycle::Farewell() const {
-  if (!ended_) return {.type = pod::FrameType::kEnded};
-  if (!ended_->message().empty())
-    return {.type = pod::FrameType::kFailed,
-            .message = fmt::format("node {}: {}", job_.environment.node, ended_->message())};
-  return {.type = pod::FrameType::kEnded,
-          .status = {.code = ended_->exit_code(), .signal = ended_->signal()}};
 }
 
 void Lifecycle::Leave(const pod::Frame& farewell) {

@@ -58,6 +58,9 @@ class Lifecycle {
   void LoseMemory();
   void NoteFailure(v1::Phase phase, const Error& error);
   void SayHello();
+  void SayStored();
+  void OnStay(const v1::Stay& stay);
+  void OnConfirm(const v1::Confirm& confirm);
   void SayFailed();
   void SaySettled();
   void SayEnded();
@@ -79,6 +82,8 @@ class Lifecycle {
   v1::ToWarden request_;                 // that the operation under way, or done last, is about
   uint32_t checkpoint_ = 0;              // prepared last
   v1::Settle verdict_;                   // given last; empty if patience took its place
+  uint32_t round_ = 0;                   // pod 0: how often it has asked whether to commit
+  Time asked_;                           // when it did last
   std::optional<v1::Failed> failed_;     // the operation that failed last
   std::optional<Time> verdict_awaited_;  // since when
   std::optional<v1::Ended> ended_;

@@ -12,6 +12,7 @@
 #include "pod/launch.h"
 #include "pod/pod_directory.h"
 #include "storage/site.h"
+#include "warden/criu/dump_memory.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/limits.h"
 #include "warden/isolation/memory_room.h"
@@ -23,13 +24,6 @@ namespace holdfast::warden {
 namespace {
 
 using std::chrono::steady_clock;
-using std::chrono::system_clock;
-
-int64_t UnixMs() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             system_clock::now().time_since_epoch())
-      .count();
-}
 
 // Readers and writers of storage, and copying memory: as many as help, with a few left for what
 // else the node does.
@@ -39,6 +33,15 @@ constexpr unsigned kThreads = 4;
 // way.
 constexpr uint64_t kBesideBuffers = 64 << 20;
 constexpr uint64_t kLeastRoom = kBesideBuffers + (16 << 20);
+// While it is being saved. More than what is stored between two looks.
+constexpr uint64_t kRoomKept = 16 << 20;
+
+// For what is only removed: sooner or later the next checkpoint does that.
+constexpr std::chrono::seconds kRemovalLimit{30};
+
+// After Slurm's SIGTSTP it takes two seconds to suspend the job (_handle_suspend in
+// src/slurmd/slurmstepd/req.c).
+constexpr std::chrono::seconds kSuspending{4};
 
 }  // namespace
 
@@ -74,6 +77,7 @@ void Operations::TellOf(uint32_t checkpoint, const std::string& name,
 }
 
 void Operations::Destroy() {
+  const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   if (pod_) {
     // Killed first: destroying a frozen pod would let it go on.
     if (const Status killed = pod_->Kill(); !killed) log::Failure("kill", killed.error());
@@ -166,7 +170,8 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   PodOptions pod{.index = job_.pod(),
                  .hostname = hostnames[job_.pod()],
                  .owner = job_.owner(),
-                 .state_directory = fmt::format("{}/pod{}", job_.log_directory, job_.pod())};
+                 .state_directory = fmt::format("{}/pod{}", job_.log_directory, job_.pod()),
+                 .oom_score_adj = job_.oom_score_adj};
   const bool has_outside = job_.config.node.outside_network != "none";
   // Nodes without these files have no names to add.
   const std::string node_hosts = ReadFile("/etc/hosts").value_or("");
@@ -249,6 +254,9 @@ Status Operations::Save(const v1::Prepare& prepare) {
   checkpoint_ = prepare.checkpoint();
   log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
   HOLDFAST_CHECK(AwaitMemory(prepare));
+  // The job stands still no longer than that, in the commit neither.
+  stands_until_ = steady_clock::now() + job_.config.checkpoint.timeout;
+  const StoreLimit limit(*store_, stands_until_);
   const Status saved = FreezeAndStore(prepare);
   if (saved) return {};
   // As it was before: first the processes, then their network, then the debris.
@@ -258,10 +266,23 @@ Status Operations::Save(const v1::Prepare& prepare) {
   return saved;
 }
 
+void Operations::StandStill() { stopped_until_ = steady_clock::now() + kSuspending; }
+
+Status Operations::MayGoOn() const {
+  if (steady_clock::now() < stopped_until_.load())
+    return Fail(Code::kCancelled, "the job is being suspended (SIGTSTP)");
+  return {};
+}
+
 Result<storage::WriteOptions> Operations::HowToWrite() const {
+  HOLDFAST_TRY(std::shared_ptr<MemoryWatch> watch, MemoryWatch::Start(kRoomKept));
   storage::WriteOptions options{.threads = kThreads,
                                 .memory_budget_bytes = job_.config.checkpoint.memory_budget_bytes,
-                                .compression_level = job_.config.checkpoint.compression_level};
+                                .compression_level = job_.config.checkpoint.compression_level,
+                                .may_go_on = [this, watch]() -> Status {
+                                  HOLDFAST_CHECK(MayGoOn());
+                                  return watch->Check();
+                                }};
   HOLDFAST_TRY(const auto room, MemoryRoom());
   if (!room) return options;
   // Rather no checkpoint than a process of the job killed for it.
@@ -296,6 +317,7 @@ Status Operations::BeginPrecopy(const v1::Precopy& precopy) {
 }
 
 Status Operations::DropPrecopy() {
+  const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   precopy_.reset();
   return {};
 }
@@ -329,7 +351,10 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
                             .timeout = job_.config.checkpoint.timeout,
-                            .output_paths = job_.output_paths};
+                            .output_paths = job_.output_paths,
+                            .may_go_on = [this] { return MayGoOn(); }};
+  HOLDFAST_TRY(const auto room, MemoryRoom());
+  HOLDFAST_CHECK(CheckDumpMemory(*pod_, room));
   const auto begin = steady_clock::now();
   HOLDFAST_CHECK(network_->Cut());
   Tell("cut", steady_clock::now() - begin, "");
@@ -354,42 +379,13 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
   return {};
 }
 
-Status Operations::Commit(const v1::Commit& commit) {
-  const auto begin = steady_clock::now();
-  storage::Manifest manifest{.job_id = job_.id(),
-                             .checkpoint = commit.checkpoint(),
-                             .unix_ms = UnixMs(),
-                             .uid = job_.owner().uid,
-                             .gid = job_.owner().gid};
-  for (const NetworkPeer& peer : network_options_.peers)
-    manifest.hostnames.push_back(peer.hostname);
-  for (const v1::Part& part : commit.parts()) {
-    HOLDFAST_TRY(storage::PartSummary summary, FromPart(part));
-    manifest.parts.push_back(std::move(summary));
-  }
-  HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
-  HOLDFAST_TRY(manifest.files, SaveFiles(job_, *pod_, *store_, commit, how, events_));
-  if (frozen_) HOLDFAST_CHECK(frozen_->StillFrozen());
-  if (Status written = store_->Commit(manifest); !written) {
-    // The manifest may be there all the same: a file server can lose an answer.
-    const bool conflict = written.error().code() == Code::kConflict;
-    if (conflict || !store_->ReadManifest(manifest.checkpoint)) return written;
-  }
-  Tell("committed", steady_clock::now() - begin, "");
-  committed_ = commit.checkpoint();
-  keep_ = std::max(1U, commit.keep());
-  std::vector<v1::Saved>& saved = inventory_.saved;
-  saved.push_back(ToSaved(manifest));
-  if (saved.size() > keep_) saved.erase(saved.begin(), saved.end() - keep_);
-  return {};
-}
-
 Status Operations::Resume(bool drop) {
   Status resumed;
   if (frozen_) resumed = frozen_->Resume();
   frozen_.reset();
-  writer_.reset();
   if (const Status uncut = network_->Uncut(); !uncut && resumed) resumed = uncut;
+  const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
+  writer_.reset();
   if (!drop) return resumed;
   const Status discarded = store_->Discard(prepared_.checkpoint());
   return resumed ? discarded : resumed;
@@ -398,6 +394,7 @@ Status Operations::Resume(bool drop) {
 Status Operations::Release() {
   const auto begin = steady_clock::now();
   const Status killed = pod_->Kill();
+  const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   precopy_.reset();
   frozen_.reset();
   // A process that cannot be killed yet must not get other memory than its own.
@@ -407,14 +404,6 @@ Status Operations::Release() {
   network_.reset();
   if (killed) Tell("released", steady_clock::now() - begin, "");
   return killed;
-}
-
-Status Operations::Tidy() {
-  return store_->Prune(keep_).transform([](const auto&) {});
-}
-
-Status Operations::RemoveCheckpoints() {
-  return store_->Prune(0).transform([](const auto&) {});
 }
 
 }  // namespace holdfast::warden

@@ -1,6 +1,7 @@
 // What a warden does with its pod: PodOperations of roles.h, on the worker's thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -30,6 +31,21 @@ struct Inventory {
   std::vector<v1::Damaged> damaged;
 };
 
+// While it lives, no call of the store takes longer; not for what a restore still reads.
+class StoreLimit {
+ public:
+  StoreLimit(storage::JobStore& store, std::chrono::steady_clock::time_point limit)
+      : store_(store) {
+    store_.SetLimit(limit);
+  }
+  ~StoreLimit() { store_.SetLimit(std::chrono::steady_clock::time_point::max()); }
+  StoreLimit(const StoreLimit&) = delete;
+  StoreLimit& operator=(const StoreLimit&) = delete;
+
+ private:
+  storage::JobStore& store_;
+};
+
 class Operations final : public PodOperations {
  public:
   // `store` is the job's own, and `found` is what lies in it. `tell` may be called on the worker's
@@ -44,6 +60,7 @@ class Operations final : public PodOperations {
   Status DropPrecopy() override;
   Status Save(const v1::Prepare& prepare) override;
   Status Commit(const v1::Commit& commit) override;
+  Status Seal(std::chrono::steady_clock::time_point deadline) override;
   Status Resume(bool drop) override;
   Status Release() override;
   Status Tidy() override;
@@ -59,6 +76,7 @@ class Operations final : public PodOperations {
   uint32_t committed() const override { return committed_; }
   const std::string& log_path() const override { return log_path_; }
   Status Signal(const pod::RelayedSignal& signal) override { return RelaySignal(*pod_, signal); }
+  void StandStill() override;
 
   // Polls readable when the pod has ended. For the main thread, while no operation is under way and
   // state.h says that there is a pod.
@@ -73,6 +91,8 @@ class Operations final : public PodOperations {
   Status AwaitMemory(const v1::Prepare& prepare);
   Status FreezeAndStore(const v1::Prepare& prepare);
   Result<storage::WriteOptions> HowToWrite() const;
+  // Any thread.
+  Status MayGoOn() const;
   void Destroy();
   // A point of the timeline: what ended now took `duration`.
   void Tell(const std::string& name, std::chrono::nanoseconds duration, const std::string& detail);
@@ -99,10 +119,14 @@ class Operations final : public PodOperations {
   std::unique_ptr<storage::PodWriter> writer_;
   std::unique_ptr<FrozenPod> frozen_;
   v1::Prepared prepared_;
+  storage::Manifest manifest_;  // pod 0: to be written
+  std::chrono::nanoseconds files_took_{0};
+  std::chrono::steady_clock::time_point stands_until_;  // of the checkpoint under way
   Inventory inventory_;
   uint32_t committed_ = 0;
   uint32_t keep_ = 0;
   std::string log_path_;
+  std::atomic<std::chrono::steady_clock::time_point> stopped_until_{};  // being suspended
 };
 
 }  // namespace holdfast::warden

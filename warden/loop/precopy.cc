@@ -20,10 +20,6 @@ namespace {
 // kernel/sched/core.c: 110 to 1024).
 constexpr int kGentle = 10;
 
-int64_t UnixMs(std::chrono::system_clock::time_point time) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-}
-
 std::string Describe(const PrecopyResult& result) {
   return fmt::format("{}{}, {} of CPU time", FormatBytes(result.read_bytes),
                      result.complete ? "" : ", not all", FormatDuration(result.cpu_time));

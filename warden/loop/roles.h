@@ -43,7 +43,8 @@ class CoordinatorLine {
   virtual void Send(v1::FromWarden message) = 0;
   // Whether the coordinator has answered with a Welcome.
   virtual bool attached() const = 0;
-  // Since when no connection has been up over which a Hello went; nothing if one is.
+  // Since when no coordinator has answered a Hello with a Welcome; nothing if one has, and is
+  // there.
   virtual std::optional<std::chrono::steady_clock::time_point> away_since() const = 0;
   virtual std::vector<Incoming> Take() = 0;
 };
@@ -81,8 +82,10 @@ class PodOperations {
   // Cuts, freezes, and makes everything durable, once the pod has all the memory that it was
   // restored with. On failure the pod goes on as if nothing had been.
   virtual Status Save(const v1::Prepare& prepare) = 0;
-  // Pod 0: stores the job's files, then writes the manifest.
+  // Pod 0: stores the job's files.
   virtual Status Commit(const v1::Commit& commit) = 0;
+  // Pod 0: then writes the manifest, unless it is too late for that.
+  virtual Status Seal(std::chrono::steady_clock::time_point deadline) = 0;
   // A frozen pod goes on; with `drop`, what it saved is removed.
   virtual Status Resume(bool drop) = 0;
   // Kills the pod, frozen or not.
@@ -104,6 +107,10 @@ class PodOperations {
   virtual uint32_t committed() const = 0;
   // The log of the operation that was done last.
   virtual const std::string& log_path() const = 0;
+
+  // For the main thread, at any time: Slurm is about to suspend the job, and this process with it.
+  // A Save under way fails as soon as it can, so that the pod's network is not cut for as long.
+  virtual void StandStill() = 0;
 
   // For the main thread, as long as there is a pod: its root is to pass the signal on.
   virtual Status Signal(const pod::RelayedSignal& signal) = 0;

@@ -44,8 +44,16 @@ constexpr Row kTable[] = {
     {State::kPrepared, Input::kSettleRelease, State::kReleasing, Action::kRelease},
     {State::kPrepared, Input::kSettleAbort, State::kResuming, Action::kResumeAbort},
     {State::kPrepared, Input::kPatienceOver, State::kResuming, Action::kResume},
-    {State::kCommitting, Input::kDone, State::kCommitted, Action::kSayCommitted},
+    {State::kCommitting, Input::kDone, State::kStored, Action::kSayStored},
     {State::kCommitting, Input::kFailed, State::kPrepared, Action::kSayFailed},
+    {State::kStored, Input::kWelcome, State::kStored, Action::kNothing},
+    {State::kStored, Input::kCommit, State::kStored, Action::kSayStored},
+    {State::kStored, Input::kConfirm, State::kSealing, Action::kSeal},
+    {State::kStored, Input::kSettleResume, State::kResuming, Action::kResume},
+    {State::kStored, Input::kSettleAbort, State::kResuming, Action::kResumeAbort},
+    {State::kStored, Input::kPatienceOver, State::kResuming, Action::kResume},
+    {State::kSealing, Input::kDone, State::kCommitted, Action::kSayCommitted},
+    {State::kSealing, Input::kFailed, State::kPrepared, Action::kSayFailed},
     {State::kCommitted, Input::kWelcome, State::kCommitted, Action::kNothing},
     {State::kCommitted, Input::kCommit, State::kCommitted, Action::kSayCommitted},
     {State::kCommitted, Input::kSettleResume, State::kResuming, Action::kResume},
@@ -79,6 +87,7 @@ constexpr Row kTable[] = {
     {State::kReady, Input::kExited, State::kEnded, Action::kEnd},
     {State::kRunning, Input::kExited, State::kEnded, Action::kEnd},
     {State::kPrepared, Input::kExited, State::kEnded, Action::kEnd},
+    {State::kStored, Input::kExited, State::kEnded, Action::kEnd},
     {State::kCommitted, Input::kExited, State::kEnded, Action::kEnd},
     {State::kEnded, Input::kWelcome, State::kEnded, Action::kSayEnded},
 };
@@ -107,6 +116,7 @@ std::optional<v1::Phase> PhaseOf(State state) {
     case State::kAborting:
       return v1::PHASE_PREPARING;
     case State::kPrepared:
+    case State::kStored:
       return v1::PHASE_PREPARED;
     case State::kCommitted:
       return v1::PHASE_COMMITTED;
@@ -115,6 +125,7 @@ std::optional<v1::Phase> PhaseOf(State state) {
     case State::kEnded:
       return v1::PHASE_ENDED;
     case State::kCommitting:
+    case State::kSealing:
     case State::kResuming:
     case State::kReleasing:
       return std::nullopt;
@@ -122,19 +133,23 @@ std::optional<v1::Phase> PhaseOf(State state) {
   return std::nullopt;
 }
 
-bool AwaitsVerdict(State state) { return state == State::kPrepared || state == State::kCommitted; }
+bool AwaitsVerdict(State state) {
+  return state == State::kPrepared || state == State::kStored || state == State::kCommitted;
+}
 
 const char* Name(State state) {
   constexpr std::array kNames{"attaching", "creating", "unusable",  "ready",    "starting",
                               "running",   "saving",   "aborting",  "prepared", "committing",
-                              "committed", "resuming", "releasing", "released", "ended"};
+                              "stored",    "sealing",  "committed", "resuming", "releasing",
+                              "released",  "ended"};
   return kNames[static_cast<size_t>(state)];
 }
 
 const char* Name(Input input) {
   constexpr std::array kNames{
-      "Welcome",       "Start", "Prepare", "Commit", "Settle(RESUME)", "Settle(RELEASE)",
-      "Settle(ABORT)", "done",  "failed",  "exit",   "memory lost",    "patience over"};
+      "Welcome",        "Start",           "Prepare",       "Commit", "Confirm",
+      "Settle(RESUME)", "Settle(RELEASE)", "Settle(ABORT)", "done",   "failed",
+      "exit",           "memory lost",     "patience over"};
   return kNames[static_cast<size_t>(input)];
 }
 

@@ -18,7 +18,9 @@ enum class State {
   kSaving,      // cutting, freezing, storing
   kAborting,    // the same, but the coordinator has given up on it meanwhile
   kPrepared,    // frozen, cut, durable
-  kCommitting,  // pod 0: writing the manifest
+  kCommitting,  // pod 0: storing what the manifest is to name beside the parts
+  kStored,      // pod 0: asks whether everybody is still frozen
+  kSealing,     // pod 0: writing the manifest
   kCommitted,   // pod 0: still frozen
   kResuming,    // ending CRIU's session, un-cutting
   kReleasing,   // killing
@@ -32,6 +34,7 @@ enum class Input {
   kStart,
   kPrepare,
   kCommit,
+  kConfirm,
   kSettleResume,
   kSettleRelease,
   kSettleAbort,
@@ -52,6 +55,7 @@ enum class Action {
   kStart,
   kSave,
   kCommit,
+  kSeal,
   kResume,       // and keep what was saved: it may have been committed
   kResumeAbort,  // and drop what was saved
   kRelease,
@@ -59,6 +63,7 @@ enum class Action {
   kSayFailed,
   kSayRunning,
   kSayPrepared,
+  kSayStored,
   kSayCommitted,
   kSaySettled,
   kSayEnded,

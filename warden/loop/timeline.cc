@@ -16,4 +16,8 @@ v1::FromWarden MakeEvent(const std::string& name, uint32_t checkpoint,
   return message;
 }
 
+int64_t UnixMs(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
 }  // namespace holdfast::warden

@@ -12,4 +12,7 @@ namespace holdfast::warden {
 v1::FromWarden MakeEvent(const std::string& name, uint32_t checkpoint,
                          std::chrono::nanoseconds duration = {}, const std::string& detail = "");
 
+// Unix time, as messages have it.
+int64_t UnixMs(std::chrono::system_clock::time_point time = std::chrono::system_clock::now());
+
 }  // namespace holdfast::warden

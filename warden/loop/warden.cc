@@ -27,6 +27,7 @@
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/cgroup.h"
 #include "warden/isolation/limits.h"
+#include "warden/isolation/oom_score.h"
 #include "warden/loop/channel.h"
 #include "warden/loop/cloud.h"
 #include "warden/loop/lifecycle.h"
@@ -183,8 +184,12 @@ Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
   HOLDFAST_CHECK(JoinCgroupsOf(environment.task_pid));
   HOLDFAST_CHECK(BindLike(environment.task_pid));
   RaiseHardLimits();
+  UseAllDescriptors();
   Job job{.environment = environment};
+  HOLDFAST_TRY(job.oom_score_adj, OomScoreAdjOf(environment.task_pid));
+  const Status shielded = SetOomScoreAdj(kKilledLast);
   HOLDFAST_CHECK(Configure(job));
+  if (!shielded) log::Failure("oom-score", shielded.error());
   HOLDFAST_TRY(Store store, OpenStore(job));
   HOLDFAST_CHECK(ReceiveLaunch(link, job));
 

@@ -22,7 +22,17 @@ TEST(Printable, SoAreThoseOfUtf8) {
             "\\xc2\\x9b"
             "31m");
   EXPECT_EQ(Printable("\xc2\xa0 \xc2", Newlines::kEscape),
-            "\xc2\xa0 \xc2");  // no-break space, cut off
+            "\xc2\xa0 \\xc2");  // no-break space, cut off
+}
+
+TEST(Printable, BytesThatAreNoUtf8AreEscaped) {
+  EXPECT_EQ(Printable("/tmp/\xff\xfe.txt", Newlines::kEscape), "/tmp/\\xff\\xfe.txt");
+  // Longer than need be, a surrogate, beyond the last character; and those beside them.
+  EXPECT_EQ(Printable("\xe0\x9f\xbf", Newlines::kEscape), "\\xe0\\x9f\\xbf");
+  EXPECT_EQ(Printable("\xed\xa0\x80", Newlines::kEscape), "\\xed\\xa0\\x80");
+  EXPECT_EQ(Printable("\xf4\x90\x80\x80", Newlines::kEscape), "\\xf4\\x90\\x80\\x80");
+  for (const char* text : {"\xe0\xa0\x80", "\xed\x9f\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
+    EXPECT_EQ(Printable(text, Newlines::kEscape), text);
 }
 
 TEST(Printable, NewlinesStayWhereTheyMay) {

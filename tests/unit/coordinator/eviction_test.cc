@@ -198,7 +198,8 @@ TEST_F(EvictionTest, AScriptThatEndedStartsOverAndNoOldCheckpointIsRestored) {
   v1::Ended ended;
   ended.set_exit_code(99);
   ASSERT_TRUE(world.Happen(ended, 0));
-  if (world.job.start.doubted_end) world.Fire(TimerKind::kEnd);
+  if (world.timers.contains(TimerKind::kEnd)) world.Fire(TimerKind::kEnd);
+  world.AnswerAsk();
   ASSERT_EQ(world.job.stage, Stage::kEnding);
   world.slurm.state = Record::State::kPending;  // by RequeueExit
   ++world.slurm.restart_count;

@@ -72,8 +72,11 @@ class Chaos {
       case 11:
         // A frozen pod that waited too long for a verdict goes on by itself, and keeps what it
         // saved.
-        if (!warden.connected && warden.phase == v1::PHASE_PREPARED && Pick(4) == 0)
-          warden.phase = v1::PHASE_RUNNING;
+        if (warden.connected || warden.phase != v1::PHASE_PREPARED || Pick(4) != 0) return;
+        // If it had promised to stay, pod 0 has asked so long ago that it would ask again.
+        if (warden.promised) ++world.wardens[0].round;
+        warden.promised = false;
+        warden.phase = v1::PHASE_RUNNING;
         return;
       case 12:
         if (Pick(20) != 0 || world.slurm.state != Record::State::kRunning) return;

@@ -153,6 +153,7 @@ TEST_F(RestartTest, TheEndOfTheScriptIsStillDoubted) {
   world.Connect(1);
   ASSERT_EQ(world.job.stage, Stage::kRunning);
   world.Fire(TimerKind::kEnd);
+  world.AnswerAsk();
   EXPECT_EQ(world.job.stage, Stage::kEnding);
 }
 
@@ -179,6 +180,7 @@ TEST_F(RestartTest, AnEndThatIsToldOnlyAfterwardsWaitsForTheOtherPods) {
   EXPECT_FALSE(world.asked()) << "the other warden has not had its time";
   world.Connect(1);
   world.Fire(TimerKind::kEnd);
+  world.AnswerAsk();
   EXPECT_EQ(world.job.stage, Stage::kEnding);
 }
 

@@ -48,6 +48,7 @@ class Chaos {
     sim.faults = false;
     cut_off.clear();
     slurm->GoAway(0ms);
+    slurm->Unsuspend();
     const auto limit = sim.now() + 6h;
     while (!AtRest() && sim.now() < limit && Advance()) {
     }
@@ -55,7 +56,9 @@ class Chaos {
     if (!AtRest()) return sim.Violate("it never comes to rest: " + Describe());
     // Giving up is for a job that its user can resume, or that has nothing to go back to.
     const auto& job = coordinator->job();
-    if (job && job->stage == Stage::kEnded && !storage.committed.empty() && !world.may_end)
+    const bool restorable = std::ranges::any_of(
+        storage.committed, [&](uint32_t number) { return !storage.damaged.contains(number); });
+    if (job && job->stage == Stage::kEnded && restorable && !world.may_end)
       sim.Violate("it has ended, and could be restored: " + Describe());
     if (job && job->stage == Stage::kHeld && job->last_error.empty() && !held_by_user)
       sim.Violate("it is held, and nobody knows why");
@@ -97,7 +100,7 @@ class Chaos {
   }
   void MeddleOnce(uint32_t pod) {
     WardenProcess* warden = slurm->Find(pod);
-    switch (sim.Pick(20)) {
+    switch (sim.Pick(21)) {
       case 0:
       case 1:
       case 2:
@@ -156,6 +159,9 @@ class Chaos {
       case 19:
         if (coordinator->job() && coordinator->job()->stage == Stage::kHeld)
           (void)coordinator->Post(coordinator::Resume{.from_start = sim.Chance(0.1)});
+        return;
+      case 20:
+        if (sim.Chance(0.5)) slurm->Suspend(sim.Between(1s, 10min));
         return;
     }
   }
@@ -226,7 +232,7 @@ TEST(Simulation, AJobIsNeverLostNorStartedOver) {
   const char* const one = std::getenv("HOLDFAST_SEED");
   const char* const many = std::getenv("HOLDFAST_SEEDS");
   if (one == nullptr && many == nullptr)
-    GTEST_SKIP() << "it still finds what is to be mended: run it with HOLDFAST_SEEDS=500";
+    GTEST_SKIP() << "run it with HOLDFAST_SEEDS=500, or with more";
   const uint32_t first = one ? static_cast<uint32_t>(std::strtoul(one, nullptr, 10)) : 0;
   const uint32_t count = one ? 1 : static_cast<uint32_t>(std::strtoul(many, nullptr, 10));
   uint32_t failures = 0;
@@ -247,7 +253,7 @@ TEST(Simulation, AJobIsNeverLostNorStartedOver) {
   if (one) return;
   // The faults must not have been so many that nothing of interest happened.
   EXPECT_GT(ends["running"], count / 8);
-  EXPECT_GT(commits, count);
+  EXPECT_GT(commits, count / 2);
 }
 
 }  // namespace

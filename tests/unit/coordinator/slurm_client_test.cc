@@ -17,6 +17,8 @@ TEST(MergeComment, KeepsTheUsersOwn) {
 TEST(MergeComment, IsOneLineOfBoundedLength) {
   EXPECT_EQ(MergeComment("", "a\nb"), "holdfast: a b");
   EXPECT_LT(MergeComment("", std::string(5000, 'x')).size(), 1100U);
+  // Slurm's database takes UTF-8 only.
+  EXPECT_EQ(MergeComment("", "/tmp/\xff is gone"), "holdfast: /tmp/\\xff is gone");
 }
 
 }  // namespace

@@ -399,7 +399,7 @@ TEST_F(StateTest, CoordinatorDiesBeforeTheCommitWasSeen) {
   Run();
   ASSERT_TRUE(Save(true));
   Reach(Stage::kCommitting);
-  world.Read(0);  // committed; the answer is lost
+  while (world.committed.empty()) ASSERT_TRUE(world.Advance());  // the answer is lost
   world.RestartCoordinator();
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kRunning);
@@ -764,6 +764,7 @@ TEST_F(StateTest, WhenAllPodsHaveEndedTheEndIsBelievedAtOnce) {
   ASSERT_TRUE(world.Happen(v1::Ended(), 0));
   ASSERT_EQ(world.job.stage, Stage::kRunning);
   ASSERT_TRUE(world.Happen(v1::Ended(), 1));
+  world.AnswerAsk();
   EXPECT_EQ(world.job.stage, Stage::kEnding);
 }
 
@@ -774,7 +775,38 @@ TEST_F(StateTest, PodsMayTellOfTheEndInAnyOrder) {
   ASSERT_TRUE(world.Happen(v1::Ended(), 1));
   ASSERT_EQ(world.job.stage, Stage::kRunning);
   ASSERT_TRUE(world.Happen(v1::Ended(), 0));
+  world.AnswerAsk();
   EXPECT_EQ(world.job.stage, Stage::kEnding);
+}
+
+TEST_F(StateTest, AnEndOfSlurmsDoingIsNotTheScriptsOwn) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  world.Evict(/*cancel=*/false);  // and nobody has seen its record yet
+  for (uint32_t pod = 0; pod < 2; ++pod) ASSERT_TRUE(world.Happen(v1::Ended(), pod));
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kEnding);
+  EXPECT_FALSE(world.wardens[0].inbox.back().finish().remove_checkpoints());
+  world.Clean();
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  world.StartJob();
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
+}
+
+TEST_F(StateTest, AScriptThatEndsForWantOfAPodIsNotTheEnd) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  v1::Ended killed;
+  killed.set_signal(SIGKILL);
+  ASSERT_TRUE(world.Happen(killed, 1));
+  ASSERT_TRUE(world.Happen(v1::Ended(), 0));
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
 }
 
 TEST_F(StateTest, AnErrorOfAJobThatHasAllItsNodesIsItsEnd) {
@@ -786,6 +818,7 @@ TEST_F(StateTest, AnErrorOfAJobThatHasAllItsNodesIsItsEnd) {
   ASSERT_TRUE(world.Happen(ended, 0));
   ASSERT_EQ(world.job.stage, Stage::kRunning);
   world.Fire(TimerKind::kEnd);
+  world.AnswerAsk();
   EXPECT_TRUE(world.wardens[0].inbox.back().has_finish());
   world.Settle();
   EXPECT_EQ(world.job.stage, Stage::kEnded);
@@ -797,6 +830,7 @@ TEST_F(StateTest, AfterAGoodEndPodZeroRemovesTheCheckpoints) {
   world.Settle();
   ASSERT_TRUE(world.Happen(v1::Ended(), 0));
   ASSERT_TRUE(world.Happen(v1::Ended(), 1));
+  world.AnswerAsk();
   EXPECT_TRUE(world.wardens[0].inbox.back().finish().remove_checkpoints());
   EXPECT_FALSE(world.wardens[1].inbox.back().finish().remove_checkpoints());
   EXPECT_THAT(world.job.saved, IsEmpty());

@@ -29,6 +29,8 @@ class World {
     v1::Phase phase = v1::PHASE_FRESH;
     uint32_t checkpoint = 0;
     uint32_t committed = 0;
+    uint32_t round = 0;     // pod 0: it has stored all, and asked so often
+    bool promised = false;  // to stay frozen, until pod 0 has asked long ago
     std::deque<v1::ToWarden> inbox;
     std::deque<v1::FromWarden> outbox;
   };
@@ -97,6 +99,7 @@ class World {
     hello.set_phase(warden.phase);
     hello.set_checkpoint(warden.checkpoint);
     hello.set_committed(warden.committed);
+    hello.set_asks_before_commit(true);
     if (warden.phase == v1::PHASE_PREPARED || warden.phase == v1::PHASE_COMMITTED) {
       hello.mutable_prepared()->set_checkpoint(warden.checkpoint);
       hello.mutable_prepared()->mutable_part()->set_pod(pod);
@@ -169,6 +172,10 @@ class World {
       ReadPrepare(warden, pod, message.prepare(), fault, answer);
     else if (message.has_commit())
       ReadCommit(warden, pod, message.commit(), fault, answer);
+    else if (message.has_stay())
+      ReadStay(warden, message.stay(), answer);
+    else if (message.has_confirm())
+      ReadConfirm(warden, message.confirm(), answer);
     else if (message.has_settle())
       ReadSettle(warden, pod, message.settle(), answer);
     else if (message.has_deliver())
@@ -185,6 +192,8 @@ class World {
     if (m.has_running()) return Happen(m.running(), pod);
     if (m.has_precopied()) return Happen(m.precopied(), pod);
     if (m.has_prepared()) return Happen(m.prepared(), pod);
+    if (m.has_stored()) return Happen(m.stored(), pod);
+    if (m.has_stays()) return Happen(m.stays(), pod);
     if (m.has_committed()) return Happen(m.committed(), pod);
     if (m.has_settled()) return Happen(m.settled(), pod);
     return Happen(m.failed(), pod);
@@ -379,8 +388,30 @@ class World {
       return;
     }
     EXPECT_EQ(commit.parts_size(), static_cast<int>(wardens.size()));
-    for (uint32_t i = 0; i < wardens.size(); ++i)
+    AskToCommit(warden, answer);
+  }
+
+  static void AskToCommit(Warden& warden, v1::FromWarden& answer) {
+    answer.mutable_stored()->set_checkpoint(warden.checkpoint);
+    answer.mutable_stored()->set_round(++warden.round);
+  }
+
+  static void ReadStay(Warden& warden, const v1::Stay& stay, v1::FromWarden& answer) {
+    if (warden.phase != v1::PHASE_PREPARED || warden.checkpoint != stay.checkpoint()) return;
+    warden.promised = true;
+    answer.mutable_stays()->set_checkpoint(stay.checkpoint());
+    answer.mutable_stays()->set_round(stay.round());
+  }
+
+  void ReadConfirm(Warden& warden, const v1::Confirm& confirm, v1::FromWarden& answer) {
+    const uint32_t number = confirm.checkpoint();
+    if (warden.phase != v1::PHASE_PREPARED || warden.checkpoint != number) return;
+    if (confirm.round() != warden.round) return;
+    for (uint32_t i = 0; i < wardens.size(); ++i) {
       EXPECT_TRUE((parts[{number, i}])) << "commits what pod " << i << " has not saved";
+      EXPECT_TRUE(!wardens[i].alive || wardens[i].phase == v1::PHASE_PREPARED)
+          << "commits, and pod " << i << " has gone on";
+    }
     committed.insert(number);
     warden.phase = v1::PHASE_COMMITTED;
     warden.committed = number;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 namespace holdfast::protocol {
 namespace {
 
@@ -18,6 +20,11 @@ TEST(RestPurpose, DependsOnEverything) {
   EXPECT_NE(purpose, RestPurpose("POST", "/v1/jobs/2/save", "{}"));
   EXPECT_NE(purpose, RestPurpose("POST", "/v1/jobs/1/save?wait=1", "{}"));
   EXPECT_NE(purpose, RestPurpose("POST", "/v1/jobs/1/save", "{\"stop\":true}"));
+}
+
+TEST(ToText, TakesAnyBytes) {
+  EXPECT_EQ(ToText({{"error", "/tmp/\xff: no\n"}}), "{\"error\":\"/tmp/\xef\xbf\xbd: no\\n\"}");
+  EXPECT_EQ(ToText({{"a", 1}}, 2), "{\n  \"a\": 1\n}");
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ Part Sample() {
                         .blob = 0,
                         .blob_offset = 32768}};
   part.processes = {{1002, 23616}};
-  part.files = {{.path = "/home/alice/out put.txt",
+  part.files = {{.path = "/home/alice/out put\xff\n.txt",
                  .size_bytes = 5,
                  .mtime_ns = -1,
                  .inode = ~0ULL,
@@ -78,7 +78,7 @@ TEST(PartTest, IsReadAsWritten) {
   EXPECT_EQ(part->packs[0].name, "packs/000016-1-0.pack");
   EXPECT_EQ(part->processes[0].raw_bytes, 23616u);
   ASSERT_EQ(part->files.size(), 1u);
-  EXPECT_EQ(part->files[0].path, "/home/alice/out put.txt");
+  EXPECT_EQ(part->files[0].path, "/home/alice/out put\xff\n.txt");
   EXPECT_EQ(part->files[0].mtime_ns, -1);
   EXPECT_TRUE(part->files[0].append);
   EXPECT_FALSE(part->files[0].job_output);

@@ -1,6 +1,9 @@
 #include "storage/urls/urls.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "base/files.h"
 
 namespace holdfast::storage {
 namespace {
@@ -35,6 +38,22 @@ TEST(UrlsTest, EveryObjectStoreSaysWhatItTakes) {
   EXPECT_TRUE(CheckUrl("s3://bucket/alice"));
   EXPECT_FALSE(CheckUrl("s3://" + std::string(64, 'b') + "/alice"));
   EXPECT_EQ(AcceptedUrls(), "/PATH, file:///PATH, gs://BUCKET/PREFIX or s3://BUCKET/PREFIX");
+}
+
+TEST(UrlsTest, ACheckpointThatIsNotThereIsKnownNotToBe) {
+  char directory[] = "/var/tmp/holdfast-urls-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory), nullptr);
+  const std::string base = directory;
+  EXPECT_EQ(FindCheckpoint(base, 17, 0).error().code(), Code::kNotFound);
+  ASSERT_TRUE(MakeDirectories(base + "/17/parts"));
+  EXPECT_EQ(FindCheckpoint(base, 17, 0).error().code(), Code::kNotFound);
+  ASSERT_TRUE(WriteFile(base + "/17/manifest-000004.h5", ""));
+  EXPECT_TRUE(FindCheckpoint(base, 17, 0));
+  EXPECT_TRUE(FindCheckpoint("file://" + base, 17, 4));
+  EXPECT_EQ(FindCheckpoint(base, 17, 5).error().message(), "job 17 has no checkpoint 5 in " + base);
+  EXPECT_TRUE(FindCheckpoint(base + "/not/mounted/here", 17, 0));
+  EXPECT_TRUE(FindCheckpoint("gs://bucket/prefix", 17, 0));
+  ASSERT_TRUE(RemoveTree(base));
 }
 
 }  // namespace

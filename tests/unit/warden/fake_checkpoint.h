@@ -38,6 +38,7 @@ class FakeWriter final : public storage::PodWriter {
       : checkpoint_(checkpoint), previous_(previous) {}
 
   Result<uint32_t> AddStream(std::string name) override {
+    // While others put into those that are there.
     const std::lock_guard lock(mutex_);
     checkpoint_.streams.push_back({.name = std::move(name)});
     return static_cast<uint32_t>(checkpoint_.streams.size() - 1);

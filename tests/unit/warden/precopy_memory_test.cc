@@ -1,6 +1,8 @@
 // Reads real processes while they run: needs root and CRIU.
 #include "warden/memory/precopy_memory.h"
 
+#include <sys/mman.h>
+
 #include "criu_fixture.h"
 #include "warden/memory/live_memory.h"
 
@@ -178,6 +180,29 @@ TEST_F(PrecopyMemoryTest, AProcessThatIsGoneHasNoMemory) {
   ASSERT_TRUE(pod_->Kill());
   EXPECT_FALSE(memory->Read(pages->entries[0].vaddr(), page));
   EXPECT_FALSE(LiveMemory::Open(pod_->proc_path(), pod_->root_pid()));
+}
+
+TEST(LiveMemory, AReservedTerabyteHasNoPages) {
+  constexpr size_t kReserved = size_t{1} << 40;
+  void* const reserved =
+      ::mmap(nullptr, kReserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(reserved, MAP_FAILED);
+  const uint64_t page = PageBytes();
+  auto* const used = static_cast<char*>(reserved) + kReserved / 2;
+  ASSERT_EQ(::mprotect(used, 3 * page, PROT_READ | PROT_WRITE), 0);
+  used[0] = used[2 * page] = 1;
+  [[maybe_unused]] const char read = *const_cast<volatile char*>(used + page);  // the zero page
+  const auto memory = LiveMemory::Open("/proc", ::getpid());
+  ASSERT_TRUE(memory);
+  const auto pages = memory->Scan();
+  ASSERT_TRUE(pages);
+  std::vector<std::pair<uint64_t, uint64_t>> found;
+  const auto begin = reinterpret_cast<uint64_t>(reserved);
+  for (const image::pagemap_entry& entry : pages->entries)
+    if (entry.vaddr() >= begin && entry.vaddr() < begin + kReserved)
+      found.emplace_back(entry.vaddr() - begin - kReserved / 2, entry.nr_pages());
+  EXPECT_EQ(found, (std::vector<std::pair<uint64_t, uint64_t>>{{0, 1}, {2 * page, 1}}));
+  ::munmap(reserved, kReserved);
 }
 
 }  // namespace

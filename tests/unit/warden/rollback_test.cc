@@ -134,6 +134,23 @@ TEST_F(FilesRollbackTest, AShorterFileGrowsAgain) {
   EXPECT_EQ(Read("/data/a"), before);
 }
 
+TEST_F(FilesRollbackTest, NamesAreAnyBytes) {
+  const std::string longest(255, 'n');
+  for (const std::string& name : {std::string("\xff\xfe"), std::string("a\nb"), longest}) {
+    SCOPED_TRACE(name);
+    const std::string open = "/data/" + name, declared = "/data/sub/" + name;
+    Write(open, "one");
+    Write(declared, "one");
+    capturing_.directories = {"/data/sub"};
+    Capture({Open(open)});
+    Write(open, "two");
+    Write(declared, "two");
+    EXPECT_THAT(RolledBack().rewritten, ElementsAre(open, declared));
+    EXPECT_EQ(Read(open), "one");
+    EXPECT_EQ(Read(declared), "one");
+  }
+}
+
 TEST_F(FilesRollbackTest, DoneAgainItIsTheSame) {
   Write("/data/a", "one");
   Capture({Open("/data/a")});

@@ -52,6 +52,8 @@ TEST_F(ScratchTest, ComesBackAsItWas) {
   EXPECT_EQ(Run(R"(set -e; cd /tmp
     mkdir -p a/b/c 'with space' locked; echo one > a/one; ln a/one a/b/same; ln -s ../one a/b/link
     ln -s /nowhere dangling; mkfifo pipe; touch empty; chmod 4750 a/one
+    echo bytes > $'\xff\xfe'; ln $'\xff\xfe' $'a\nb'; ln -s $'\xff' $'\xfelink'
+    echo long > $(printf %0255d 0)
     head -c 1000000 /dev/urandom > a/random; truncate -s 300M sparse
     printf data | dd of=sparse bs=1 seek=200000000 conv=notrunc status=none
     echo x > locked/file; chmod 000 locked/file; touch -d '2001-02-03 04:05:06.789' empty a/b

@@ -34,7 +34,10 @@ TEST(State, LifeOfAJob) {
 TEST(State, LifeOfACheckpoint) {
   const State prepared = After(State::kRunning, {Input::kPrepare, Input::kDone});
   EXPECT_EQ(prepared, State::kPrepared);
-  EXPECT_EQ(After(prepared, {Input::kCommit, Input::kDone, Input::kSettleResume, Input::kDone}),
+  EXPECT_EQ(After(prepared, {Input::kCommit, Input::kDone, Input::kConfirm, Input::kDone,
+                             Input::kSettleResume, Input::kDone}),
+            State::kRunning);
+  EXPECT_EQ(After(prepared, {Input::kCommit, Input::kDone, Input::kSettleAbort, Input::kDone}),
             State::kRunning);
   EXPECT_EQ(After(prepared, {Input::kSettleRelease, Input::kDone}), State::kReleased);
   EXPECT_EQ(After(prepared, {Input::kSettleAbort, Input::kDone}), State::kRunning);
@@ -111,8 +114,9 @@ TEST(State, AReconnectChangesNoState) {
 }
 
 TEST(State, EveryOperationMayEndEitherWay) {
-  for (const State state : {State::kCreating, State::kStarting, State::kSaving, State::kAborting,
-                            State::kCommitting, State::kResuming, State::kReleasing}) {
+  for (const State state :
+       {State::kCreating, State::kStarting, State::kSaving, State::kAborting, State::kCommitting,
+        State::kSealing, State::kResuming, State::kReleasing}) {
     EXPECT_TRUE(Next(state, Input::kDone)) << Name(state);
     EXPECT_TRUE(Next(state, Input::kFailed)) << Name(state);
   }
@@ -120,6 +124,8 @@ TEST(State, EveryOperationMayEndEitherWay) {
 
 TEST(State, ACommitUnderWayIsNoPhase) {
   EXPECT_FALSE(PhaseOf(State::kCommitting));
+  EXPECT_FALSE(PhaseOf(State::kSealing));
+  EXPECT_EQ(PhaseOf(State::kStored), v1::PHASE_PREPARED) << "nothing is written yet";
   EXPECT_EQ(PhaseOf(State::kPrepared), v1::PHASE_PREPARED);
   EXPECT_EQ(PhaseOf(State::kCommitted), v1::PHASE_COMMITTED);
 }

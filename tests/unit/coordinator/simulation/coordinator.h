@@ -170,6 +170,12 @@ class Coordinator {
       case v1::FromWarden::kPrepared:
         posted = Post(m.prepared(), pod);
         break;
+      case v1::FromWarden::kStored:
+        posted = Post(m.stored(), pod);
+        break;
+      case v1::FromWarden::kStays:
+        posted = Post(m.stays(), pod);
+        break;
       case v1::FromWarden::kCommitted:
         posted = Post(m.committed(), pod);
         break;

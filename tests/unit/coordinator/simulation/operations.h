@@ -63,8 +63,15 @@ inline Status FakeOperations::Save(const v1::Prepare& prepare) {
 }
 
 inline Status FakeOperations::Commit(const v1::Commit& commit) {
-  const uint32_t number = commit.checkpoint();
   HOLDFAST_CHECK(Trouble("commit", 0.1));
+  sealing_ = commit.checkpoint();
+  return {};
+}
+
+inline Status FakeOperations::Seal(SteadyTime deadline) {
+  const uint32_t number = sealing_;
+  HOLDFAST_CHECK(Trouble("seal", 0.05));
+  if (world_.sim.now() >= deadline) return Fail(Code::kTimeout, "too late");
   if (is != PodIs::kFrozen) return Fail(Code::kUnavailable, "the pod has died");
   for (uint32_t pod = 0; pod < job_.environment.pods; ++pod)
     if (!world_.storage.parts.contains({number, pod}))

@@ -18,6 +18,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace holdfast::simulation {
 
@@ -34,10 +35,7 @@ class Simulation {
 
   // Does it later, unless whose doing it is has ended by then.
   void After(milliseconds delay, std::weak_ptr<void> life, std::function<void()> what) {
-    queue_.emplace(std::pair(now_ + delay, ++scheduled_),
-                   [life = std::move(life), what = std::move(what)] {
-                     if (!life.expired()) what();
-                   });
+    queue_.emplace(std::pair(now_ + delay, ++scheduled_), Item{std::move(life), std::move(what)});
   }
   void After(milliseconds delay, std::function<void()> what) {
     After(delay, life_, std::move(what));
@@ -47,10 +45,24 @@ class Simulation {
     if (queue_.empty() || violation_) return false;
     const auto next = queue_.begin();
     now_ = next->first.first;
-    const std::function<void()> what = std::move(next->second);
+    const Item item = std::move(next->second);
     queue_.erase(next);
-    what();
+    const auto life = item.life.lock();
+    if (life && stopped_.contains(item.life))
+      held_.push_back(item);
+    else if (life)
+      item.what();
     return true;
+  }
+  // Whose doing it is does nothing until it may go on; then, all that it would have done.
+  void Stop(const std::weak_ptr<void>& life) { stopped_.insert(life); }
+  void GoOn(const std::weak_ptr<void>& life) {
+    stopped_.erase(life);
+    for (Item& item : std::exchange(held_, {}))
+      if (!stopped_.contains(item.life))
+        After(milliseconds(0), item.life, std::move(item.what));
+      else
+        held_.push_back(std::move(item));
   }
 
   uint32_t Pick(uint32_t below) { return static_cast<uint32_t>(random_() % below); }
@@ -83,13 +95,19 @@ class Simulation {
   bool faults = true;
 
  private:
+  struct Item {
+    std::weak_ptr<void> life;
+    std::function<void()> what;
+  };
   static constexpr std::chrono::nanoseconds kBegin{1'000'000'000'000'000};
   std::mt19937 random_;
   const bool tracing_;
   const std::shared_ptr<int> life_ = std::make_shared<int>();
   std::chrono::nanoseconds now_ = kBegin;
   uint64_t scheduled_ = 0;
-  std::map<std::pair<std::chrono::nanoseconds, uint64_t>, std::function<void()>> queue_;
+  std::map<std::pair<std::chrono::nanoseconds, uint64_t>, Item> queue_;
+  std::set<std::weak_ptr<void>, std::owner_less<>> stopped_;
+  std::vector<Item> held_;  // of those
   std::optional<std::string> violation_;
 };
 

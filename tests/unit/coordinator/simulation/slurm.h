@@ -63,9 +63,17 @@ class Slurm {
     sim_.Trace("slurm: requeued{}", hold ? ", held" : "");
     Become(Record::State::kPending, "PENDING");
     ++record_.restart_count;
-    record_.held = hold;
+    // As Slurm does with one that it has suspended: nobody of it has any time.
+    const bool suspended = std::exchange(record_.suspended, false);
+    record_.held = hold || suspended;
+    if (suspended)
+      for (WardenProcess* warden : Wardens()) Remove(*warden);
     record_.begin_time = sim_.now_ns() / 1'000'000'000 + 120;
-    TakeOff([this] { Schedule(); });
+    TakeOff([this, release = suspended && !hold] {
+      Schedule();
+      // Its user has it go on.
+      if (release) sim_.After(5min, start_, [this] { record_.held = false; });
+    });
     return true;
   }
   void Apply(const coordinator::Amend& amend) {
@@ -99,6 +107,29 @@ class Slurm {
         warden->task.frames.push_back(frame);
         warden->Wake();
       });
+  }
+  // Its wardens have two seconds; then they stand still, and their connections are missed.
+  void Suspend(milliseconds time) {
+    if (!is(Record::State::kRunning) || record_.suspended) return;
+    sim_.Trace("slurm: suspended");
+    record_.suspended = true;
+    record_.state_name = "SUSPENDED";
+    Signal(SIGTSTP);
+    sim_.After(2s, start_, [this] {
+      if (!record_.suspended) return;
+      for (WardenProcess* warden : Wardens()) {
+        sim_.Stop(warden->life());
+        warden->line.Break(kKeepalive);
+      }
+    });
+    sim_.After(2s + time, start_, [this] { Unsuspend(); });
+  }
+  void Unsuspend() {
+    if (!record_.suspended) return;
+    sim_.Trace("slurm: goes on");
+    record_.suspended = false;
+    record_.state_name = "RUNNING";
+    for (WardenProcess* warden : Wardens()) sim_.GoOn(warden->life());
   }
   void Cancel() {
     if (!is(Record::State::kTerminal)) End("CANCELLED");
@@ -155,6 +186,8 @@ class Slurm {
   void End(const char* how) {
     sim_.Trace("slurm: {}", how);
     const bool ran = is(Record::State::kRunning);
+    if (std::exchange(record_.suspended, false))
+      for (WardenProcess* warden : Wardens()) Remove(*warden);
     Become(Record::State::kTerminal, how);
     if (ran) TakeOff([] {});
   }
@@ -236,6 +269,7 @@ class Slurm {
     });
   }
   void Begin(uint32_t pod) {
+    if (record_.suspended) return sim_.After(1s, start_, [this, pod] { Begin(pod); });
     warden::Job job;
     job.environment.job_id = kJob;
     job.environment.restart_count = record_.restart_count;

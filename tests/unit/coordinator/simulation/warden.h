@@ -60,7 +60,7 @@ class FakeLine final : public warden::CoordinatorLine {
   }
   bool attached() const override { return attached_; }
   std::optional<SteadyTime> away_since() const override {
-    if (connection_) return std::nullopt;
+    if (attached_) return std::nullopt;
     return away_since_;
   }
   std::vector<warden::Incoming> Take() override { return std::exchange(incoming_, {}); }
@@ -102,9 +102,8 @@ class FakeLine final : public warden::CoordinatorLine {
   void Lose() {
     world_.sim.Trace("{}: the coordinator is lost", node_);
     connection_.reset();
-    attached_ = false;
+    if (std::exchange(attached_, false)) away_since_ = world_.sim.now();
     outgoing_.clear();
-    away_since_ = world_.sim.now();
     incoming_.push_back({.lost = true, .message = {}});
     wake_();
     Dial(500ms);
@@ -211,6 +210,7 @@ class FakeOperations final : public warden::PodOperations {
   Status DropPrecopy() override { return {}; }
   Status Save(const v1::Prepare& prepare) override;
   Status Commit(const v1::Commit& commit) override;
+  Status Seal(SteadyTime deadline) override;
   Status Resume(bool drop) override;
   Status Release() override;
   Status Tidy() override;
@@ -224,6 +224,7 @@ class FakeOperations final : public warden::PodOperations {
   uint32_t committed() const override { return committed_; }
   const std::string& log_path() const override { return log_path_; }
   Status Signal(const pod::RelayedSignal& signal) override;
+  void StandStill() override {}
 
   // The pod ends: as its root does, or killed.
   void Exit(ExitStatus status);
@@ -252,6 +253,7 @@ class FakeOperations final : public warden::PodOperations {
   std::vector<v1::Saved> saved_;
   std::vector<v1::Damaged> damaged_;
   uint32_t committed_ = 0;
+  uint32_t sealing_ = 0;
   const std::string log_path_ = "/log";
 };
 
