@@ -33,6 +33,7 @@
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
 #include "warden/criu/interrupted_waits.h"
+#include "warden/criu/terminals.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
 #include "warden/files/lent_names.h"
@@ -115,8 +116,10 @@ class Dump final : public FrozenPod {
 
 Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options, bool lazy) {
   HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
-  CriuRun run{
-      .program = options.criu, .log_path = options.log_directory + "/dump.log", .images = &images};
+  CriuRun run{.program = options.criu,
+              .log_path = options.log_directory + "/dump.log",
+              .images = &images,
+              .preload = options.criu_preload};
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
     HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));
@@ -274,6 +277,8 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_CHECK(SaveImages(pod, dump, writer, options.threads));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
+  HOLDFAST_TRY(const std::string terminals, SaveTerminals(pod));
+  if (!terminals.empty()) HOLDFAST_CHECK(writer.AddImage(kTerminalsImage, terminals));
   return SaveFileRecords(pod, dump, writer, options);
 }
 

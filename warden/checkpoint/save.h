@@ -19,7 +19,8 @@ using EventSink = std::function<void(const std::string& name, std::chrono::nanos
                                      const std::string& detail)>;
 
 struct SaveOptions {
-  std::string criu;           // program
+  std::string criu;  // program
+  std::string criu_preload = HOLDFAST_LIBEXEC "/holdfast-criu.so";
   std::string log_directory;  // root only; dump.log ends there
   unsigned threads = 2;
   std::chrono::seconds timeout{600};

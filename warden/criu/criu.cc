@@ -161,6 +161,7 @@ Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req reque
   SpawnOptions options;
   options.argv = {run.program, "--no-default-config"};
   options.env = CriuEnvironment();
+  if (!run.preload.empty()) options.env->push_back("LD_PRELOAD=" + run.preload);
   options.fds = {{null.get(), 0},
                  {log.get(), 1},
                  {log.get(), 2},

@@ -41,6 +41,8 @@ struct CriuRun {
   // Where images are read or written. CRIU gets it as a descriptor, so that it need not be
   // reachable by any path in the pod.
   const UniqueFd* images = nullptr;
+  // Dumping: the library with preload_terminals.cc.
+  std::string preload;
   // Dumping with lazy pages: the end of a socket pair where CRIU serves memory.
   const UniqueFd* page_socket = nullptr;
 };

@@ -122,8 +122,10 @@ class CriuTest : public ::testing::Test {
   }
 
   SaveOptions Saving() {
-    return {
-        .criu = "criu", .log_directory = directory_ + "/log", .timeout = std::chrono::seconds(60)};
+    return {.criu = "criu",
+            .criu_preload = HOLDFAST_TEST_CRIU_PRELOAD,
+            .log_directory = directory_ + "/log",
+            .timeout = std::chrono::seconds(60)};
   }
 
   Result<std::unique_ptr<FrozenPod>> Save() {
