@@ -13,6 +13,7 @@
 //                        waited for unless they may run without; every task waits in CRIU's own
 //                        code. If the warden dies now, they never run.
 //   7. CompareFiles      all that they have open is what they had (warden/criu/comparison.h)
+//      RestoreTerminals  what was queued in them (warden/criu/terminals.h)
 //   8. Resume            lets CRIU go on; CompareRights, the last moment before anything runs
 #include "warden/checkpoint/restore.h"
 
@@ -32,6 +33,7 @@
 #include "warden/criu/criu.h"
 #include "warden/criu/images.h"
 #include "warden/criu/images_rights.h"
+#include "warden/criu/terminals.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/pod_files.h"
@@ -83,6 +85,7 @@ struct Images {
   std::vector<image::remap_file_path_entry> deleted;
   MemoryImages memory;
   SavedProcesses processes;
+  std::string terminals;
   uint32_t highest_pid = 0;
 };
 
@@ -120,7 +123,12 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
   Images images;
   const std::string label = PodLabel(pod);
   for (const std::string& name : reader.images()) {
-    if (name == kScratchTable || name == kBindingsImage || name == kAttributesImage) continue;
+    if (name == kTerminalsImage) {
+      HOLDFAST_TRY(images.terminals, reader.ReadImage(name));
+    }
+    if (name == kScratchTable || name == kBindingsImage || name == kAttributesImage ||
+        name == kTerminalsImage)
+      continue;
     if (!IsImageName(name)) return Fail(Code::kCorrupt, "an image is called " + name);
     HOLDFAST_TRY(const std::string contents, reader.ReadImage(name));
     HOLDFAST_CHECK(InspectImage(pod, label, name, contents, images));
@@ -302,6 +310,7 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     if (criu) {
       Status as_saved = CompareFiles(pod, saved);
       if (as_saved) as_saved = RemoveLent(pod, scratch);
+      if (as_saved && !images.terminals.empty()) as_saved = RestoreTerminals(pod, images.terminals);
       if (!as_saved) criu = std::unexpected(std::move(as_saved).error());
     }
     if (criu && memory) {

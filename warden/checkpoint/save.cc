@@ -33,6 +33,7 @@
 #include "warden/criu/criu.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
+#include "warden/criu/terminals.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
 #include "warden/files/lent_names.h"
@@ -272,6 +273,8 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
   HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod));
   HOLDFAST_CHECK(writer.AddImage(kAttributesImage, attributes));
+  HOLDFAST_TRY(const std::string terminals, SaveTerminals(pod));
+  if (!terminals.empty()) HOLDFAST_CHECK(writer.AddImage(kTerminalsImage, terminals));
   return SaveFileRecords(pod, dump, writer, options);
 }
 
