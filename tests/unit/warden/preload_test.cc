@@ -83,6 +83,22 @@ TEST_F(PreloadTest, WaitsLastWhenCriuIsKilled) {
   ExpectEnd();
 }
 
+TEST_F(PreloadTest, A32BitProgramWaits) {
+  MakePod();
+  StartRoot(std::string("echo begin; ") + HOLDFAST_TEST_WAITER32 + "; echo \"end $?\"; sleep 1000");
+  ASSERT_TRUE(Sees("/tmp/out", "begin"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  for (int i = 0; i < 2; ++i) {
+    const auto frozen = Save();
+    if (!frozen && frozen.error().message().find("compat") != std::string::npos)
+      GTEST_SKIP() << frozen.error().message();
+    ASSERT_TRUE(frozen) << frozen.error().message();
+    ASSERT_TRUE((*frozen)->Resume());
+  }
+  EXPECT_TRUE(Sees("/tmp/out", "end"));
+  EXPECT_THAT(ReadInPod("/tmp/out"), HasSubstr("end 0"));
+}
+
 TEST_F(PreloadTest, AProcessThatIsStoppedGoesOnWaiting) {
   StartWaits("2", kContinued, "", "& read -r _ </tmp/go");
   const auto signal = [&](int number) {
