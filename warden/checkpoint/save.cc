@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "warden/checkpoint/preflight.h"
+#include "warden/criu/accept_queues.h"
 #include "warden/criu/criu.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
@@ -165,6 +166,17 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions&
   return frozen;
 }
 
+// Whoever connects, and is not accepted before the freeze, is found by CRIU.
+Result<std::unique_ptr<Dump>> FreezeWhenAccepted(const Pod& pod, const SaveOptions& options,
+                                                 const EventSink& events) {
+  while (true) {
+    HOLDFAST_CHECK(AwaitAccepts(pod, options.accepts_until));
+    auto frozen = FreezeEitherWay(pod, options, events);
+    if (frozen || !IsAboutAccepts(frozen.error()) || Clock::now() >= options.accepts_until)
+      return frozen;
+  }
+}
+
 Status SaveThread(const Pod& pod, const std::string& name, const std::string& contents,
                   storage::PodWriter& writer) {
   const ReadCode read = [&](uint64_t address, std::span<std::byte> out) {
@@ -291,7 +303,7 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
     const auto begin = Clock::now();
-    HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeEitherWay(pod, options, events));
+    HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeWhenAccepted(pod, options, events));
     events("frozen", Clock::now() - begin, "");
     Status status = SaveContents(pod, *frozen, writer, options, events);
     if (status) status = SaveInfo(pod, frozen->images(), writer, version);

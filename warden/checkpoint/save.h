@@ -24,6 +24,8 @@ struct SaveOptions {
   std::string log_directory;  // root only; dump.log ends there
   unsigned threads = 2;
   std::chrono::seconds timeout{600};
+  // Until then a save waits for connections to be accepted (warden/criu/accept_queues.h).
+  std::chrono::steady_clock::time_point accepts_until;
   std::vector<std::string> output_paths;  // the job's stdout and stderr files, as the pod sees them
 };
 
