@@ -30,6 +30,7 @@
 #include "base/parallel.h"
 #include "warden/attributes/attributes.h"
 #include "warden/checkpoint/preflight.h"
+#include "warden/criu/accept_queues.h"
 #include "warden/criu/criu.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
@@ -170,6 +171,17 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions&
   return frozen;
 }
 
+// Whoever connects, and is not accepted before the freeze, is found by CRIU.
+Result<std::unique_ptr<Dump>> FreezeWhenAccepted(const Pod& pod, const SaveOptions& options,
+                                                 const EventSink& events) {
+  while (true) {
+    HOLDFAST_CHECK(AwaitAccepts(pod, options.accepts_until));
+    auto frozen = FreezeEitherWay(pod, options, events);
+    if (frozen || !IsAboutAccepts(frozen.error()) || Clock::now() >= options.accepts_until)
+      return frozen;
+  }
+}
+
 Status SaveImage(const UniqueFd& images, const std::string& name, storage::PodWriter& writer,
                  unsigned threads) {
   HOLDFAST_TRY(const UniqueFd file, OpenAt(images, name, O_RDONLY));
@@ -287,7 +299,7 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
     const auto begin = Clock::now();
-    HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeEitherWay(pod, options, events));
+    HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeWhenAccepted(pod, options, events));
     events("frozen", Clock::now() - begin, "");
     Status status = SaveContents(pod, *frozen, writer, options, events);
     if (status) status = SaveInfo(pod, frozen->images(), writer, version);

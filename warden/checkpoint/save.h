@@ -26,6 +26,8 @@ struct SaveOptions {
   std::string log_directory;        // root only; dump.log ends there
   unsigned threads = 2;
   std::chrono::seconds timeout{600};
+  // Until then a save waits for connections to be accepted (warden/criu/accept_queues.h).
+  std::chrono::steady_clock::time_point accepts_until;
   std::vector<std::string> output_paths;  // the job's stdout and stderr files, as the pod sees them
   // Asked again and again until all has been read; its error ends the save. Any thread.
   std::function<Status()> may_go_on;

@@ -12,6 +12,7 @@
 #include "pod/launch.h"
 #include "pod/pod_directory.h"
 #include "storage/site.h"
+#include "warden/criu/accept_queues.h"
 #include "warden/criu/dump_memory.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/limits.h"
@@ -346,11 +347,15 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
     HOLDFAST_TRY(const storage::WriteOptions how, HowToWrite());
     HOLDFAST_TRY(writer_, store_->Write(prepare.checkpoint(), job_.pod(), how));
   }
+  // Not when the network is cut already, which could be what the accepting waits for.
+  const auto accepts_until = AcceptsUntil(prepare.deadline_unix_ms());
+  HOLDFAST_CHECK(AwaitAccepts(*pod_, accepts_until));
   const SaveOptions options{.criu = job_.config.node.criu,
                             .waits = &waits_,
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
                             .timeout = job_.config.checkpoint.timeout,
+                            .accepts_until = accepts_until + kAcceptsWhenCut,
                             .output_paths = job_.output_paths,
                             .may_go_on = [this] { return MayGoOn(); }};
   HOLDFAST_TRY(const auto room, MemoryRoom());

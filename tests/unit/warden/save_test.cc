@@ -188,6 +188,49 @@ TEST_F(SaveTest, RefusesACriuThatCannotLoadTheLibrary) {
   EXPECT_TRUE(Counts());
 }
 
+// A client has connected, and the server accepts once there is /tmp/accept.
+constexpr const char* kServer = R"py(exec python3 -c "
+import os, socket, time
+listener = socket.socket()
+listener.bind(('127.0.0.1', 4321))
+listener.listen()
+client = socket.create_connection(('127.0.0.1', 4321))
+print('connected', flush=True)
+while not os.path.exists('/tmp/accept'): time.sleep(0.01)
+listener.accept()[0].sendall(b'hello')
+print(client.recv(5), flush=True)
+time.sleep(60)")py";
+
+TEST_F(SaveTest, NamesWhoDoesNotAccept) {
+  MakePod();
+  StartRoot(kServer);
+  ASSERT_TRUE(Sees("/tmp/out", "connected"));
+  const auto frozen = Save();
+  ASSERT_FALSE(frozen);
+  EXPECT_THAT(frozen.error().message(), HasSubstr("(python3) has not accepted 1 connection at "
+                                                  "127.0.0.1:4321"));
+}
+
+TEST_F(SaveTest, WaitsForConnectionsToBeAccepted) {
+  MakePod();
+  StartRoot(kServer);
+  ASSERT_TRUE(Sees("/tmp/out", "connected"));
+  std::jthread accepting([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    const auto root = OpenPodRoot(*pod_);
+    ASSERT_TRUE(root);
+    ASSERT_TRUE(OpenInPod(*root, "/tmp/accept", O_WRONLY | O_CREAT));
+  });
+  SaveOptions options = Saving();
+  options.accepts_until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  checkpoint_ = {};
+  FakeWriter writer(checkpoint_);
+  const auto frozen = FrozenPod::Save(*pod_, writer, options, Events());
+  ASSERT_TRUE(frozen) << frozen.error().message();
+  ASSERT_TRUE((*frozen)->Resume());
+  EXPECT_TRUE(Sees("/tmp/out", "hello"));
+}
+
 TEST_F(SaveTest, RecordsFilesOpenForWriting) {
   StartCounter("exec 5>>" + user_directory() + "/output 6<>" + user_directory() +
                "/data 7</etc/passwd 8>/tmp/private; echo 12345 >&5");

@@ -1,0 +1,119 @@
+#include "warden/criu/accept_queues.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "base/files.h"
+#include "base/numbers.h"
+
+namespace holdfast::warden {
+namespace {
+
+constexpr std::chrono::milliseconds kBetweenLooks{20};
+
+struct Queue {
+  std::string address;
+  std::string inode;
+  uint64_t waiting = 0;
+};
+
+// proc_pid_net(5): of a listening socket, rx_queue is how many connections wait.
+Result<std::vector<Queue>> FindQueues(const Pod& pod) {
+  constexpr std::string_view kListening = "0A";
+  std::vector<Queue> queues;
+  for (const char* table : {"tcp", "tcp6"}) {
+    // Without IPv6 there is no tcp6.
+    std::istringstream lines(ReadFile(pod.proc_path() + "/1/net/" + table).value_or(""));
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream fields(line);
+      std::string number, local, remote, state, sizes, timer, retransmits, uid, timeout, inode;
+      if (!(fields >> number >> local >> remote >> state >> sizes >> timer >> retransmits >> uid >>
+            timeout >> inode) ||
+          state != kListening)
+        continue;
+      const uint64_t waiting = std::strtoull(sizes.c_str() + sizes.find(':') + 1, nullptr, 16);
+      if (waiting > 0)
+        queues.push_back({.address = ReadableAddress(local), .inode = inode, .waiting = waiting});
+    }
+  }
+  return queues;
+}
+
+std::string ProcessWith(const Pod& pod, const std::string& inode) {
+  const std::string socket = "socket:[" + inode + "]";
+  for (const std::string& pid :
+       ListDirectory(pod.proc_path()).value_or(std::vector<std::string>())) {
+    if (!ParseNumber<pid_t>(pid)) continue;
+    const std::string process = pod.proc_path() + "/" + pid;
+    for (const std::string& fd :
+         ListDirectory(process + "/fd").value_or(std::vector<std::string>())) {
+      if (ReadLink(process + "/fd/" + fd).value_or("") != socket) continue;
+      std::string name = ReadFile(process + "/comm").value_or("?");
+      name.resize(name.find_last_not_of('\n') + 1);
+      return fmt::format("process {} ({})", pid, name);
+    }
+  }
+  return "no process";
+}
+
+}  // namespace
+
+std::string ReadableAddress(const std::string& hex) {
+  constexpr size_t kWord = 8;  // digits
+  const size_t colon = hex.find(':');
+  const bool is_4 = colon == kWord, is_6 = colon == 4 * kWord;
+  if (!is_4 && !is_6) return hex;
+  // Words of the address in the machine's order.
+  unsigned char address[16] = {};
+  for (size_t at = 0; at < colon; at += kWord) {
+    const auto word = static_cast<uint32_t>(std::stoul(hex.substr(at, kWord), nullptr, 16));
+    std::memcpy(address + at / 2, &word, sizeof word);
+  }
+  char text[INET6_ADDRSTRLEN] = {};
+  ::inet_ntop(is_4 ? AF_INET : AF_INET6, address, text, sizeof text);
+  const auto port = std::stoul(hex.substr(colon + 1), nullptr, 16);
+  return fmt::format(fmt::runtime(is_4 ? "{}:{}" : "[{}]:{}"), text, port);
+}
+
+std::chrono::steady_clock::time_point AcceptsUntil(int64_t deadline_unix_ms) {
+  using std::chrono::milliseconds;
+  milliseconds time{30000};
+  if (deadline_unix_ms != 0) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const milliseconds left(deadline_unix_ms -
+                            std::chrono::duration_cast<milliseconds>(now).count());
+    time = std::min(time, left / 2);
+  }
+  return std::chrono::steady_clock::now() + time;
+}
+
+Status AwaitAccepts(const Pod& pod, std::chrono::steady_clock::time_point until) {
+  while (true) {
+    HOLDFAST_TRY(const auto queues, FindQueues(pod));
+    if (queues.empty()) return {};
+    if (std::chrono::steady_clock::now() < until) {
+      std::this_thread::sleep_for(kBetweenLooks);
+      continue;
+    }
+    std::string who;
+    for (const Queue& queue : queues)
+      who += fmt::format("\n  why:  {} has not accepted {} connection{} at {}",
+                         ProcessWith(pod, queue.inode), queue.waiting,
+                         queue.waiting == 1 ? "" : "s", queue.address);
+    return Fail(Code::kUnavailable,
+                "connections wait to be accepted, which CRIU cannot save" + who +
+                    "\n  next: save again when they have been accepted or closed");
+  }
+}
+
+bool IsAboutAccepts(const Error& error) {
+  return error.message().find("n-flight connection") != std::string::npos;
+}
+
+}  // namespace holdfast::warden
