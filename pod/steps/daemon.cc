@@ -42,6 +42,8 @@ class Daemon {
       KillLeftovers();
       return started;
     }
+    TakeFrames();  // those that came with the order
+    WriteInput();
     while (Running() > 0 && !socket_.closed()) HOLDFAST_CHECK(Turn());
     KillLeftovers();
     Reap();
@@ -210,25 +212,39 @@ class Daemon {
     if (!exits.empty()) socket_.Queue(RshFrame::kTaskExits, Serialize(exits));
   }
 
-  // Nothing runs any more: what is left in the pipes, then the end.
+  // Nothing runs any more: what is left in the pipes, then the end. Nobody can write to the pipes,
+  // so there is always something to read from those still open.
   Status Finish() {
-    bool open = true;
-    while (!socket_.closed() && (open || socket_.has_unsent())) {
-      if (!socket_.has_unsent() && open) {
+    for (bool open = true; open && !socket_.closed();) {
+      if (!socket_.has_unsent()) {
         ForwardOutput();
-        open = std::ranges::any_of(
-            tasks_, [](const Task& task) { return task.output.fd() >= 0 || task.error.fd() >= 0; });
-        if (!open) {
-          TellEnds();
-          socket_.Queue(RshFrame::kStepDone);
-        }
+        open = std::ranges::any_of(tasks_, [](const Task& task) {
+          return task.output.fd() >= 0 || task.error.fd() >= 0;
+        });
       }
-      socket_.Pump();
+      Exchange();
+    }
+    TellEnds();
+    socket_.Queue(RshFrame::kStepDone);
+    // srun closes when it has all. Were it closed here while input is under way, the kernel would
+    // reset the connection and drop what srun has not read yet.
+    while (!socket_.closed()) {
+      Exchange();
       pollfd polled{.fd = socket_.fd(), .events = socket_.events(), .revents = 0};
-      // Nobody can write to the pipes, so there is always something to read from those still open.
-      if (socket_.has_unsent() || !open) ::poll(&polled, 1, socket_.has_unsent() ? -1 : 0);
+      ::poll(&polled, 1, -1);
     }
     return {};
+  }
+
+  // Input for tasks that have ended is dropped.
+  void Exchange() {
+    if (socket_.has_unsent()) {
+      pollfd polled{.fd = socket_.fd(), .events = socket_.events(), .revents = 0};
+      ::poll(&polled, 1, -1);
+    }
+    socket_.Pump();
+    while (socket_.Next()) {
+    }
   }
 
   FrameSocket socket_;

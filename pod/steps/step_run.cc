@@ -126,6 +126,7 @@ class StepRun {
           break;
         case RshFrame::kStepDone:
           node.done = true;
+          node.socket = FrameSocket(UniqueFd());
           return;
         default:
           break;
