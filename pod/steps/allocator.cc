@@ -128,7 +128,7 @@ std::optional<std::vector<size_t>> Allocator::PickInTurn(const std::vector<uint3
   uint32_t total = 0;
   for (const size_t node : turn) total += usable[node];
   if (total < cpus) return std::nullopt;
-  if (!turn.empty()) next_node_ = (turn.back() + 1) % nodes_.size();
+  if (!turn.empty()) next_node_ = (std::ranges::max(turn) + 1) % nodes_.size();
   return turn;
 }
 

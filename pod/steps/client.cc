@@ -256,9 +256,12 @@ class Client {
                                    .cpus_per_task = options_.cpus_per_task.value.value_or(0),
                                    .threads_per_core = options_.threads_per_core,
                                    .mpi = options_.mpi,
+                                   .name = options_.program_name,
+                                   .labels = options_.label,
+                                   .overcommit = options_.overcommit,
                                    .srun_address = OwnAddress(),
                                    .umask = order.common.umask,
-                                   .verbosity = options_.verbosity,
+                                   .verbosity = options_.verbosity - (options_.quiet ? 1 : 0),
                                    .exports_all = all});
     order.common.environment = std::move(environment);
     order.common.cwd = directory_;

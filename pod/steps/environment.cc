@@ -126,6 +126,9 @@ void AddStepVariables(std::vector<std::string>& environment, const StepFacts& fa
   }
   if (facts.threads_per_core > 0)
     set("SLURM_THREADS_PER_CORE", std::to_string(facts.threads_per_core));
+  if (!facts.name.empty()) set("SLURM_JOB_NAME", facts.name);
+  if (facts.labels) set("SLURM_LABELIO", "1");
+  if (facts.overcommit) set("SLURM_OVERCOMMIT", "1");
   if (!facts.mpi.empty()) set("SLURM_MPI_TYPE", facts.mpi);
   set("SLURMD_DEBUG", "2");
   if (facts.exports_all) set("SRUN_DEBUG", std::to_string(3 + facts.verbosity));

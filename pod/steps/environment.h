@@ -27,10 +27,12 @@ struct StepFacts {
   uint32_t plane_size = 0;
   uint32_t cpus_per_task = 0;  // 0: not asked for
   uint32_t threads_per_core = 0;
-  std::string mpi;           // --mpi, if it was given
+  std::string mpi;   // --mpi, if it was given
+  std::string name;  // --job-name, if it was given
+  bool labels = false, overcommit = false;
   std::string srun_address;  // where srun runs, on the job's network
   mode_t umask = 022;
-  int verbosity = 0;
+  int verbosity = 0;        // below 0: --quiet
   bool exports_all = true;  // the environment is the user's, and not a part of it
 };
 void AddStepVariables(std::vector<std::string>& environment, const StepFacts& facts);
