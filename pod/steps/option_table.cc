@@ -197,7 +197,10 @@ Applied SetHostFile(Options& o, const std::string& value) {
 
 Applied SetHostFileVariable(Options& o, const std::string& value) {
   const Applied applied = SetHostFile(o, value);
-  if (applied) o.distribution = Distribution::kArbitrary;
+  if (applied) {
+    o.distribution = Distribution::kArbitrary;
+    o.hosts_by_file = true;
+  }
   return applied;
 }
 
@@ -255,7 +258,7 @@ const Option kOptions[] = {
     {"ntasks", 'n', kRequired, "SLURM_NPROCS SLURM_NTASKS",
      HOLDFAST_COUNT(tasks.value, "ntasks", 1)},
     {"nodes", 'N', kRequired, "SLURM_JOB_NUM_NODES SLURM_NNODES", SetNodes},
-    {"cpus-per-task", 'c', kRequired, "SRUN_CPUS_PER_TASK",
+    {"cpus-per-task", 'c', kRequired, "SLURM_CPUS_PER_TASK",
      HOLDFAST_COUNT(cpus_per_task.value, "cpus-per-task", 1)},
     {"ntasks-per-node", 0, kRequired, "SLURM_NTASKS_PER_NODE",
      HOLDFAST_COUNT(tasks_per_node.value, "ntasks-per-node", 1)},
@@ -290,9 +293,9 @@ const Option kOptions[] = {
      HOLDFAST_COUNT(tasks_per_core, "ntasks-per-core", 1)},
 
     // Programs, and what they get
-    {"multi-prog", 0, kNone, "SLURM_MULTI_PROG", HOLDFAST_FLAG(multiple_programs, true)},
+    {"multi-prog", 0, kNone, "SLURM_SRUN_MULTI", HOLDFAST_FLAG(multiple_programs, true)},
     {"export", 0, kRequired, "SLURM_EXPORT_ENV SRUN_EXPORT_ENV", HOLDFAST_TEXT(export_what)},
-    {"chdir", 'D', kRequired, "SLURM_WORKING_DIR", HOLDFAST_TEXT(directory)},
+    {"chdir", 'D', kRequired, "SLURM_REMOTE_CWD SLURM_WORKING_DIR", HOLDFAST_TEXT(directory)},
     {"propagate", 0, kOptional, "SLURM_PROPAGATE", SetPropagate},
     {"bcast", 0, kOptional, "SLURM_BCAST", SetBroadcast},
     {"mpi", 0, kRequired, "SLURM_MPI_TYPE", SetMpi},
@@ -310,7 +313,7 @@ const Option kOptions[] = {
     {"kill-on-bad-exit", 'K', kOptional, "SLURM_KILL_BAD_EXIT", SetKillOnBadExit},
     {"wait", 'W', kRequired, "SLURM_WAIT", HOLDFAST_COUNT(wait_seconds, "wait", 0)},
     {"time", 't', kRequired, "SLURM_TIMELIMIT", SetTime},
-    {"signal", 0, kRequired, nullptr, SetSignal},
+    {"signal", 0, kRequired, "SLURM_SIGNAL", SetSignal},
     {"disable-status", 'X', kNone, "SLURM_DISABLE_STATUS", HOLDFAST_FLAG(disable_status, true)},
     {"quit-on-interrupt", 0, kNone, nullptr, HOLDFAST_FLAG(quit_on_interrupt, true)},
 

@@ -31,6 +31,7 @@ struct Options {
   Given<uint32_t> tasks, cpus_per_task, tasks_per_node;
   Given<uint32_t> min_nodes, max_nodes;  // together
   std::string hosts, excluded;
+  bool hosts_by_file = false;  // of SLURM_HOSTFILE: one for each task
   std::optional<uint32_t> relative;
   Distribution distribution = Distribution::kUnset;
   uint32_t plane_size = 0;

@@ -13,6 +13,15 @@ std::unexpected<Complaint> Complain(std::string line) {
   return std::unexpected(Complaint{.exit_code = 1, .lines = {std::move(line)}});
 }
 
+// As Slurm shows masks that a user wrote: without 0x.
+std::string PlainMasks(const std::vector<std::string>& items) {
+  std::string list;
+  for (const std::string& item : items)
+    list += (list.empty() ? "" : ",") +
+            FormatMask(ParseMask(item).value_or(std::vector<uint32_t>())).substr(2);
+  return list;
+}
+
 size_t CountDifferent(std::vector<std::string> hosts) {
   std::ranges::sort(hosts);
   return hosts.size() - std::ranges::unique(hosts).size();
@@ -26,7 +35,8 @@ bool IsExact(const Options& options) { return options.exact || options.cpus_per_
 
 std::expected<StepRequest, Complaint> Resolve(const Options& options, const JobView& job,
                                               std::vector<std::string>& remarks) {
-  const auto hosts = ExpandHosts(options.hosts), excluded = ExpandHosts(options.excluded);
+  auto hosts = ExpandHosts(options.hosts);
+  const auto excluded = ExpandHosts(options.excluded);
   if (!hosts || !excluded) return Complain("fatal: Invalid node list specified");
   if (options.relative && (!hosts->empty() || !excluded->empty()))
     return Complain("error: -r,--relative not allowed with -w,--nodelist or -x,--exclude.");
@@ -36,7 +46,15 @@ std::expected<StepRequest, Complaint> Resolve(const Options& options, const JobV
   const bool arbitrary = options.distribution == Distribution::kArbitrary && !hosts->empty();
   if (arbitrary) {
     // The list says how many, unless the command line does.
-    if (options.tasks.by_variable || !tasks) tasks = static_cast<uint32_t>(hosts->size());
+    if (options.hosts_by_file && tasks) {
+      if (hosts->size() < *tasks)
+        return std::unexpected(
+            Complaint{.exit_code = 1,
+                      .lines = {"error: Too few NodeNames in Slurm Hostfile",
+                                "error: Failure getting NodeNames from hostfile"}});
+      hosts->resize(*tasks);
+    }
+    if (!tasks || (options.tasks.by_variable && !options.hosts_by_file)) tasks = static_cast<uint32_t>(hosts->size());
     if (nodes_by_variable || !least) least = most = static_cast<uint32_t>(CountDifferent(*hosts));
   }
   if (!hosts->empty() && !least) least = static_cast<uint32_t>(CountDifferent(*hosts));
@@ -51,7 +69,8 @@ std::expected<StepRequest, Complaint> Resolve(const Options& options, const JobV
       least = *tasks;
       nodes_by_variable = false;
     }
-    if (per_node && options.tasks.by_variable && !nodes_by_variable && !arbitrary) {
+    const bool exactly = most && *least == *most;
+    if (per_node && exactly && options.tasks.by_variable && !nodes_by_variable && !arbitrary) {
       tasks.reset();
     } else if (per_node && most && *tasks > *most * *per_node) {
       remarks.push_back("warning: can't honor --ntasks-per-node set to " + Number(*per_node) +
@@ -110,9 +129,9 @@ Binding Bind(const Options& options, const NodeShare& share) {
     case BindUnit::kMask: {
       const bool map = options.bind == BindUnit::kMap;
       binding.type = map ? "map_cpu:" : "mask_cpu:";
-      binding.list = options.bind_list;
       binding.machine_numbers = true;
       const std::vector<std::string> items = SplitAt(options.bind_list, ',');
+      binding.list = map ? options.bind_list : PlainMasks(items);
       for (size_t i = 0; i < tasks; ++i) {
         const std::string& item = items[i % items.size()];
         if (!map)

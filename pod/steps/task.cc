@@ -120,8 +120,7 @@ Result<Process> StartTask(const UniqueFd& order, size_t index,
   return Process::Spawn(
       {.argv = {kPodRootPath, "--task", std::to_string(kOrderFd), std::to_string(index)},
        .fds = std::move(fds),
-       .new_session = true,
-       .kill_with_parent = false});
+       .new_session = true});
 }
 
 int BecomeTask(int fd, size_t index) {

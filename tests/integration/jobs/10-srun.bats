@@ -23,3 +23,44 @@ load compare
     assert_equal "$(job_field "$job" JobState)" COMPLETED
     assert_equal "$(on ctl cat /shared/alice/on/out)" "$(on ctl cat /shared/alice/off/out)"
 }
+
+@test "tasks are dealt out as by Slurm" { both_ways layout.sh; }
+
+@test "tasks see what Slurm's see" { both_ways environment.sh; }
+
+@test "steps end as Slurm's do, and say the same" { both_ways ends.sh; }
+
+@test "input and output go where Slurm's go" { both_ways streams.sh; }
+
+@test "many steps run, wait and overlap as Slurm's do" { both_ways farm.sh; }
+
+@test "what cannot be done is an error that names the option" {
+    local job
+    job=$(submit --checkpoint -N1 -n1 -o out --wrap 'for option in --pty --x11 --het-group=0 --gpus=1 --prolog=x -Zn1; do
+        srun $option true && echo done; done; srun true : true; srun --mpi=wrong true; true')
+    wait_for_end "$job"
+    output=$(on ctl cat /shared/alice/out)
+    for name in --pty --x11 --het-group --gpus --prolog --no-allocate 'several components' --mpi=wrong; do
+        assert_contains "$output" "$name"
+    done
+    [[ $output != *done* ]]
+}
+
+@test "a srun or a step's daemon that is killed ends its tasks, and the job goes on" {
+    local job
+    job=$(submit --checkpoint -N2 --ntasks-per-node=1 -o out --wrap '
+        srun -n 2 sleep 1234 & p=$!
+        until [ "$(srun --overlap -N 2 -n 2 bash -c "pgrep -xc sleep" | paste -sd+ | bc)" = 2 ]; do sleep 0.2; done
+        kill -KILL $p; wait $p; echo "srun: $?"
+        until [ "$(srun --overlap -N 2 -n 2 bash -c "pgrep -xc sleep; true" | paste -sd+ | bc)" = 0 ]; do sleep 0.2; done
+        srun -n 2 -W 0 sleep 1234 & p=$!
+        until daemon=$(pgrep -o -f "pod-root --step" -P 2); [ -n "$daemon" ] && pgrep -P "$daemon" -x sleep; do sleep 0.2; done
+        kill -KILL $daemon
+        wait $p; [ $? -ne 0 ] && echo "the step has failed"
+        srun -n 2 echo "the job goes on"')
+    wait_for_end "$job" 60
+    output=$(on ctl cat /shared/alice/out)
+    assert_contains "$output" 'srun: 137'
+    assert_contains "$output" 'the step has failed'
+    assert_contains "$output" 'the job goes on'
+}

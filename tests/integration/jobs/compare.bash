@@ -2,16 +2,16 @@
 # The same script as a job of plain Slurm and as a checkpointed one: what they print and how they
 # end must be alike.
 
-# both_ways SCRIPT: runs it in /shared/alice/off and /shared/alice/on, with the options in the line
-# "# sbatch:" of the script, and compares output, stderr, files and ends.
+# both_ways SCRIPT: runs it in /shared/alice/off, then on the same nodes in /shared/alice/on, with
+# the options in the line "# sbatch:" of the script, and compares output, stderr, files and ends.
 both_ways() {
     local way jobs=() options script=$BATS_TEST_DIRNAME/srun/$1
-    read -ra options < <(sed -n 's/^# sbatch: //p' "$script")
+    read -ra options < <(sed -n 's|^# sbatch: ||p' "$script")
     for way in off on; do
         on ctl install -d -o alice -g alice "/shared/alice/$way"
         on ctl sh -c "cat >/shared/alice/$way/job.sh" <"$script"
         jobs+=("$(as alice ctl env -C "/shared/alice/$way" sbatch --parsable --checkpoint="$way" \
-            --time=5 "${options[@]}" --output=out --error=err job.sh)")
+            --time=5 --nodelist=n[1-2] "${options[@]}" --output=out --error=err job.sh)")
     done
     for way in off on; do
         wait_for_end "${jobs[0]}" 180
