@@ -147,17 +147,29 @@ class Client {
     return files;
   }
 
+  // Whatever begins so, in Slurm.
+  static bool MeansAll(const std::string& pattern) {
+    return pattern.empty() || Lower(pattern).starts_with("all");
+  }
+  static bool MeansNone(const std::string& pattern) { return Lower(pattern).starts_with("none"); }
+  std::optional<uint32_t> OnlyTask(const std::string& pattern) const {
+    const auto number = ParseNumber<uint32_t>(pattern);
+    size_t tasks = 0;
+    for (const NodeShare& node : grant_.nodes) tasks += node.tasks.size();
+    return number && *number < tasks ? number : std::nullopt;
+  }
+
   // Of an output that srun itself writes.
   std::expected<Sink, Complaint> OpenSink(const std::string& pattern, int number,
                                           const char* what) const {
     Sink sink{.file = {}, .number = number, .only_task = {}};
-    if (pattern.empty() || Lower(pattern) == "all") return sink;
-    if (const auto task = ParseNumber<uint32_t>(pattern)) {
+    if (MeansAll(pattern)) return sink;
+    if (const auto task = OnlyTask(pattern)) {
       sink.only_task = *task;
       return sink;
     }
     sink.number = -1;
-    if (Lower(pattern) == "none" || DiffersByTask(pattern)) return sink;
+    if (MeansNone(pattern) || DiffersByTask(pattern)) return sink;
     auto file = OpenFile(Absolute(ExpandPattern(pattern, Values(0, 0))),
                          O_WRONLY | O_CREAT | O_APPEND | (options_.append ? 0 : O_TRUNC), 0666);
     if (!file)
@@ -206,7 +218,7 @@ class Client {
     auto output = OpenSink(options_.output, STDOUT_FILENO, "stdout");
     if (!output) return std::unexpected(output.error());
     run.output = std::move(*output);
-    if (options_.error.empty() && !options_.output.empty() && Lower(options_.output) != "all") {
+    if (options_.error.empty() && !MeansAll(options_.output)) {
       // Where the output goes.
       if (run.output.file.valid()) {
         run.error.number = run.output.file.get();
@@ -220,12 +232,12 @@ class Client {
       run.error = std::move(*error);
     }
     const std::string& input = options_.input;
-    if (input.empty() || Lower(input) == "all") return {};
-    if (Lower(input) == "none") {
+    if (MeansAll(input)) return {};
+    if (MeansNone(input)) {
       // An empty file: every task sees the end at once.
       auto null = OpenFile("/dev/null", O_RDONLY);
       if (null) run.input = std::move(*null);
-    } else if (const auto task = ParseNumber<uint32_t>(input)) {
+    } else if (const auto task = OnlyTask(input)) {
       run.input_task = *task;
     } else if (DiffersByTask(input)) {
       run.reads_input = false;

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -85,6 +86,9 @@ class Daemon {
   }
 
   Status StartTasks() {
+    // Its tasks say it, too, as Slurm's do.
+    if (::access(order_.common.cwd.c_str(), X_OK) != 0)
+      socket_.Queue(RshFrame::kTaskError, Serialize(order_.tasks[0], NoDirectory(order_, errno)));
     if (const Status copied = CopyProgram(); !copied)
       socket_.Queue(RshFrame::kTaskError,
                     Serialize(order_.tasks[0], copied.error().message() + "\n"));
@@ -218,9 +222,8 @@ class Daemon {
     for (bool open = true; open && !socket_.closed();) {
       if (!socket_.has_unsent()) {
         ForwardOutput();
-        open = std::ranges::any_of(tasks_, [](const Task& task) {
-          return task.output.fd() >= 0 || task.error.fd() >= 0;
-        });
+        open = std::ranges::any_of(
+            tasks_, [](const Task& task) { return task.output.fd() >= 0 || task.error.fd() >= 0; });
       }
       Exchange();
     }

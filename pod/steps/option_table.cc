@@ -257,7 +257,7 @@ const Option kOptions[] = {
     // Which tasks, and where
     {"ntasks", 'n', kRequired, "SLURM_NPROCS SLURM_NTASKS",
      HOLDFAST_COUNT(tasks.value, "ntasks", 1)},
-    {"nodes", 'N', kRequired, "SLURM_JOB_NUM_NODES SLURM_NNODES", SetNodes},
+    {"nodes", 'N', kRequired, "SLURM_JOB_NUM_NODES", SetNodes},
     {"cpus-per-task", 'c', kRequired, "SLURM_CPUS_PER_TASK",
      HOLDFAST_COUNT(cpus_per_task.value, "cpus-per-task", 1)},
     {"ntasks-per-node", 0, kRequired, "SLURM_NTASKS_PER_NODE",
@@ -335,6 +335,7 @@ const Option kOptions[] = {
     {"cluster-constraint", 0, kRequired, nullptr, HOLDFAST_ACCEPTED},
     {"comment", 0, kRequired, nullptr, HOLDFAST_ACCEPTED},
     {"compress", 0, kOptional, nullptr, HOLDFAST_ACCEPTED},
+    {"constraint", 'C', kRequired, nullptr, HOLDFAST_ACCEPTED},
     {"contiguous", 0, kNone, nullptr, HOLDFAST_ACCEPTED},
     {"core-spec", 'S', kRequired, nullptr, HOLDFAST_ACCEPTED},
     {"cores-per-socket", 0, kRequired, nullptr, HOLDFAST_ACCEPTED},
@@ -384,7 +385,6 @@ const Option kOptions[] = {
 
     // What cannot be done
     {"clusters", 'M', kRequired, nullptr, HOLDFAST_REFUSED},
-    {"constraint", 'C', kRequired, nullptr, HOLDFAST_REFUSED},
     {"container", 0, kRequired, nullptr, HOLDFAST_REFUSED},
     {"container-id", 0, kRequired, nullptr, HOLDFAST_REFUSED},
     {"cpus-per-gpu", 0, kRequired, nullptr, HOLDFAST_REFUSED},

@@ -41,6 +41,7 @@ class StepRun {
     ::signal(SIGPIPE, SIG_IGN);  // whoever reads our output may stop
     HOLDFAST_TRY(signals_, OpenSignalFd(Signals({SIGINT, SIGQUIT, SIGCONT, SIGTERM, SIGHUP, SIGALRM,
                                                  SIGUSR1, SIGUSR2})));
+    if (setup_.input_task) EndInputOfOthers();
     const auto now = Clock::now();
     if (options_.limit_seconds) {
       time_limit_ = now + seconds(*options_.limit_seconds);
@@ -92,6 +93,13 @@ class StepRun {
       if (!node.done) Serve(node);
     CheckTimes();
     return {};
+  }
+
+  void EndInputOfOthers() {
+    for (Node& node : nodes_)
+      for (const uint32_t task : node.share->tasks)
+        if (task != *setup_.input_task)
+          node.socket.Queue(RshFrame::kStepInput, Serialize(task, std::string_view()));
   }
 
   void SendInput(int fd) {

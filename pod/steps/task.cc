@@ -123,6 +123,11 @@ Result<Process> StartTask(const UniqueFd& order, size_t index,
        .new_session = true});
 }
 
+std::string NoDirectory(const DaemonOrder& order, int error) {
+  return "slurmstepd-" + order.host + ": error: couldn't chdir to `" + order.common.cwd +
+         "': " + ::strerror(error) + ": going to /tmp instead\n";
+}
+
 int BecomeTask(int fd, size_t index) {
   // By name: the position in the file is shared with the other tasks.
   const auto bytes = ReadFile("/proc/self/fd/" + std::to_string(fd));
@@ -134,7 +139,8 @@ int BecomeTask(int fd, size_t index) {
   ::signal(SIGPIPE, SIG_DFL);
   ::umask(order->common.umask);
   if (::chdir(order->common.cwd.c_str()) != 0) {
-    Complain(*order, "couldn't chdir to `%s': %s: going to /tmp instead", order->common.cwd, errno);
+    const std::string line = NoDirectory(*order, errno);
+    [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, line.data(), line.size());
     if (::chdir("/tmp") != 0) return EXIT_FAILURE;
   }
   if (!Redirect(*order, STDIN_FILENO, order->input[index]) ||

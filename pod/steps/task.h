@@ -17,6 +17,9 @@ namespace holdfast::pod {
 Result<Process> StartTask(const UniqueFd& order, size_t index,
                           std::vector<std::pair<int, int>> fds);
 
+// What is said where the tasks' directory is not.
+std::string NoDirectory(const DaemonOrder& order, int error);
+
 // In the new process. Returns only if it cannot become the program, with what to exit with; it has
 // said why.
 int BecomeTask(int fd, size_t index);

@@ -50,11 +50,11 @@ load compare
     local job
     job=$(submit --checkpoint -N2 --ntasks-per-node=1 -o out --wrap '
         srun -n 2 sleep 1234 & p=$!
-        until [ "$(srun --overlap -N 2 -n 2 bash -c "pgrep -xc sleep" | paste -sd+ | bc)" = 2 ]; do sleep 0.2; done
+        until [ "$(srun --overlap -N 2 -n 2 pgrep -x sleep | wc -l)" = 2 ]; do sleep 0.2; done
         kill -KILL $p; wait $p; echo "srun: $?"
-        until [ "$(srun --overlap -N 2 -n 2 bash -c "pgrep -xc sleep; true" | paste -sd+ | bc)" = 0 ]; do sleep 0.2; done
+        until [ -z "$(srun --overlap -N 2 -n 2 pgrep -x sleep)" ]; do :; done
         srun -n 2 -W 0 sleep 1234 & p=$!
-        until daemon=$(pgrep -o -f "pod-root --step" -P 2); [ -n "$daemon" ] && pgrep -P "$daemon" -x sleep; do sleep 0.2; done
+        until task=$(pgrep -x sleep) && daemon=$(ps -o ppid= "$task"); do :; done
         kill -KILL $daemon
         wait $p; [ $? -ne 0 ] && echo "the step has failed"
         srun -n 2 echo "the job goes on"')

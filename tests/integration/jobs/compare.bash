@@ -8,6 +8,7 @@ both_ways() {
     local way jobs=() options script=$BATS_TEST_DIRNAME/srun/$1
     read -ra options < <(sed -n 's|^# sbatch: ||p' "$script")
     for way in off on; do
+        on ctl rm -rf "/shared/alice/$way"
         on ctl install -d -o alice -g alice "/shared/alice/$way"
         on ctl sh -c "cat >/shared/alice/$way/job.sh" <"$script"
         jobs+=("$(as alice ctl env -C "/shared/alice/$way" sbatch --parsable --checkpoint="$way" \
@@ -26,6 +27,6 @@ both_ways() {
 # settled JOB <OUTPUT: without what differs between two runs of anything: the job's number, times,
 # process ids; and srun's word that it had to wait, which depends on how fast Slurm noticed an end.
 settled() {
-    sed -E -e "s/\b$1\b/JOB/g" -e '/Step created for StepId=/d' \
+    sed -E -e "s/\b$1\b/JOB/g" -e 's|/shared/alice/(off\|on)|DIRECTORY|g' -e '/Step created for StepId=/d' \
         -e 's/CANCELLED AT [-0-9T:]+/CANCELLED AT TIME/' -e 's/(task +[0-9]+ +[0-9]+) \[[0-9]+\]/\1 [PID]/'
 }

@@ -40,7 +40,7 @@ end --multi-prog missing
 end
 end -n 4 --ntasks-per-node=1 true
 end -n 1 true
-end -n 1 -N 1 -A any -p spot -q normal --comment x -C '' true
+end -n 1 -N 1 -A any -p spot -q normal --comment x true
 end -n 4 bash -c 'exec 1>&- 2>&-; sleep 0.2'
 end -n 1 -N 1 bash -c 'sleep 300 & echo left behind'
 stopped() { # SIGNAL: to srun

@@ -39,6 +39,7 @@ SLURM_EXPORT_ENV=NONE show -n 1
 SRUN_CPUS_PER_TASK=1 show -n 2
 SLURM_CPUS_PER_TASK=1 show -n 2
 SLURM_NNODES=1 show -n 2
+SLURM_JOB_NUM_NODES=1 show -n 2
 srun -n 1 bash -c 'umask; ulimit -S -n; [ "$PWD" = "$0" ] && echo same; grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status' "$PWD"
 ulimit -S -n 300 && umask 027
 srun -n 1 bash -c 'umask; ulimit -S -n; readlink /proc/self/fd/* | grep -c pipe'

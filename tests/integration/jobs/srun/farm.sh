@@ -15,6 +15,9 @@ wait
 srun -n 4 sleep 2 &
 sleep 0.4
 srun -I -N 1 -n 1 true; echo "immediately: $?"
+wait
+srun --overlap -n 4 sleep 1 &
+sleep 0.2
 srun --overlap -n 4 bash -c 'echo "over it $SLURM_PROCID"' | sort
 wait
 pids=()
@@ -27,7 +30,7 @@ seq 1 12 | xargs -P 4 -I{} srun -N1 -n1 --exact bash -c 'echo "xargs {}"' | sort
 srun --overlap -n 1 -N 1 bash -c 'srun --overlap -n 2 -N 1 echo nested'
 # The most that run at once, by two CPUs a node.
 for i in {1..8}; do
-    srun -N1 -n1 --exact bash -c 'touch "on.$0"; sleep 0.3; ls on.* | wc -l; rm "on.$0"' "$i" >"most.$i" &
+    srun -N1 -n1 --exact bash -c 'touch "on.$0"; sleep 0.3; ls | grep -c "^on"; rm "on.$0"' "$i" >"most.$i" &
 done
 wait
 [ "$(cat most.* | sort -n | tail -n 1)" -le 4 ] && echo 'never more than four'
