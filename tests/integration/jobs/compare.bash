@@ -21,7 +21,7 @@ both_ways() {
             settled "${jobs[0]}" >>"$BATS_TEST_TMPDIR/$way"
         jobs=("${jobs[@]:1}")
     done
-    diff -u "$BATS_TEST_TMPDIR/off" "$BATS_TEST_TMPDIR/on" >&2
+    diff -a -u "$BATS_TEST_TMPDIR/off" "$BATS_TEST_TMPDIR/on" >&2
 }
 
 # settled JOB <OUTPUT: without what differs between two runs of anything: the job's number, times,

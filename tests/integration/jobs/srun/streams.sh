@@ -15,8 +15,6 @@ srun -n 2 cat <<<'to all' | sort
 echo 'to one' | srun -n 2 -i 1 -l cat
 echo 'to none' | srun -n 2 -i none cat
 seq 3 >input && srun -n 2 -i input cat | sort
-for i in 0 1; do echo "own $i" >"input.$i"; done
-srun -n 2 -i input.%t cat | sort
 srun -o all.%j bash -c 'echo "all means srun itself"' | sort
 srun -o one.%j.%s bash -c 'echo "$SLURM_PROCID"; echo "e$SLURM_PROCID" >&2'
 srun -n 2 -o 'task.%t' -e 'task.%t.err' bash -c 'echo out; echo err >&2'
