@@ -1,5 +1,5 @@
-// The connection between holdfast-rsh and the pod-root that serves it: frames over TCP on the job's
-// own network. One thread; never blocks; what cannot be sent yet waits here.
+// The connection between holdfast-rsh or srun and the pod-root that serves it: frames over TCP on
+// the job's own network. One thread; never blocks; what cannot be sent yet waits here.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,23 @@ enum class RshFrame : uint8_t {
   kOutput = 5,  // from the command
   kError = 6,
   kExit = 7,  // last frame: how it ended, as text "CODE SIGNAL"
+
+  // srun and the allocator (pod/steps/desk.h). The end of the connection is the step's end.
+  kAskStep = 20,    // first frame: a StepRequest
+  kStepMade = 21,   // a StepGrant
+  kStepWaits = 22,  // for other steps' end; the reason, for people
+  kStepNever = 23,  // last frame: the reason
+  kStepOver = 24,   // from srun: what the step had is free again
+
+  // srun and a step daemon (pod/steps/daemon.h)
+  kRunStep = 30,     // first frame: a DaemonOrder
+  kTaskOutput = 31,  // from the daemon: a task's number and data
+  kTaskError = 32,
+  kTaskExits = 33,   // how tasks ended
+  kStepDone = 34,    // last frame: all tasks have ended, and no output follows
+  kStepInput = 35,   // a task's number or kAllTasks, and data; none: the end
+  kInputTaken = 36,  // from the daemon: the tasks have read it
+  kStepSignal = 37,  // a signal for all tasks, in decimal; SIGKILL means all that they started, too
 };
 
 struct RshMessage {

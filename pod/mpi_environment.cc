@@ -96,10 +96,6 @@ std::vector<std::string> AddMpiEnvironment(std::vector<std::string> environment)
   };
   for (const auto& [name, value] : kAdded)
     if (!Find(environment, name)) environment.push_back(name + "=" + value);
-
-  if (!Find(environment, "PATH")) environment.emplace_back("PATH=/usr/local/bin:/usr/bin:/bin");
-  for (std::string& entry : environment)
-    if (entry.starts_with("PATH=")) entry.insert(5, std::string(kProgramDirectory) + ":");
   return environment;
 }
 

@@ -1,9 +1,9 @@
 // What lies in a pod's private directory, /run/holdfast (warden::kPodDirectory), when pod-root
 // starts. All of it belongs to the job's user and is saved with the pod.
 //
-// The warden puts there, before it starts pod-root: copies of the two static programs pod-root and
-// holdfast-rsh (from HOLDFAST_LIBEXEC), of the script `srun` (likewise), the peers, and in pod 0
-// the launch. pod-root adds the batch script and the host list for MPI.
+// The warden puts there, before it starts pod-root: copies of the static programs pod-root,
+// holdfast-rsh, of srun (all from HOLDFAST_LIBEXEC), the peers, and in pod 0 the launch. pod-root
+// adds the batch script and the host list for MPI.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,11 @@ namespace holdfast::pod {
 
 inline constexpr const char* kPodRootPath = "/run/holdfast/pod-root";
 inline constexpr const char* kRshPath = "/run/holdfast/holdfast-rsh";
-// A directory that pod-root puts first in PATH; it has `srun`, which explains itself and fails.
-inline constexpr const char* kProgramDirectory = "/run/holdfast/bin";
+// Ours. The file `srun` of HOLDFAST_LIBEXEC, which names it as its interpreter, is mounted over the
+// site's own wherever that is (warden/isolation/pod_init.cc).
+inline constexpr const char* kSrunPath = "/run/holdfast/holdfast-srun";
+// Where the site's own can still be reached.
+inline constexpr const char* kSiteSrunPath = "/run/holdfast-site/srun";
 inline constexpr const char* kPeersPath = "/run/holdfast/peers";
 inline constexpr const char* kLaunchPath = "/run/holdfast/launch";  // pod 0 only
 inline constexpr const char* kScriptPath = "/run/holdfast/slurm_script";

@@ -54,6 +54,9 @@ Status PodRoot::StartScript() {
   HOLDFAST_CHECK(WriteFile(kScriptPath, launch.script, 0700));
   if (launch.argv.empty()) return Fail(Code::kCorrupt, "the launch names no script");
   launch.argv[0] = kScriptPath;
+  std::vector<std::string> hosts;
+  for (const Peer& peer : peers_) hosts.push_back(peer.hostname);
+  desk_.emplace(ResourcesOf(launch.environment, hosts));
   launch.environment = AddMpiEnvironment(std::move(launch.environment));
   HOLDFAST_TRY(Process script, StartProgram(launch));
   script_ = script.Release();
@@ -74,6 +77,7 @@ Status PodRoot::Turn() {
       {signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}, {first_.get(), POLLIN, 0}};
   for (const UniqueFd& caller : callers_) fds.push_back({caller.get(), POLLIN, 0});
   for (const UniqueFd& watcher : watchers_) fds.push_back({watcher.get(), POLLIN, 0});
+  if (desk_) desk_->AddTo(fds);
   if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return FailErrno("poll");
 
   if (fds[0].revents != 0) HOLDFAST_CHECK(TakeSignal());
@@ -86,6 +90,7 @@ Status PodRoot::Turn() {
   };
   std::erase_if(watchers_, readable);
   std::erase_if(callers_, [&](UniqueFd& caller) { return readable(caller) && Greet(caller); });
+  if (desk_) desk_->Serve();
   if (fds[1].revents != 0) Accept();
   return {};
 }
@@ -128,7 +133,11 @@ bool PodRoot::Greet(UniqueFd& caller) {
   if (n <= 0) return true;
   const auto wanted = static_cast<RshFrame>(header[FrameSocket::kHeaderBytes - 1]);
   if (wanted == RshFrame::kRun) {
-    StartSession(caller);
+    StartSession(caller, "--session");
+  } else if (wanted == RshFrame::kRunStep) {
+    StartSession(caller, "--step");
+  } else if (wanted == RshFrame::kAskStep && desk_) {
+    desk_->Take(std::move(caller));
   } else if (wanted == RshFrame::kWatch) {
     // Consumed, so that the next thing to be read is the end.
     [[maybe_unused]] const ssize_t consumed = ::recv(caller.get(), header, sizeof header, 0);
@@ -137,8 +146,8 @@ bool PodRoot::Greet(UniqueFd& caller) {
   return true;
 }
 
-void PodRoot::StartSession(const UniqueFd& caller) {
-  auto session = Process::Spawn({.argv = {kPodRootPath, "--session", std::to_string(kSessionFd)},
+void PodRoot::StartSession(const UniqueFd& caller, const char* mode) {
+  auto session = Process::Spawn({.argv = {kPodRootPath, mode, std::to_string(kSessionFd)},
                                  .fds = {{caller.get(), kSessionFd}},
                                  .kill_with_parent = false});
   if (!session) {

@@ -1,6 +1,8 @@
 // pod-root POD: see pod/pod_root.h. Executes itself anew as
 //   pod-root --become FD    to start a program (pod/program.h)
 //   pod-root --session FD   to serve one caller of holdfast-rsh (pod/rsh_session.h)
+//   pod-root --step FD      to run a step's tasks in this pod (pod/steps/daemon.h)
+//   pod-root --task FD N    to become one of them (pod/steps/task.h)
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -10,6 +12,8 @@
 #include "pod/pod_root.h"
 #include "pod/program.h"
 #include "pod/rsh_session.h"
+#include "pod/steps/daemon.h"
+#include "pod/steps/task.h"
 
 namespace holdfast::pod {
 namespace {
@@ -35,6 +39,12 @@ int Main(int argc, char** argv) {
     const Status served = ServeRsh(UniqueFd(std::atoi(argv[2])));
     return served ? EXIT_SUCCESS : Complain(served.error(), EXIT_FAILURE);
   }
+  if (argc == 3 && mode == "--step") {
+    const Status served = ServeStep(UniqueFd(std::atoi(argv[2])));
+    return served ? EXIT_SUCCESS : Complain(served.error(), EXIT_FAILURE);
+  }
+  if (argc == 4 && mode == "--task")
+    return BecomeTask(std::atoi(argv[2]), static_cast<size_t>(std::atoll(argv[3])));
   if (argc != 2) {
     std::fprintf(stderr, "usage: pod-root POD (started by holdfast-warden)\n");
     return EXIT_FAILURE;

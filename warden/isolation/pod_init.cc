@@ -1,7 +1,7 @@
 // Phases, all as root, none touching a path that the job's user could have prepared:
 //   1. Isolate      no mount made here reaches the node
 //   2. MountPrivate /tmp, /dev/shm, /dev/pts, the pod's directory, /proc, /sys, /etc/hosts,
-//   /etc/resolv.conf
+//                   /etc/resolv.conf, srun
 //   3. NameHost     the host name, and `lo` up
 //   4. Serve        start pod-root when asked, as the user; drop every capability; reap and report
 #include "warden/isolation/pod_init.h"
@@ -28,6 +28,7 @@
 #include "base/files.h"
 #include "base/identity.h"
 #include "base/process.h"
+#include "pod/pod_directory.h"
 #include "warden/isolation/pod.h"
 #include "warden/isolation/pod_control.h"
 
@@ -69,12 +70,6 @@ Status Mount(const char* type, const char* target, unsigned long flags, const st
   return {};
 }
 
-Status Cover(const char* target, const std::string& file) {
-  if (::mount(file.c_str(), target, nullptr, MS_BIND, nullptr) != 0)
-    return FailErrno("mounting " + file + " on " + target);
-  return {};
-}
-
 // A fresh sysfs shows the pod's own network devices. The node's cgroup mounts lie below the old
 // one; programs look there for their limits, so they move along.
 Status MountSys() {
@@ -85,6 +80,37 @@ Status MountSys() {
   if (cgroups.valid() &&
       ::move_mount(cgroups.get(), "", AT_FDCWD, kCgroups, MOVE_MOUNT_F_EMPTY_PATH) != 0)
     return FailErrno(std::string("mounting ") + kCgroups);
+  return {};
+}
+
+// Where sites have srun. Root's own places: none that a user could have prepared.
+constexpr const char* kSrunPlaces[] = {"/usr/bin/srun", "/usr/local/bin/srun",
+                                       "/opt/slurm/bin/srun", "/usr/local/slurm/bin/srun"};
+// A script whose interpreter is the pod's own copy of the launcher: so nothing of a running srun is
+// a file of the node's, which may be another on the next.
+constexpr const char* kSrunScript = HOLDFAST_LIBEXEC "/srun";
+
+Status BindFile(const char* source, const char* target) {
+  if (::mount(source, target, nullptr, MS_BIND, nullptr) != 0)
+    return FailErrno(std::string("mounting ") + source + " on " + target);
+  return {};
+}
+
+// Ours stands over the site's, whatever the PATH of a login shell is; the first of those that are
+// there stays reachable at kSiteSrunPath.
+Status MountSrun() {
+  if (::access(kSrunScript, X_OK) != 0) return {};  // nothing is installed: a unit test
+  bool reachable = false;
+  for (const char* place : kSrunPlaces) {
+    if (::access(place, X_OK) != 0) continue;
+    if (!std::exchange(reachable, true)) {
+      const std::string site = pod::kSiteSrunPath;
+      HOLDFAST_CHECK(MakeDirectories(site.substr(0, site.rfind('/'))));
+      HOLDFAST_TRY(const UniqueFd file, OpenFile(site, O_RDONLY | O_CREAT, 0600));
+      HOLDFAST_CHECK(BindFile(place, pod::kSiteSrunPath));
+    }
+    HOLDFAST_CHECK(BindFile(kSrunScript, place));
+  }
   return {};
 }
 
@@ -102,9 +128,10 @@ Status MountPrivate(const InitArguments& arguments) {
                            ",gid=" + std::to_string(arguments.owner.gid)));
   HOLDFAST_CHECK(Mount("proc", "/proc", kFlags | MS_NOEXEC, ""));
   HOLDFAST_CHECK(MountSys());
-  HOLDFAST_CHECK(Cover("/etc/hosts", arguments.hosts_file));
-  if (arguments.resolver_file.empty()) return {};
-  return Cover("/etc/resolv.conf", arguments.resolver_file);
+  HOLDFAST_CHECK(BindFile(arguments.hosts_file.c_str(), "/etc/hosts"));
+  if (!arguments.resolver_file.empty())
+    HOLDFAST_CHECK(BindFile(arguments.resolver_file.c_str(), "/etc/resolv.conf"));
+  return MountSrun();
 }
 
 Status NameHost(const std::string& hostname) {

@@ -27,7 +27,7 @@ Status FurnishPod(const Pod& pod, const Furniture& furniture) {
     HOLDFAST_TRY(const UniqueFd root, OpenPodRoot(pod));
     HOLDFAST_TRY(const UniqueFd directory, OpenInPod(root, kPodDirectory, O_RDONLY | O_DIRECTORY));
     std::string programs[3];
-    constexpr const char* kNames[] = {"pod-root", "holdfast-rsh", "srun"};
+    constexpr const char* kNames[] = {"pod-root", "holdfast-rsh", "holdfast-srun"};
     for (size_t i = 0; i < std::size(kNames); ++i) {
       HOLDFAST_TRY(programs[i], ReadFile(furniture.program_directory + "/" + kNames[i]));
     }
@@ -35,11 +35,7 @@ Status FurnishPod(const Pod& pod, const Furniture& furniture) {
     const ScopedIdentity as_owner(pod.options().owner);
     HOLDFAST_CHECK(WriteBelow(directory, NameOf(pod::kPodRootPath), programs[0], 0500));
     HOLDFAST_CHECK(WriteBelow(directory, NameOf(pod::kRshPath), programs[1], 0500));
-    const std::string bin = NameOf(pod::kProgramDirectory);
-    if (::mkdirat(directory.get(), bin.c_str(), 0700) != 0)
-      return FailErrno("creating " + std::string(pod::kProgramDirectory));
-    HOLDFAST_TRY(const UniqueFd program_directory, OpenAt(directory, bin, O_RDONLY | O_DIRECTORY));
-    HOLDFAST_CHECK(WriteBelow(program_directory, "srun", programs[2], 0500));
+    HOLDFAST_CHECK(WriteBelow(directory, NameOf(pod::kSrunPath), programs[2], 0500));
     HOLDFAST_CHECK(
         WriteBelow(directory, NameOf(pod::kPeersPath), pod::SerializePeers(furniture.peers), 0400));
     if (furniture.launch.empty()) return {};
