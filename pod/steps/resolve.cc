@@ -54,7 +54,8 @@ std::expected<StepRequest, Complaint> Resolve(const Options& options, const JobV
                                 "error: Failure getting NodeNames from hostfile"}});
       hosts->resize(*tasks);
     }
-    if (!tasks || (options.tasks.by_variable && !options.hosts_by_file)) tasks = static_cast<uint32_t>(hosts->size());
+    if (!tasks || (options.tasks.by_variable && !options.hosts_by_file))
+      tasks = static_cast<uint32_t>(hosts->size());
     if (nodes_by_variable || !least) least = most = static_cast<uint32_t>(CountDifferent(*hosts));
   }
   if (!hosts->empty() && !least) least = static_cast<uint32_t>(CountDifferent(*hosts));
