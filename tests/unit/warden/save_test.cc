@@ -219,6 +219,7 @@ TEST_F(SaveTest, WaitsForConnectionsToBeAccepted) {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     const auto root = OpenPodRoot(*pod_);
     ASSERT_TRUE(root);
+    const ScopedIdentity as_owner(owner_);
     ASSERT_TRUE(OpenInPod(*root, "/tmp/accept", O_WRONLY | O_CREAT));
   });
   SaveOptions options = Saving();
