@@ -221,14 +221,18 @@ class Daemon {
     if (!exits.empty()) socket_.Queue(RshFrame::kTaskExits, Serialize(exits));
   }
 
-  // Nothing runs any more: what is left in the pipes, then the end. Nobody can write to the pipes,
-  // so there is always something to read from those still open.
+  // Nothing runs any more: what is left in the pipes, then the end.
   Status Finish() {
-    for (bool open = true; open && !socket_.closed();) {
+    const auto open = [](const Task& task) {
+      return task.output.fd() >= 0 || task.error.fd() >= 0;
+    };
+    while (std::ranges::any_of(tasks_, open) && !socket_.closed()) {
       if (!socket_.has_unsent()) {
+        std::vector<pollfd> fds{{socket_.fd(), POLLIN, 0}};
+        for (const Task& task : tasks_)
+          for (const int fd : {task.output.fd(), task.error.fd()}) fds.push_back({fd, POLLIN, 0});
+        ::poll(fds.data(), fds.size(), -1);
         ForwardOutput();
-        open = std::ranges::any_of(
-            tasks_, [](const Task& task) { return task.output.fd() >= 0 || task.error.fd() >= 0; });
       }
       Exchange();
     }

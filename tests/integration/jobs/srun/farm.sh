@@ -6,7 +6,7 @@ for i in {1..60}; do srun -N1 -n1 --exact bash -c 'echo "case $0"' "$i" >"case.$
 wait
 cat case.* | sort | cksum
 rm -f case.*
-for i in {1..120}; do srun -n1 -N1 bash -c 'exit $(($0 % 2))' "$i" 2>/dev/null; codes+=$?; done
+for i in {1..120}; do srun -n1 -N1 bash -c 'exit $(($0 % 2))' "$i" 2>/dev/null; codes+="$?"; done
 echo "$codes"
 srun -n 4 bash -c 'sleep 1; echo "first $SLURM_PROCID"' >first &
 sleep 0.4
