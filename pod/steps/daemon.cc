@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
+#include <optional>
 
 #include "base/files.h"
 #include "base/numbers.h"
@@ -25,7 +27,10 @@ namespace holdfast::pod {
 namespace {
 
 // Tasks that end at about the same time are told of together.
-constexpr int kTogetherMs = 20;
+constexpr std::chrono::milliseconds kTogether{20};
+constexpr int kTogetherMs = kTogether.count();
+
+using Clock = std::chrono::steady_clock;
 
 class Daemon {
  public:
@@ -127,17 +132,15 @@ class Daemon {
       fds.push_back({room ? task.error.fd() : -1, POLLIN, 0});
       fds.push_back({task.input.waits() ? task.input.fd() : -1, POLLOUT, 0});
     }
-    const bool untold =
-        std::ranges::any_of(tasks_, [](const Task& task) { return !task.running && !task.told; });
-    const int ready = ::poll(fds.data(), fds.size(), untold ? kTogetherMs : -1);
-    if (ready < 0 && errno != EINTR) return FailErrno("poll");
+    if (::poll(fds.data(), fds.size(), tell_at_ ? kTogetherMs : -1) < 0 && errno != EINTR)
+      return FailErrno("poll");
     if (fds[1].revents != 0) HOLDFAST_CHECK(TakeSignal());
     socket_.Pump();
     TakeFrames();
     if (room) ForwardOutput();
     WriteInput();
     Reap();
-    if (ready == 0) TellEnds();
+    if (tell_at_ && Clock::now() >= *tell_at_) TellEnds();
     return {};
   }
 
@@ -202,10 +205,12 @@ class Daemon {
       if (ended == tasks_.end()) continue;
       ended->running = false;
       ended->status = ExitStatus::FromWait(status);
+      if (!tell_at_) tell_at_ = Clock::now() + kTogether;
     }
   }
 
   void TellEnds() {
+    tell_at_.reset();
     std::vector<TaskExit> exits;
     for (size_t i = 0; i < tasks_.size(); ++i) {
       Task& task = tasks_[i];
@@ -216,14 +221,18 @@ class Daemon {
     if (!exits.empty()) socket_.Queue(RshFrame::kTaskExits, Serialize(exits));
   }
 
-  // Nothing runs any more: what is left in the pipes, then the end. Nobody can write to the pipes,
-  // so there is always something to read from those still open.
+  // Nothing runs any more: what is left in the pipes, then the end.
   Status Finish() {
-    for (bool open = true; open && !socket_.closed();) {
+    const auto open = [](const Task& task) {
+      return task.output.fd() >= 0 || task.error.fd() >= 0;
+    };
+    while (std::ranges::any_of(tasks_, open) && !socket_.closed()) {
       if (!socket_.has_unsent()) {
+        std::vector<pollfd> fds{{socket_.fd(), POLLIN, 0}};
+        for (const Task& task : tasks_)
+          for (const int fd : {task.output.fd(), task.error.fd()}) fds.push_back({fd, POLLIN, 0});
+        ::poll(fds.data(), fds.size(), -1);
         ForwardOutput();
-        open = std::ranges::any_of(
-            tasks_, [](const Task& task) { return task.output.fd() >= 0 || task.error.fd() >= 0; });
       }
       Exchange();
     }
@@ -255,6 +264,7 @@ class Daemon {
   DaemonOrder order_;
   std::vector<Task> tasks_;
   bool input_untold_ = false;
+  std::optional<Clock::time_point> tell_at_;  // when the ends that srun has not heard of are told
 };
 
 }  // namespace

@@ -43,7 +43,8 @@ std::map<pid_t, Parent> Parents() {
 
 void KillLeftovers() {
   // Those that are born meanwhile are found in the next round; the dead ones' children become ours.
-  while (true) {
+  // One that was born while the list was made, of a parent that ended then, is in the next list.
+  for (int clean = 0; clean < 2;) {
     const std::map<pid_t, Parent> parents = Parents();
     bool found = false;
     for (const auto& [pid, parent] : parents) {
@@ -58,7 +59,7 @@ void KillLeftovers() {
       if (parent.pid == ::getpid())
         ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
     }
-    if (!found) return;
+    clean = found ? 0 : clean + 1;
   }
 }
 

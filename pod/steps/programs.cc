@@ -23,26 +23,24 @@ std::unexpected<Complaint> Complain(std::string line) {
   return std::unexpected(Complaint{.exit_code = 1, .lines = {"error: " + std::move(line)}});
 }
 
-// Words, between blanks and with quotes.
+// Words, between blanks; single quotes and backslashes are all that Slurm knows there.
 std::vector<std::string> Words(std::string_view line) {
   std::vector<std::string> words;
   std::string word;
   bool inside = false;
-  char quote = 0;
+  bool quoted = false;
   for (size_t i = 0; i < line.size(); ++i) {
     const char c = line[i];
-    if (quote == 0 && std::isspace(static_cast<unsigned char>(c))) {
+    if (!quoted && std::isspace(static_cast<unsigned char>(c))) {
       if (inside) words.push_back(std::exchange(word, {}));
       inside = false;
       continue;
     }
     inside = true;
-    if (c == '\\' && i + 1 < line.size() && quote != '\'')
+    if (c == '\'')
+      quoted = !quoted;
+    else if (c == '\\' && i + 1 < line.size() && !quoted)
       word += line[++i];
-    else if (quote == 0 && (c == '\'' || c == '"'))
-      quote = c;
-    else if (c == quote)
-      quote = 0;
     else
       word += c;
   }

@@ -13,7 +13,9 @@ end -n 1 -N 1 bash -c 'kill -KILL $$'
 end -n 1 -N 1 bash -c 'kill -SEGV $$'
 end -n 1 -N 1 bash -c 'kill -USR1 $$'
 end -n 2 bash -c '[ "$SLURM_PROCID" = 0 ] && exit 40; sleep 0.3; kill -TERM $$'
-end -n 2 -K bash -c '[ "$SLURM_PROCID" = 1 ] && exit 3; exec sleep 60'
+# Slurm's ends the others by SIGTERM or, sometimes, by SIGKILL.
+srun -n 2 -K bash -c '[ "$SLURM_PROCID" = 1 ] && exit 3; exec sleep 60' 2>/dev/null
+[ $? -ge 137 ] && echo 'the others were ended'
 end -n 2 --kill-on-bad-exit=0 bash -c '[ "$SLURM_PROCID" = 1 ] && exit 3; sleep 0.5; echo "went on"'
 end -n 4 -W 1 bash -c '[ "$SLURM_PROCID" = 1 ] || exec sleep 60'
 end -n 1 -N 1 ./missing

@@ -30,7 +30,7 @@ show -N 1 -n 4 -O
 show -n 2 -J named
 show -n 2 -K -W 5 -t 5
 show -n 2 -Q
-srun -n 2 -l /usr/bin/env | grep SLURM_LABELIO
+srun -n 2 -l /usr/bin/env | grep SLURM_LABELIO | sort
 show --export=NONE -n 1
 show --export=HOME,NEW=5 -n 1
 show --export=ALL,NEW=5 -n 1

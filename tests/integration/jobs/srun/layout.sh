@@ -30,4 +30,6 @@ show --lab -n 2
 SLURM_NTASKS=3 show
 SLURM_DISTRIBUTION=cyclic show
 show -N 1-2
-for i in 1 2 3; do show -N1 -n1; done
+show -N1 -n1
+show -N1 -n1
+show -N1 -n1

@@ -26,10 +26,10 @@ srun -n 2 -o 1 -l bash -c 'echo "only one"'
 srun -n 2 -o none bash -c 'echo nothing'
 sort -o node.0 node.0; sort -o node.1 node.1
 for f in one.*; do sort -o "$f" "$f"; mv "$f" one; done
-printf '0 echo first %%t\n1,3 echo odd %%t %%o\n* bash -c "echo rest $SLURM_PROCID"\n' >programs
+printf '%s\n' '0 echo first %t' '1,3 echo odd %t %o' "* bash -c 'echo \"rest \$SLURM_PROCID\"'" >programs
 srun -l --multi-prog programs | sort
 while read -r line; do echo "got $line"; srun -n 1 -N 1 -i none true; done <input
 while read -r line; do echo "lost the rest after $line"; srun -n 1 -N 1 true; done <input
 srun -n 1 -N 1 bash -c 'echo "$0|$1|$2"' zero 'one two' 'th"ree'
 srun -n 1 -N 1 printf '<%s>\n' -n 3 --label '' '*'
-srun --bcast="$PWD/copied" -n 1 -N 1 /bin/echo copied
+srun --bcast="$PWD/copied" -n 1 -N 1 /bin/echo copied && rm copied
