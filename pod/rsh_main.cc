@@ -1,4 +1,6 @@
 // holdfast-rsh [OPTION...] HOST COMMAND...: see pod/rsh_client.h.
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -24,8 +26,12 @@ Result<ExitStatus> Run(const std::vector<std::string>& arguments) {
 }  // namespace holdfast::pod
 
 int main(int argc, char** argv) {
+  const pid_t caller = ::getppid();
   const auto ended = holdfast::pod::Run({argv + 1, argv + argc});
   if (ended) holdfast::pod::ExitLike(*ended);
+  // Who is still there when mpirun has ended has nobody to tell: the job may be at its end, and its
+  // pods go one after the other.
+  if (::getppid() != caller) return holdfast::pod::kOwnFailure;
   std::fprintf(stderr, "holdfast-rsh: %s\n", ended.error().message().c_str());
   return holdfast::pod::kOwnFailure;
 }
