@@ -844,6 +844,8 @@ TEST_F(StateTest, AfterADoubtfulEndNothingIsRemoved) {
   world.Settle();
   ASSERT_TRUE(world.Happen(v1::Ended(), 0));  // with 0, but pod 1 never says so
   world.Fire(TimerKind::kEnd);
+  world.AnswerAsk();
+  ASSERT_THAT(world.wardens[0].inbox, Not(IsEmpty()));
   EXPECT_FALSE(world.wardens[0].inbox.back().finish().remove_checkpoints());
   EXPECT_THAT(world.job.saved, ElementsAre(1));
   world.Settle();

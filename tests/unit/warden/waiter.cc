@@ -81,10 +81,10 @@ const Way kWays[] = {
     {"poll", 0,
      [] {
        // Vector registers must be what they were, too.
-       register long number asm("rax") = SYS_poll;
+       long number = SYS_poll;
        double kept = 0.0, before = 1234.5;
        asm volatile("movsd %2, %%xmm9\n\tsyscall\n\tmovsd %%xmm9, %1"
-                    : "+r"(number), "=m"(kept)
+                    : "+a"(number), "=m"(kept)
                     : "m"(before), "D"(nullptr), "S"(0), "d"(Milliseconds())
                     : "rcx", "r11", "xmm9", "memory");
        return kept == before ? -number : 1000;
