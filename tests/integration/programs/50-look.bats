@@ -19,6 +19,9 @@ kinds() { on ctl /shared/alice/look list | cut -f 1; }
 told() { on ctl cat "/shared/alice/$1/$2.out"; }
 is_ready() { told "$1" "$2" 2>/dev/null | grep -qx ready; }
 
+# reason <MESSAGE: what it says of the process, without figures that differ from run to run.
+reason() { grep -oE 'process [0-9]+ \(look\) .*' | sed -E 's/^process [0-9]+ \(look\) //; s/(of address space),.*/\1/' | head -n 1; }
+
 # look KIND...: each in a job of plain Slurm, which tells at once, and in one of ours, which is saved
 # and moved twice before. `outcome` has for each what came of it.
 look() {
@@ -33,7 +36,7 @@ look() {
     for kind in "$@"; do
         eventually 60 is_ready "ours.$kind" "$kind"
         outcome[$kind]=moved
-        said=$(alice holdfast save "${ours[$kind]}" 2>&1) || outcome[$kind]="refused: $(sed -n 's/^ *why: *process [0-9]* ([a-z]*) //p' <<<"$said" | head -n 1)"
+        said=$(alice holdfast save "${ours[$kind]}" 2>&1) || outcome[$kind]="refused: $(reason <<<"$said")"
     done
     for n in 1 2; do
         for kind in "$@"; do [ "${outcome[$kind]}" != moved ] || alice holdfast migrate "${ours[$kind]}"; done
