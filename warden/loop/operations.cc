@@ -241,7 +241,10 @@ Status Operations::Start() {
     if (const std::string what = held_->rolled_back().Summary(checkpoint_); !what.empty())
       if (const Status told = TellJob(job_, *pod_, what); !told)
         log::Failure("tell-job", told.error());
-    if (outside_) HOLDFAST_CHECK(outside_->EndHalfClosed());
+    // Without it a few connections wait for ever; no reason to lose the job.
+    if (outside_)
+      if (const Status ended = outside_->EndHalfClosed(); !ended)
+        log::Failure("end-half-closed", ended.error());
     HOLDFAST_CHECK(network_->Uncut());
     const Status resumed = held_->Resume();
     held_.reset();
