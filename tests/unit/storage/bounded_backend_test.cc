@@ -42,38 +42,38 @@ class Server {
 
 class HangingWriter : public ObjectWriter {
  public:
-  HangingWriter(Server& server, std::unique_ptr<ObjectWriter> writer)
-      : server_(server), writer_(std::move(writer)) {}
-  ~HangingWriter() override { server_.Answer(); }
+  HangingWriter(std::shared_ptr<Server> server, std::unique_ptr<ObjectWriter> writer)
+      : server_(std::move(server)), writer_(std::move(writer)) {}
+  ~HangingWriter() override { server_->Answer(); }
   Status Append(std::span<const std::byte> data) override {
-    server_.Answer();
+    server_->Answer();
     return writer_->Append(data);
   }
   Status Finish() override {
-    server_.Answer();
+    server_->Answer();
     return writer_->Finish();
   }
 
  private:
-  Server& server_;
+  std::shared_ptr<Server> server_;
   std::unique_ptr<ObjectWriter> writer_;
 };
 
 class HangingBackend : public MemoryBackend {
  public:
-  explicit HangingBackend(Server& server) : server_(server) {}
+  explicit HangingBackend(std::shared_ptr<Server> server) : server_(std::move(server)) {}
   Result<std::unique_ptr<ObjectWriter>> Create(const std::string& key) override {
-    server_.Answer();
+    server_->Answer();
     HOLDFAST_TRY(auto writer, MemoryBackend::Create(key));
     return std::make_unique<HangingWriter>(server_, std::move(writer));
   }
   Result<std::vector<ObjectInfo>> List(const std::string& prefix) override {
-    server_.Answer();
+    server_->Answer();
     return MemoryBackend::List(prefix);
   }
 
  private:
-  Server& server_;
+  std::shared_ptr<Server> server_;
 };
 
 class BoundedBackendTest : public testing::Test {
@@ -84,8 +84,10 @@ class BoundedBackendTest : public testing::Test {
   }
   void Limit(milliseconds time) { bounded_->SetLimit(steady_clock::now() + time); }
 
-  Server server_;
-  const std::shared_ptr<HangingBackend> backend_ = std::make_shared<HangingBackend>(server_);
+  // Calls that were given up outlive a test, so what they use does, too.
+  const std::shared_ptr<Server> shared_server_ = std::make_shared<Server>();
+  Server& server_ = *shared_server_;
+  const std::shared_ptr<HangingBackend> backend_ = std::make_shared<HangingBackend>(shared_server_);
   const std::unique_ptr<Backend> bounded_ = MakeBoundedBackend(backend_);
   const std::vector<std::byte> data_ = std::vector<std::byte>(1000);
 };
