@@ -10,7 +10,9 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/numbers.h"
 #include "warden/attributes/sockets.h"
+#include "warden/isolation/network_namespace.h"
 #include "warden/isolation/pod_processes.h"
 #include "warden_images/attributes.pb.h"
 
@@ -35,12 +37,14 @@ Status WriteValue(const std::string& path, uint64_t value) {
 std::string SlackOf(pid_t thread) { return fmt::format("/proc/{}/timerslack_ns", thread); }
 
 Status DescribeThreads(const std::string& process, attributes::Attributes& all) {
-  return ForEachThread(process, [&](pid_t id, pid_t in_pod) -> Status {
+  return ForEachThread(process, [&](pid_t id) -> Status {
     const uint64_t slack = ReadValue(SlackOf(id), 10).value_or(kUsualSlackNs);
     const long priority = ::syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, id);
     if (slack == kUsualSlackNs && priority <= 0) return {};
+    const auto in_pod = IdInPod(id);
+    if (!in_pod) return {};  // it has ended
     attributes::Thread& thread = *all.add_threads();
-    thread.set_id(static_cast<uint32_t>(in_pod));
+    thread.set_id(static_cast<uint32_t>(*in_pod));
     thread.set_timer_slack_ns(slack);
     if (priority > 0) thread.set_io_priority(static_cast<uint32_t>(priority));
     return {};
@@ -49,42 +53,44 @@ Status DescribeThreads(const std::string& process, attributes::Attributes& all) 
 
 Status RestoreThreads(const std::string& process,
                       const std::map<uint32_t, const attributes::Thread*>& saved) {
-  return ForEachThread(process, [&](pid_t id, pid_t in_pod) -> Status {
-    const auto found = saved.find(static_cast<uint32_t>(in_pod));
+  if (saved.empty()) return {};
+  return ForEachThread(process, [&](pid_t id) -> Status {
+    const auto found = saved.find(static_cast<uint32_t>(IdInPod(id).value_or(0)));
     if (found == saved.end()) return {};
     const attributes::Thread& thread = *found->second;
     HOLDFAST_CHECK(WriteValue(SlackOf(id), thread.timer_slack_ns()));
     if (thread.io_priority() != 0 &&
         ::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, id, thread.io_priority()) != 0)
-      return FailErrno(fmt::format("giving thread {} its I/O priority", in_pod));
+      return FailErrno(fmt::format("giving thread {} its I/O priority", thread.id()));
     return {};
   });
 }
 
-std::optional<uint32_t> IdInPod(const std::string& process) {
-  const auto status = ReadFile("/proc/" + process + "/status");
-  const auto id = status ? InnermostPid(*status) : std::nullopt;
-  return id ? std::optional(static_cast<uint32_t>(*id)) : std::nullopt;
+// Its id in the pod, or 0 if it has ended.
+pid_t IdOf(const std::string& process) {
+  return IdInPod(ParseNumber<pid_t>(process).value_or(-1)).value_or(0);
 }
 
 }  // namespace
 
 Result<std::string> DescribeAttributes(const Pod& pod) {
   attributes::Attributes all;
-  SocketAttributes sockets(pod);
+  const ScopedNetworkNamespace inside(pod.network_namespace());
+  HOLDFAST_CHECK(inside.status());
+  SocketAttributes sockets;
   HOLDFAST_TRY(const auto processes, ProcessesIn(pod.pid_namespace()));
   for (const std::string& process : processes) {
-    const auto in_pod = IdInPod(process);
-    if (!in_pod || *in_pod == 1) continue;
+    const auto id = static_cast<uint32_t>(IdOf(process));
+    if (id <= 1) continue;  // the pod's own, or it has ended
     HOLDFAST_CHECK(DescribeThreads(process, all));
     const uint64_t filter =
         ReadValue("/proc/" + process + "/coredump_filter", 16).value_or(kUsualCoredumpFilter);
     if (filter != kUsualCoredumpFilter) {
       attributes::Process& described = *all.add_processes();
-      described.set_id(*in_pod);
+      described.set_id(id);
       described.set_coredump_filter(static_cast<uint32_t>(filter));
     }
-    HOLDFAST_CHECK(sockets.Describe(process, *in_pod, all));
+    HOLDFAST_CHECK(sockets.Describe(process, id, all));
   }
   return all.SerializeAsString();
 }
@@ -101,18 +107,18 @@ Status RestoreAttributes(const Pod& pod, const std::string& text) {
   std::multimap<uint32_t, const attributes::Socket*> sockets;
   for (const attributes::Socket& socket : all.sockets()) sockets.emplace(socket.process(), &socket);
 
-  SocketAttributes pods_sockets(pod);
+  const ScopedNetworkNamespace inside(pod.network_namespace());
+  HOLDFAST_CHECK(inside.status());
   HOLDFAST_TRY(const auto processes, ProcessesIn(pod.pid_namespace()));
   for (const std::string& process : processes) {
-    const auto in_pod = IdInPod(process);
-    if (!in_pod) continue;
+    const auto id = static_cast<uint32_t>(IdOf(process));
     HOLDFAST_CHECK(RestoreThreads(process, threads));
-    if (const auto found = described.find(*in_pod); found != described.end())
+    if (const auto found = described.find(id); found != described.end())
       HOLDFAST_CHECK(
           WriteValue("/proc/" + process + "/coredump_filter", found->second->coredump_filter()));
-    const auto [first, last] = sockets.equal_range(*in_pod);
+    const auto [first, last] = sockets.equal_range(id);
     for (auto socket = first; socket != last; ++socket)
-      HOLDFAST_CHECK(pods_sockets.Restore(process, *socket->second));
+      HOLDFAST_CHECK(RestoreSocket(process, *socket->second));
   }
   return {};
 }

@@ -19,7 +19,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/numbers.h"
-#include "warden/isolation/network_namespace.h"
 
 namespace holdfast::warden {
 namespace {
@@ -85,28 +84,12 @@ std::optional<int> Get(const UniqueFd& socket, int level, int name) {
   return value;
 }
 
-struct Kind {
-  int domain = 0, type = 0, protocol = 0;
-};
-Kind KindOf(const UniqueFd& socket) {
+SocketKind KindOf(const UniqueFd& socket) {
   return {.domain = Get(socket, SOL_SOCKET, SO_DOMAIN).value_or(0),
           .type = Get(socket, SOL_SOCKET, SO_TYPE).value_or(0),
           .protocol = Get(socket, SOL_SOCKET, SO_PROTOCOL).value_or(0)};
 }
-bool IsInet(const Kind& kind) { return kind.domain == AF_INET || kind.domain == AF_INET6; }
-
-// What a socket of that kind has when it is made, here.
-class Fresh {
- public:
-  explicit Fresh(const Kind& kind)
-      : socket_(::socket(kind.domain, kind.type | SOCK_CLOEXEC, kind.protocol)) {}
-  std::optional<int> Get(const KnownOption& option) const {
-    return socket_.valid() ? warden::Get(socket_, option.level, option.name) : std::nullopt;
-  }
-
- private:
-  UniqueFd socket_;
-};
+bool IsInet(const SocketKind& kind) { return kind.domain == AF_INET || kind.domain == AF_INET6; }
 
 Result<UniqueFd> Borrow(const UniqueFd& process, int descriptor) {
   UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), descriptor, 0)));
@@ -123,12 +106,8 @@ Result<UniqueFd> OpenProcess(const std::string& process) {
 
 // The groups that anybody here is a member of: interface and address, from /proc/net/igmp, whose
 // lines are "2\teth0      :     1      V3" and below them "\t\t\t\tFB0000E0     1 0:00000000 0".
-struct Group {
-  std::string interface;
-  in_addr_t address;
-};
-std::vector<Group> GroupsHere() {
-  std::vector<Group> groups;
+std::vector<MulticastGroup> GroupsHere() {
+  std::vector<MulticastGroup> groups;
   std::istringstream lines(ReadFile("/proc/thread-self/net/igmp").value_or(""));
   std::string interface;
   for (std::string line; std::getline(lines, line);) {
@@ -145,7 +124,7 @@ std::vector<Group> GroupsHere() {
 }
 
 // No call lists the groups of a socket, but one that is not a member has no filter for a group.
-bool IsMember(const UniqueFd& socket, const Group& group) {
+bool IsMember(const UniqueFd& socket, const MulticastGroup& group) {
   group_filter filter = {};
   socklen_t size = sizeof filter;
   filter.gf_interface = ::if_nametoindex(group.interface.c_str());
@@ -165,18 +144,6 @@ Status Join(const UniqueFd& socket, const attributes::Membership& membership) {
   return FailErrno("joining a multicast group on " + membership.interface());
 }
 
-void DescribeOptions(const UniqueFd& socket, const Kind& kind, attributes::Socket& described) {
-  const Fresh fresh(kind);
-  for (const KnownOption& option : kOptions) {
-    const auto value = Get(socket, option.level, option.name);
-    if (!value || value == fresh.Get(option)) continue;
-    attributes::Option& saved = *described.add_options();
-    saved.set_level(static_cast<uint32_t>(option.level));
-    saved.set_name(static_cast<uint32_t>(option.name));
-    saved.set_value(*value);
-  }
-}
-
 void RestoreOption(const UniqueFd& socket, const attributes::Option& option) {
   const int level = static_cast<int>(option.level()), name = static_cast<int>(option.name());
   const int value = option.value();
@@ -188,13 +155,35 @@ void RestoreOption(const UniqueFd& socket, const attributes::Option& option) {
 
 }  // namespace
 
+SocketAttributes::SocketAttributes() : groups_(GroupsHere()) {}
+
+const std::vector<std::optional<int>>& SocketAttributes::UsualOf(const SocketKind& kind) {
+  std::vector<std::optional<int>>& usual = usual_[kind];
+  if (!usual.empty()) return usual;
+  const UniqueFd fresh(::socket(kind.domain, kind.type | SOCK_CLOEXEC, kind.protocol));
+  for (const KnownOption& option : kOptions)
+    usual.push_back(fresh.valid() ? Get(fresh, option.level, option.name) : std::nullopt);
+  return usual;
+}
+
+void SocketAttributes::DescribeOptions(const UniqueFd& socket, const SocketKind& kind,
+                                       attributes::Socket& described) {
+  const auto& usual = UsualOf(kind);
+  for (size_t i = 0; i < std::size(kOptions); ++i) {
+    const auto value = Get(socket, kOptions[i].level, kOptions[i].name);
+    if (!value || value == usual[i]) continue;
+    attributes::Option& saved = *described.add_options();
+    saved.set_level(static_cast<uint32_t>(kOptions[i].level));
+    saved.set_name(static_cast<uint32_t>(kOptions[i].name));
+    saved.set_value(*value);
+  }
+}
+
 Status SocketAttributes::Describe(const std::string& process, uint32_t in_pod,
                                   attributes::Attributes& all) {
   const auto descriptors = ListDirectory("/proc/" + process + "/fd");
   if (!descriptors) return {};  // it has ended
   UniqueFd opened;
-  const ScopedNetworkNamespace inside(pod_.network_namespace());
-  HOLDFAST_CHECK(inside.status());
   for (const std::string& name : *descriptors) {
     struct stat info = {};
     if (::stat(("/proc/" + process + "/fd/" + name).c_str(), &info) != 0 ||
@@ -205,14 +194,14 @@ Status SocketAttributes::Describe(const std::string& process, uint32_t in_pod,
     }
     const int descriptor = ParseNumber<int>(name).value_or(-1);
     HOLDFAST_TRY(const UniqueFd socket, Borrow(opened, descriptor));
-    const Kind kind = KindOf(socket);
+    const SocketKind kind = KindOf(socket);
     if (!IsInet(kind)) continue;
     attributes::Socket described;
     described.set_process(in_pod);
     described.set_descriptor(static_cast<uint32_t>(descriptor));
     DescribeOptions(socket, kind, described);
     if (kind.type != SOCK_STREAM)
-      for (const Group& group : GroupsHere())
+      for (const MulticastGroup& group : groups_)
         if (IsMember(socket, group)) {
           attributes::Membership& membership = *described.add_memberships();
           membership.set_interface(group.interface);
@@ -229,12 +218,9 @@ Status SocketAttributes::Describe(const std::string& process, uint32_t in_pod,
   return {};
 }
 
-Status SocketAttributes::Restore(const std::string& process,
-                                 const attributes::Socket& saved) const {
+Status RestoreSocket(const std::string& process, const attributes::Socket& saved) {
   HOLDFAST_TRY(const UniqueFd opened, OpenProcess(process));
   HOLDFAST_TRY(const UniqueFd socket, Borrow(opened, static_cast<int>(saved.descriptor())));
-  const ScopedNetworkNamespace inside(pod_.network_namespace());
-  HOLDFAST_CHECK(inside.status());
   for (const attributes::Option& option : saved.options()) RestoreOption(socket, option);
   for (const attributes::Membership& membership : saved.memberships())
     HOLDFAST_CHECK(Join(socket, membership));

@@ -85,7 +85,7 @@ struct Images {
   std::vector<image::remap_file_path_entry> deleted;
   MemoryImages memory;
   SavedProcesses processes;
-  std::string terminals;
+  std::string terminals, attributes;  // checkpoints of earlier versions have none
   uint32_t highest_pid = 0;
 };
 
@@ -125,6 +125,9 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
   for (const std::string& name : reader.images()) {
     if (name == kTerminalsImage) {
       HOLDFAST_TRY(images.terminals, reader.ReadImage(name));
+    }
+    if (name == kAttributesImage) {
+      HOLDFAST_TRY(images.attributes, reader.ReadImage(name));
     }
     if (name == kScratchTable || name == kBindingsImage || name == kAttributesImage ||
         name == kTerminalsImage)
@@ -325,15 +328,11 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
         return std::unexpected(*failure);
       return std::unexpected(std::move(criu).error());
     }
-    std::string attributes;  // checkpoints of earlier versions have none
-    if (std::ranges::contains(reader.images(), kAttributesImage)) {
-      HOLDFAST_TRY(attributes, reader.ReadImage(kAttributesImage));
-    }
     lap("criu", "");
     pod.AdoptRoot(static_cast<pid_t>(reader.info().root_pid));
     return std::make_unique<Restored>(pod, *std::move(criu), std::move(directory),
                                       std::move(rolled_back), std::move(memory), std::move(saved),
-                                      std::move(attributes));
+                                      images.attributes);
   };
   return restore().transform_error([&](Error error) {
     return std::move(error).Wrap("restoring pod " + std::to_string(pod.options().index));

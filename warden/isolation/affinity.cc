@@ -63,7 +63,7 @@ Result<std::string> DescribeBindings(const Pod& pod) {
   HOLDFAST_TRY(const CpuSet all, GetAffinity(0));
   const std::vector<size_t> cpus = CpusOf(all);
   std::string lines;
-  const auto describe = [&](pid_t tid, pid_t in_pod) -> Status {
+  const auto describe = [&](pid_t tid) -> Status {
     HOLDFAST_TRY(const CpuSet set, GetAffinity(tid));
     std::string places;
     size_t count = 0;
@@ -72,7 +72,8 @@ Result<std::string> DescribeBindings(const Pod& pod) {
       places += " " + std::to_string(place);
       ++count;
     }
-    if (count > 0 && count < cpus.size()) lines += std::to_string(in_pod) + places + "\n";
+    if (count == 0 || count == cpus.size()) return {};
+    if (const auto in_pod = IdInPod(tid)) lines += std::to_string(*in_pod) + places + "\n";
     return {};
   };
   HOLDFAST_CHECK(ForEachThreadOf(pod, describe));
@@ -96,8 +97,8 @@ Status BindPod(const Pod& pod, const std::string& bindings) {
     }
     if (fits) narrower.emplace(in_pod, set);
   }
-  return ForEachThreadOf(pod, [&](pid_t tid, pid_t in_pod) {
-    const auto found = narrower.find(in_pod);
+  return ForEachThreadOf(pod, [&](pid_t tid) {
+    const auto found = narrower.empty() ? narrower.end() : narrower.find(IdInPod(tid).value_or(0));
     return SetAffinity(tid, found == narrower.end() ? all : found->second);
   });
 }

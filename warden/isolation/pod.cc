@@ -137,8 +137,8 @@ class NodePod final : public Pod {
   Result<pid_t> FindOuterPid(pid_t pid) const {
     HOLDFAST_TRY(const std::vector<std::string> names, ProcessesIn(pid_));
     for (const std::string& name : names) {
-      const auto status = ReadFile("/proc/" + name + "/status");
-      if (status && InnermostPid(*status) == pid) return ParseNumber(name);
+      HOLDFAST_TRY(const pid_t outer, ParseNumber(name));
+      if (IdInPod(outer) == pid) return outer;
     }
     return Fail(Code::kNotFound, "the pod has no process " + std::to_string(pid));
   }

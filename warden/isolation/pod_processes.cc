@@ -34,4 +34,9 @@ std::optional<pid_t> InnermostPid(const std::string& status) {
   return ParseNumber<pid_t>(ids.substr(ids.rfind('\t') + 1));
 }
 
+std::optional<pid_t> IdInPod(pid_t id) {
+  const auto status = ReadFile("/proc/" + std::to_string(id) + "/status");
+  return status ? InnermostPid(*status) : std::nullopt;
+}
+
 }  // namespace holdfast::warden

@@ -21,18 +21,17 @@ Result<std::vector<std::string>> ProcessesIn(const UniqueFd& pid_namespace);
 // NSpid, "NSpid:\t4711\t1000": in every namespace, the reader's first, its own last).
 std::optional<pid_t> InnermostPid(const std::string& status);
 
-// Calls visit(id on the node, id in the pod) for each thread of a process, until one fails; for
-// none if the process has ended.
+// The same of a process or thread that the node knows by `id`; nothing if it has ended.
+std::optional<pid_t> IdInPod(pid_t id);
+
+// Calls visit(id on the node) for each thread of a process, until one fails; for none if the
+// process has ended.
 template <class Visit>
 Status ForEachThread(const std::string& process, Visit visit) {
-  const std::string tasks = "/proc/" + process + "/task";
-  const auto threads = ListDirectory(tasks);
+  const auto threads = ListDirectory("/proc/" + process + "/task");
   if (!threads) return {};
-  for (const std::string& thread : *threads) {
-    const auto id = ::holdfast::ParseNumber<pid_t>(thread);
-    const auto status = ReadFile(tasks + "/" + thread + "/status");
-    if (id && status) HOLDFAST_CHECK(visit(*id, InnermostPid(*status).value_or(0)));
-  }
+  for (const std::string& thread : *threads)
+    if (const auto id = ::holdfast::ParseNumber<pid_t>(thread)) HOLDFAST_CHECK(visit(*id));
   return {};
 }
 
