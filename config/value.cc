@@ -24,15 +24,20 @@ constexpr std::array<std::pair<std::string_view, int64_t>, 4> kTimeUnits{
 
 constexpr std::string_view kAuto = "auto";
 
-// The names that warden/notices knows.
-constexpr std::array<std::string_view, 5> kProviders{kAuto, "none", "gce", "aws", "azure"};
+constexpr std::array kProviders = {
+    kAuto,
+    std::string_view("none"),
+#define HOLDFAST_PROVIDER(name) std::string_view(#name),
+#include "warden/notices/providers.inc"
+#undef HOLDFAST_PROVIDER
+};
 
 constexpr std::array<std::string_view, 2> kRestores{"lazy", "eager"};
 constexpr std::array<std::string_view, 2> kOutsideNetworks{"nat", "none"};
 
 constexpr std::array<std::string_view, 2> kCancelledJobs{"continue", "end"};
 
-std::optional<int64_t> ParseNumber(std::string_view text) {
+std::optional<int64_t> ParseInteger(std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -43,11 +48,11 @@ std::optional<int64_t> ParseSize(std::string_view text) {
   for (const auto& [unit, factor] : kSizeUnits) {
     if (!text.ends_with(unit)) continue;
     text.remove_suffix(unit.size());
-    const auto number = ParseNumber(text);
+    const auto number = ParseInteger(text);
     if (!number || *number < 0 || *number > INT64_MAX / factor) return std::nullopt;
     return *number * factor;
   }
-  return ParseNumber(text);
+  return ParseInteger(text);
 }
 
 std::optional<int64_t> ParseSeconds(std::string_view text) {
@@ -79,14 +84,14 @@ std::optional<int64_t> ParseByKind(Kind kind, std::string_view text) {
   if (kind == Kind::kSize) return ParseSize(text);
   if (kind == Kind::kInterval && text == kAutoInterval) return 0;
   if (kind == Kind::kDuration || kind == Kind::kInterval) return ParseSeconds(text);
-  return ParseNumber(text);
+  return ParseInteger(text);
 }
 
 // "A.B.C.D/N" with no bit set beyond the prefix.
 bool IsSubnet(std::string_view text, int64_t min_prefix, int64_t max_prefix) {
   const size_t slash = text.find('/');
   if (slash == std::string_view::npos) return false;
-  const auto prefix = ParseNumber(text.substr(slash + 1));
+  const auto prefix = ParseInteger(text.substr(slash + 1));
   in_addr address{};
   if (!prefix || *prefix < min_prefix || *prefix > max_prefix ||
       inet_pton(AF_INET, std::string(text.substr(0, slash)).c_str(), &address) != 1)

@@ -1,21 +1,15 @@
 #include "pod/mpi_environment.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
+
+#include "base/numbers.h"
 
 namespace holdfast::pod {
 namespace {
 
 constexpr unsigned kMaxNodes = 1'000'000;
 constexpr std::string_view kInterface = "hf0";  // warden::kJobInterface
-
-std::optional<unsigned> ParseNumber(std::string_view text) {
-  unsigned value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 const std::string* Find(const std::vector<std::string>& environment, std::string_view name) {
   const auto found = std::ranges::find_if(environment, [&](const std::string& entry) {
@@ -37,10 +31,10 @@ Result<std::vector<unsigned>> ParseCounts(std::string_view text) {
     std::optional<unsigned> repeat = 1;
     if (const size_t open = item.find("(x"); open != std::string_view::npos) {
       if (!item.ends_with(')')) return fail();
-      repeat = ParseNumber(item.substr(open + 2, item.size() - open - 3));
+      repeat = ParseNumber<unsigned>(item.substr(open + 2, item.size() - open - 3));
       item = item.substr(0, open);
     }
-    const auto count = ParseNumber(item);
+    const auto count = ParseNumber<unsigned>(item);
     if (!count || !repeat || *repeat > kMaxNodes - counts.size()) return fail();
     counts.insert(counts.end(), *repeat, *count);
     if (comma == std::string_view::npos) return counts;

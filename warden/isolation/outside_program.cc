@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <limits>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -78,7 +79,8 @@ std::unique_ptr<Slirp, Deleter<slirp_cleanup>> Open() {
   SlirpConfig config{};
   config.version = kConfigVersion;
   config.in_enabled = true;
-  config.vnetwork = Address("169.254.77.0");
+  const std::string network = kOutsideNetwork;
+  config.vnetwork = Address(network.substr(0, network.find('/')).c_str());
   config.vnetmask = Address("255.255.255.0");
   config.vhost = Address(kOutsideGateway);
   config.vnameserver = Address(kOutsideResolver);

@@ -76,7 +76,7 @@ class NodePod final : public Pod {
     HOLDFAST_TRY(const ControlMessage answer, ReceiveControl(control_, kStartTimeout));
     if (answer.type != ControlType::kStarted)
       return Fail(Code::kInternal, "starting pod-root: " + answer.payload);
-    HOLDFAST_TRY(root_pid_, ParseNumber(answer.payload));
+    HOLDFAST_TRY(root_pid_, ReadNumber(answer.payload));
     return root_pid_;
   }
 
@@ -97,7 +97,7 @@ class NodePod final : public Pod {
     const auto message = ReceiveControl(control_, seconds(0));
     if (!message && message.error().code() == Code::kNotFound) return init_.Wait(kKillTimeout);
     if (!message) return std::unexpected(message.error());
-    HOLDFAST_TRY(const int status, ParseNumber(message->payload));
+    HOLDFAST_TRY(const int status, ReadNumber(message->payload));
     return ExitStatus::FromWait(status);
   }
 
@@ -137,7 +137,7 @@ class NodePod final : public Pod {
   Result<pid_t> FindOuterPid(pid_t pid) const {
     HOLDFAST_TRY(const std::vector<std::string> names, ProcessesIn(pid_));
     for (const std::string& name : names) {
-      HOLDFAST_TRY(const pid_t outer, ParseNumber(name));
+      HOLDFAST_TRY(const pid_t outer, ReadNumber(name));
       if (IdInPod(outer) == pid) return outer;
     }
     return Fail(Code::kNotFound, "the pod has no process " + std::to_string(pid));

@@ -80,7 +80,7 @@ std::vector<std::string> SplitArguments(const std::string& payload) {
   return arguments;
 }
 
-Result<int> ParseNumber(const std::string& text) {
+Result<int> ReadNumber(const std::string& text) {
   int value = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);

@@ -45,6 +45,6 @@ Result<ControlMessage> ReceiveControl(const UniqueFd& socket,
 std::string JoinArguments(const std::vector<std::string>& arguments);
 std::vector<std::string> SplitArguments(const std::string& payload);
 // kInternal if it is not a whole number.
-Result<int> ParseNumber(const std::string& text);
+Result<int> ReadNumber(const std::string& text);
 
 }  // namespace holdfast::warden

@@ -45,12 +45,12 @@ struct InitArguments {
 Result<InitArguments> ParseArguments(int argc, char** argv) {
   if (argc < 6) return Fail(Code::kInternal, "the pod's init was started without its arguments");
   InitArguments arguments{.hostname = argv[1], .hosts_file = argv[2], .resolver_file = argv[3]};
-  HOLDFAST_TRY(const int uid, ParseNumber(argv[4]));
-  HOLDFAST_TRY(const int gid, ParseNumber(argv[5]));
+  HOLDFAST_TRY(const int uid, ReadNumber(argv[4]));
+  HOLDFAST_TRY(const int gid, ReadNumber(argv[5]));
   arguments.owner.uid = static_cast<uid_t>(uid);
   arguments.owner.gid = static_cast<gid_t>(gid);
   for (int i = 6; i < argc; ++i) {
-    HOLDFAST_TRY(const int group, ParseNumber(argv[i]));
+    HOLDFAST_TRY(const int group, ReadNumber(argv[i]));
     arguments.owner.groups.push_back(static_cast<gid_t>(group));
   }
   return arguments;
@@ -234,7 +234,7 @@ class Server {
         return SendControl(control_, ControlType::kStarted, std::to_string(root_));
       }
       case ControlType::kAdopt: {
-        HOLDFAST_TRY(root_, ParseNumber(message.payload));
+        HOLDFAST_TRY(root_, ReadNumber(message.payload));
         return DropCapabilities();
       }
       case ControlType::kCover:

@@ -31,7 +31,7 @@ Status ForEachThread(const std::string& process, Visit visit) {
   const auto threads = ListDirectory("/proc/" + process + "/task");
   if (!threads) return {};
   for (const std::string& thread : *threads)
-    if (const auto id = ::holdfast::ParseNumber<pid_t>(thread)) HOLDFAST_CHECK(visit(*id));
+    if (const auto id = ParseNumber<pid_t>(thread)) HOLDFAST_CHECK(visit(*id));
   return {};
 }
 

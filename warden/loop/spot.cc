@@ -33,8 +33,7 @@ Status Spot::Watch(const notices::Settings& settings) {
 }
 
 void Spot::OnNotice(const notices::Notice& notice) {
-  const std::string detail =
-      fmt::format("{}: {}", notices::ProviderName(notice.provider), notice.detail);
+  const std::string detail = fmt::format("{}: {}", notice.provider, notice.detail);
   const bool reclaim = notice.kind == notices::Notice::Kind::kReclaim;
   log::Warn(reclaim ? "reclaim" : "at-risk", {{"detail", detail}});
   tell_(MakeEvent(reclaim ? "reclaim" : "at-risk", 0, {}, detail));

@@ -8,7 +8,10 @@
 
 #include "warden/notices/source.h"
 
-namespace holdfast::notices {
+namespace holdfast::notices::aws {
+
+extern const Source kSource;
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -51,18 +54,18 @@ class Watch {
   void ReportAction(const std::string& action, const std::string& time) {
     if (time == action_time_) return;
     action_time_ = time;
-    context_.report({.provider = Provider::kAws,
+    context_.report({.provider = kSource.name,
                      .kind = Notice::Kind::kReclaim,
                      .detail = fmt::format("spot/instance-action: {} at {}", action, time),
                      .deadline = ParseTime(time, kTimeFormat)
                                      .value_or(std::chrono::system_clock::now() +
-                                               NoticeTime(context_.settings, Provider::kAws))});
+                                               NoticeTime(context_.settings, kSource))});
   }
 
   void ReportAdvice(const std::string& time) {
     if (time == advice_time_) return;
     advice_time_ = time;
-    context_.report({.provider = Provider::kAws,
+    context_.report({.provider = kSource.name,
                      .kind = Notice::Kind::kAtRisk,
                      .detail = "rebalance recommendation of " + time,
                      .deadline = {}});
@@ -75,9 +78,13 @@ class Watch {
   std::string action_time_, advice_time_;  // of what was reported
 };
 
-}  // namespace
+bool Answers(const SourceContext& context, std::stop_token stop) {
+  const auto token = Ask(context, std::move(stop), BaseUrl(context.settings) + "/latest/api/token",
+                         {"X-aws-ec2-metadata-token-ttl-seconds: 60"}, 2s, "PUT");
+  return token && token->status == 200;
+}
 
-void WatchAws(const SourceContext& context, std::stop_token stop) {
+void WatchMachine(const SourceContext& context, std::stop_token stop) {
   Watch watch(context, stop);
   const auto interval = context.settings.poll_interval > 0ms ? context.settings.poll_interval
                                                              : std::chrono::milliseconds(kInterval);
@@ -85,4 +92,13 @@ void WatchAws(const SourceContext& context, std::stop_token stop) {
   while (Sleep(stop, interval));
 }
 
-}  // namespace holdfast::notices
+}  // namespace
+
+// The mark: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html
+const Source kSource{.name = "aws",
+                     .notice_time = 120s,
+                     .firmware = {"sys_vendor", "Amazon EC2"},
+                     .answers = Answers,
+                     .watch = WatchMachine};
+
+}  // namespace holdfast::notices::aws

@@ -10,7 +10,10 @@
 
 #include "warden/notices/source.h"
 
-namespace holdfast::notices {
+namespace holdfast::notices::azure {
+
+extern const Source kSource;
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -60,12 +63,12 @@ class Watch {
       return;
     // NotBefore is empty once an event has started.
     const std::string not_before = event.value("NotBefore", "");
-    context_.report({.provider = Provider::kAzure,
+    context_.report({.provider = kSource.name,
                      .kind = Notice::Kind::kReclaim,
                      .detail = fmt::format("scheduled event {} not before {}", type, not_before),
                      .deadline = ParseTime(not_before, kTimeFormat)
                                      .value_or(std::chrono::system_clock::now() +
-                                               NoticeTime(context_.settings, Provider::kAzure))});
+                                               NoticeTime(context_.settings, kSource))});
   }
 
   const SourceContext& context_;
@@ -75,9 +78,15 @@ class Watch {
   std::set<std::string> reported_;
 };
 
-}  // namespace
+bool Answers(const SourceContext& context, std::stop_token stop) {
+  const auto name = Ask(context, std::move(stop),
+                        BaseUrl(context.settings) +
+                            "/metadata/instance/compute/name?api-version=2021-02-01&format=text",
+                        {"Metadata: true"}, 2s);
+  return name && name->status == 200;
+}
 
-void WatchAzure(const SourceContext& context, std::stop_token stop) {
+void WatchMachine(const SourceContext& context, std::stop_token stop) {
   Watch watch(context, stop);
   const auto interval = context.settings.poll_interval > 0ms ? context.settings.poll_interval
                                                              : std::chrono::milliseconds(kInterval);
@@ -85,4 +94,14 @@ void WatchAzure(const SourceContext& context, std::stop_token stop) {
   while (Sleep(stop, interval));
 }
 
-}  // namespace holdfast::notices
+}  // namespace
+
+// The mark is Azure's asset tag:
+// https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service
+const Source kSource{.name = "azure",
+                     .notice_time = 30s,
+                     .firmware = {"chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77"},
+                     .answers = Answers,
+                     .watch = WatchMachine};
+
+}  // namespace holdfast::notices::azure

@@ -8,7 +8,10 @@
 #include "base/log.h"
 #include "warden/notices/source.h"
 
-namespace holdfast::notices {
+namespace holdfast::notices::gce {
+
+extern const Source kSource;
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -45,7 +48,7 @@ void WatchValue(const SourceContext& context, const Value& value, std::stop_toke
     if (alarm && !alarmed) {
       const auto notice_time =
           context.settings.notice_time > 0s ? context.settings.notice_time : value.notice_time;
-      context.report({.provider = Provider::kGce,
+      context.report({.provider = kSource.name,
                       .kind = Notice::Kind::kReclaim,
                       .detail = fmt::format("{} is {}", value.path, value.alarm),
                       .deadline = std::chrono::system_clock::now() + notice_time});
@@ -56,11 +59,25 @@ void WatchValue(const SourceContext& context, const Value& value, std::stop_toke
   }
 }
 
-}  // namespace
+bool Answers(const SourceContext& context, std::stop_token stop) {
+  const auto name =
+      Ask(context, std::move(stop), BaseUrl(context.settings) + "/computeMetadata/v1/instance/name",
+          {"Metadata-Flavor: Google"}, 2s);
+  return name && name->Header("metadata-flavor") == "Google";
+}
 
-void WatchGce(const SourceContext& context, std::stop_token stop) {
+void WatchMachine(const SourceContext& context, std::stop_token stop) {
   const std::jthread maintenance([&, stop] { WatchValue(context, kMaintenance, stop); });
   WatchValue(context, kPreempted, stop);
 }
 
-}  // namespace holdfast::notices
+}  // namespace
+
+// The mark: https://cloud.google.com/compute/docs/instances/detect-compute-engine
+const Source kSource{.name = "gce",
+                     .notice_time = kPreempted.notice_time,
+                     .firmware = {"product_name", "Google Compute Engine"},
+                     .answers = Answers,
+                     .watch = WatchMachine};
+
+}  // namespace holdfast::notices::gce

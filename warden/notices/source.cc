@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <ctime>
 #include <mutex>
@@ -9,62 +11,57 @@
 #include "base/files.h"
 
 namespace holdfast::notices {
+
+#define HOLDFAST_PROVIDER(name) \
+  namespace name {              \
+  extern const Source kSource;  \
+  }
+#include "warden/notices/providers.inc"
+#undef HOLDFAST_PROVIDER
+
 namespace {
 
 using namespace std::chrono_literals;
 
-Provider DetectByAnswer(const Settings& settings, http::Client& client, std::stop_token stop) {
+constexpr std::array kSources = {
+#define HOLDFAST_PROVIDER(name) &name::kSource,
+#include "warden/notices/providers.inc"
+#undef HOLDFAST_PROVIDER
+};
+
+const Source* DetectByAnswer(const Settings& settings, http::Client& client, std::stop_token stop) {
   const SourceContext context{.settings = settings, .client = client, .report = {}};
-  const std::string base = BaseUrl(settings);
-  const auto gce = Ask(context, stop, base + "/computeMetadata/v1/instance/name",
-                       {"Metadata-Flavor: Google"}, 2s);
-  if (gce && gce->Header("metadata-flavor") == "Google") return Provider::kGce;
-  const auto aws = Ask(context, stop, base + "/latest/api/token",
-                       {"X-aws-ec2-metadata-token-ttl-seconds: 60"}, 2s, "PUT");
-  if (aws && aws->status == 200) return Provider::kAws;
-  const auto azure = Ask(
-      context, stop, base + "/metadata/instance/compute/name?api-version=2021-02-01&format=text",
-      {"Metadata: true"}, 2s);
-  if (azure && azure->status == 200) return Provider::kAzure;
-  return Provider::kNone;
+  const auto found = std::ranges::find_if(
+      kSources, [&](const Source* source) { return source->answers(context, stop); });
+  return found == kSources.end() ? nullptr : *found;
 }
 
 }  // namespace
 
-Result<Provider> ParseProvider(std::string_view name) {
-  for (const Provider provider :
-       {Provider::kNone, Provider::kGce, Provider::kAws, Provider::kAzure})
-    if (name == ProviderName(provider)) return provider;
-  return Fail(
-      Code::kInvalid,
-      fmt::format("cloud.provider '{}': accepted are auto, gce, aws, azure and none", name));
+Result<const Source*> ParseProvider(std::string_view name) {
+  if (name == "none") return nullptr;
+  const auto found = std::ranges::find(kSources, name, &Source::name);
+  if (found != kSources.end()) return *found;
+  std::string names;
+  for (const Source* source : kSources) names += fmt::format(", {}", source->name);
+  return Fail(Code::kInvalid,
+              fmt::format("cloud.provider '{}': accepted are auto{} and none", name, names));
 }
 
-// What the makers of virtual machines put into their firmware:
-// https://cloud.google.com/compute/docs/instances/detect-compute-engine
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html
-// https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service (asset tag)
-Provider DetectByFirmware(const Settings& settings) {
-  const auto starts = [&](const char* file, std::string_view text) {
-    const auto contents = ReadFile(settings.dmi_directory + "/" + file);
-    return contents && contents->starts_with(text);
-  };
-  if (starts("product_name", "Google Compute Engine")) return Provider::kGce;
-  if (starts("sys_vendor", "Amazon EC2")) return Provider::kAws;
-  if (starts("chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77")) return Provider::kAzure;
-  return Provider::kNone;
+const Source* DetectByFirmware(const Settings& settings) {
+  for (const Source* source : kSources) {
+    const auto contents = ReadFile(settings.dmi_directory + "/" + source->firmware.file);
+    if (contents && contents->starts_with(source->firmware.text)) return source;
+  }
+  return nullptr;
 }
 
-std::chrono::seconds NoticeTime(const Settings& settings, Provider provider) {
-  if (provider == Provider::kNone) return 0s;
-  if (settings.notice_time > 0s) return settings.notice_time;
-  // aws.cc, azure.cc and gce.cc name the pages that say so.
-  return provider == Provider::kAws ? 120s : 30s;
+std::chrono::seconds NoticeTime(const Settings& settings, const Source& source) {
+  return settings.notice_time > 0s ? settings.notice_time : source.notice_time;
 }
 
-Provider Detect(const Settings& settings, http::Client& client, std::stop_token stop) {
-  if (settings.provider != "auto")
-    return ParseProvider(settings.provider).value_or(Provider::kNone);
+const Source* Detect(const Settings& settings, http::Client& client, std::stop_token stop) {
+  if (settings.provider != "auto") return ParseProvider(settings.provider).value_or(nullptr);
   return settings.metadata_url.empty() ? DetectByFirmware(settings)
                                        : DetectByAnswer(settings, client, stop);
 }

@@ -1,5 +1,4 @@
-// What asks each provider; used by watcher.cc only. Each function blocks until it is stopped,
-// reports every notice once, and outlasts a metadata server that is away.
+// A provider, and what those of providers.inc share; used by watcher.cc only.
 #pragma once
 
 #include <functional>
@@ -17,19 +16,31 @@ struct SourceContext {
   const std::function<void(const Notice&)>& report;
 };
 
-void WatchGce(const SourceContext& context, std::stop_token stop);
-void WatchAws(const SourceContext& context, std::stop_token stop);
-void WatchAzure(const SourceContext& context, std::stop_token stop);
+struct Source {
+  std::string_view name;
+  // From its notice to the end, as it documents.
+  std::chrono::seconds notice_time;
+  // How a file of `dmi_directory` begins on its machines.
+  struct {
+    const char* file;
+    const char* text;
+  } firmware;
+  // Whether the metadata server is its own.
+  bool (*answers)(const SourceContext& context, std::stop_token stop);
+  // Blocks until it is stopped, reports every notice once, and outlasts a metadata server that is
+  // away.
+  void (*watch)(const SourceContext& context, std::stop_token stop);
+};
 
-// kInvalid for a name that is none.
-Result<Provider> ParseProvider(std::string_view name);
-// What the provider documents, or `settings.notice_time` instead.
-std::chrono::seconds NoticeTime(const Settings& settings, Provider provider);
-// What the machine's firmware says.
-Provider DetectByFirmware(const Settings& settings);
+// nullptr for "none"; kInvalid for a name that is none.
+Result<const Source*> ParseProvider(std::string_view name);
+// What the source documents, or `settings.notice_time` instead.
+std::chrono::seconds NoticeTime(const Settings& settings, const Source& source);
+// What the machine's firmware says; nullptr if it is none of them.
+const Source* DetectByFirmware(const Settings& settings);
 // As configured; for "auto", what the machine's firmware says, or who answers at a configured
 // metadata_url. Asks the network only in that last case.
-Provider Detect(const Settings& settings, http::Client& client, std::stop_token stop);
+const Source* Detect(const Settings& settings, http::Client& client, std::stop_token stop);
 
 // Where the metadata server is.
 std::string BaseUrl(const Settings& settings);

@@ -19,25 +19,11 @@ constexpr auto kDetectionInterval = 10s;
 
 }  // namespace
 
-std::string_view ProviderName(Provider provider) {
-  switch (provider) {
-    case Provider::kGce:
-      return "gce";
-    case Provider::kAws:
-      return "aws";
-    case Provider::kAzure:
-      return "azure";
-    case Provider::kNone:
-      break;
-  }
-  return "none";
-}
-
 std::chrono::seconds NoticeTime(const Settings& settings) {
-  const Provider provider = settings.provider == "auto"
-                                ? DetectByFirmware(settings)
-                                : ParseProvider(settings.provider).value_or(Provider::kNone);
-  return NoticeTime(settings, provider);
+  const Source* const source = settings.provider == "auto"
+                                   ? DetectByFirmware(settings)
+                                   : ParseProvider(settings.provider).value_or(nullptr);
+  return source ? NoticeTime(settings, *source) : 0s;
 }
 
 Result<std::unique_ptr<Watcher>> Watcher::Start(Settings settings,
@@ -56,30 +42,21 @@ Watcher::Watcher(Settings settings, UniqueFd lock, std::function<void(const Noti
 }
 
 void Watcher::Run(std::stop_token stop) {
-  if (settings_.provider == ProviderName(Provider::kNone)) return;
+  if (settings_.provider == "none") return;
   // The lock is let go when the descriptor is closed, also by the kernel for a warden that died.
   while (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
     if (!Sleep(stop, kElectionInterval)) return;
 
   http::Client client;
-  Provider provider = Detect(settings_, client, stop);
+  const Source* source = Detect(settings_, client, stop);
   // Only a server that somebody configured is waited for.
-  while (provider == Provider::kNone && !settings_.metadata_url.empty()) {
+  while (!source && !settings_.metadata_url.empty()) {
     if (!Sleep(stop, kDetectionInterval)) return;
-    provider = Detect(settings_, client, stop);
+    source = Detect(settings_, client, stop);
   }
-  log::Info("notices.watching", {{"provider", ProviderName(provider)}});
-  const SourceContext context{.settings = settings_, .client = client, .report = callback_};
-  switch (provider) {
-    case Provider::kGce:
-      return WatchGce(context, stop);
-    case Provider::kAws:
-      return WatchAws(context, stop);
-    case Provider::kAzure:
-      return WatchAzure(context, stop);
-    case Provider::kNone:
-      return;
-  }
+  log::Info("notices.watching", {{"provider", source ? source->name : "none"}});
+  if (source)
+    source->watch({.settings = settings_, .client = client, .report = callback_}, std::move(stop));
 }
 
 }  // namespace holdfast::notices

@@ -17,23 +17,19 @@
 
 namespace holdfast::notices {
 
-enum class Provider { kNone, kGce, kAws, kAzure };
-// "none", "gce", "aws", "azure".
-std::string_view ProviderName(Provider provider);
-
 struct Notice {
   enum class Kind {
     kReclaim,  // the node goes at the deadline: a spot node wanted elsewhere, or maintenance
     kAtRisk,   // it may be reclaimed soon (AWS rebalance recommendation); no deadline
   };
-  Provider provider = Provider::kNone;
+  std::string_view provider;  // as providers.inc names it
   Kind kind = Kind::kReclaim;
   std::string detail;                              // what the provider said, for people
   std::chrono::system_clock::time_point deadline;  // of kReclaim
 };
 
 struct Settings {
-  std::string provider = "auto";  // or a name that ProviderName gives
+  std::string provider = "auto";  // or one of providers.inc, or "none"
   std::string metadata_url;       // instead of http://169.254.169.254
   // From the notice to the end where the provider gives no time; 0: what it documents.
   std::chrono::seconds notice_time{0};

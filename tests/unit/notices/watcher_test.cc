@@ -88,7 +88,7 @@ TEST_F(WatcherTest, TellsOfAPreemptionOnGce) {
   const auto notices = inbox.Wait(1);
   ASSERT_THAT(notices, SizeIs(1));
   EXPECT_LT(SystemClock::now() - announced, 500ms);  // the server answers when it changes
-  EXPECT_EQ(notices[0].provider, Provider::kGce);
+  EXPECT_EQ(notices[0].provider, "gce");
   EXPECT_EQ(notices[0].kind, Notice::Kind::kReclaim);
   EXPECT_THAT(notices[0].detail, HasSubstr("instance/preempted"));
   ExpectDeadline(notices[0], 30s);
@@ -146,7 +146,7 @@ TEST_F(WatcherTest, TellsOfAReclaimOnAwsWithItsTime) {
   server.AnnounceReclaim(100s);
   const auto notices = inbox.Wait(1);
   ASSERT_THAT(notices, SizeIs(1));
-  EXPECT_EQ(notices[0].provider, Provider::kAws);
+  EXPECT_EQ(notices[0].provider, "aws");
   EXPECT_THAT(notices[0].detail, HasSubstr("terminate"));
   ExpectDeadline(notices[0], 100s);
   EXPECT_THAT(inbox.Wait(2, 300ms), SizeIs(1));
@@ -171,7 +171,7 @@ TEST_F(WatcherTest, TellsOfAnEvictionOnAzureForThisMachineOnly) {
   server.AnnounceReclaim(30s);
   const auto notices = inbox.Wait(2, 1s);
   ASSERT_THAT(notices, SizeIs(1));
-  EXPECT_EQ(notices[0].provider, Provider::kAzure);
+  EXPECT_EQ(notices[0].provider, "azure");
   EXPECT_THAT(notices[0].detail, HasSubstr("Preempt"));
   ExpectDeadline(notices[0], 30s);
 }
@@ -207,16 +207,19 @@ TEST_F(WatcherTest, StopsAtOnce) {
 TEST_F(WatcherTest, KnowsTheProviderByTheFirmwareWithoutAskingAnybody) {
   http::Client client;
   const Settings settings{.dmi_directory = directory_};
-  const auto detect = [&] { return Detect(settings, client, {}); };
-  EXPECT_EQ(detect(), Provider::kNone);
+  const auto detect = [&] {
+    const Source* const source = Detect(settings, client, {});
+    return source ? source->name : "none";
+  };
+  EXPECT_EQ(detect(), "none");
   ASSERT_TRUE(WriteFile(directory_ + "/product_name", "Standard PC\n"));
-  EXPECT_EQ(detect(), Provider::kNone);
+  EXPECT_EQ(detect(), "none");
   ASSERT_TRUE(WriteFile(directory_ + "/chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77\n"));
-  EXPECT_EQ(detect(), Provider::kAzure);
+  EXPECT_EQ(detect(), "azure");
   ASSERT_TRUE(WriteFile(directory_ + "/sys_vendor", "Amazon EC2\n"));
-  EXPECT_EQ(detect(), Provider::kAws);
+  EXPECT_EQ(detect(), "aws");
   ASSERT_TRUE(WriteFile(directory_ + "/product_name", "Google Compute Engine\n"));
-  EXPECT_EQ(detect(), Provider::kGce);
+  EXPECT_EQ(detect(), "gce");
 }
 
 TEST_F(WatcherTest, KnowsHowLongBeforeTheEndNoticeIsGiven) {

@@ -1,5 +1,5 @@
 // Real terminals: putting back needs CAP_SYS_ADMIN.
-#include "warden/criu/terminals.h"
+#include "warden/criu/terminal_queues.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
