@@ -151,3 +151,41 @@ END
     done
     on ctl test ! -e /shared/alice/ours/.terminated
 }
+
+# Snakemake 7 takes PREEMPTED for failed (later ones do not), which sacct shows until the job is in
+# the queue again: for seconds if it was saved, for two minutes if it had not begun yet. It first looks
+# after 40 s and then every 20 s or less often: so nodes are taken soon after it has looked.
+snakemake_has_just_looked() { [ $(($(date +%s) - $(on ctl stat -c %Y /shared/alice/flow/looked))) -lt 10 ]; }
+all_have_begun() { [ "$(on ctl cat /shared/alice/flow/begun 2>/dev/null | wc -l)" = 12 ]; }
+snakemake_has_submitted() { [ "$(grep -c 'has been submitted' /tmp/snakemake.out)" = "$1" ]; }
+
+@test "a workflow of Snakemake's Slurm executor, preempted again and again: every rule is run once" {
+    flow=/usr/share/holdfast/examples/snakemake
+    alice mkdir -p flow/bin
+    alice tee flow/bin/sacct >/dev/null <<<'#!/bin/sh
+touch /shared/alice/flow/looked
+exec /usr/bin/sacct "$@"'
+    alice chmod +x flow/bin/sacct
+    alice env -C flow PATH=/shared/alice/flow/bin:/usr/bin:/bin snakemake -s $flow/Snakefile --profile $flow/profile \
+        --default-resources slurm_partition=nograce slurm_extra=--checkpoint mem_mb=800 runtime=60 >/tmp/snakemake.out 2>&1 3>&- &
+    snakemake=$!
+    alice sh -c "for seed in \$(seq 12); do python3 $flow/sample.py \$seed; done" >"$BATS_TEST_TMPDIR/plain" 3>&- &
+    drawing=$!
+    eventually 60 snakemake_has_submitted 12
+    on ctl touch -d '20 seconds' /shared/alice/flow/looked
+    eventually 60 all_have_begun
+    for node in n1 n2 n3 n1 n2 n3; do
+        until snakemake_has_just_looked; do kill -0 "$snakemake" 2>/dev/null || break 2; sleep 0.5; done
+        urgent=$(preempt "$node")
+        eventually 60 job_is "$urgent" RUNNING
+        alice scancel "$urgent"
+        moves=$((${moves:-0} + 1))
+    done
+    wait "$snakemake" || { cat /tmp/snakemake.out >&2; return 1; }
+    [ "$moves" -ge 3 ]
+    [ "$(on ctl sacct -X -n -u alice -S now-10minutes -o restarts | awk '{ sum += $1 } END { print sum + 0 }')" -ge 6 ]
+    wait "$drawing"
+    assert_equal "$(on ctl sort -n /shared/alice/flow/begun | paste -sd' ')" "$(seq -s' ' 12)"
+    assert_equal "$(on ctl sh -c 'cat $(ls -v /shared/alice/flow/samples/*)')" "$(cat "$BATS_TEST_TMPDIR/plain")"
+    assert_equal "$(on ctl cat /shared/alice/flow/integral)" "$(awk '{ sum += $1 } END { printf "%.9f\n", sum / NR }' "$BATS_TEST_TMPDIR/plain")"
+}
