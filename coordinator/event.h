@@ -43,6 +43,8 @@ struct Record {
   uint32_t notice_seconds() const { return std::max(grace_seconds, kill_wait_seconds); }
   // A requeued job may still carry the time of an earlier preemption.
   bool being_preempted() const { return preempt_time != 0 && preempt_time >= start_time; }
+  // It has ended, and not because somebody or its time limit wanted it to.
+  bool failed() const { return state_name == "FAILED" || state_name == "NODE_FAIL"; }
 };
 
 // The stream of a pod's warden broke.

@@ -69,10 +69,17 @@ void Arrive(Turn& turn, const Record& record) {
   turn.Do(std::move(amend));
 }
 
+// slurmctld was killed before it had kept that it requeued the job, or before it was asked to, and
+// has taken the end of the released step for the job's.
+bool IsForgotten(const Job& job, const Record& record) {
+  return record.failed() && !record.completing && record.restart_count == job.start.restart_count &&
+         !job.start.ended && ProspectOf(job) != Prospect::kEnd;
+}
+
 // One look at how far the requeue has got.
 void Follow(Turn& turn, const Record& record) {
   Job& job = turn.job;
-  if (GoesOn(turn, record)) {
+  if (GoesOn(turn, record) || IsForgotten(job, record)) {
     // It may have been a later start than that whose wardens came.
     turn.Do(Requeue{.hold = job.departure.hold, .restart_count = record.restart_count});
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});

@@ -10,6 +10,7 @@ how often each process was killed in each stage; exits with 1 if a job was lost 
 import collections
 import json
 import random
+import shlex
 import subprocess
 import sys
 import time
@@ -17,7 +18,6 @@ import time
 KILLS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 SEED = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
 JOBS = 3
-NODES = ["n1", "n2", "n3", "n4"]
 LONGEST_S = 900  # no program takes a tenth of that
 EXAMPLES = "/usr/share/holdfast/examples"
 WORK = "/shared/alice/soak"
@@ -56,14 +56,14 @@ def in_background(*command):
 
 class Job:
     def __init__(self, program, checkpoint="--checkpoint=5s"):
-        options, script = PROGRAMS[program]
+        options, script = PROGRAMS[program]  # $0 is a path of its own
         self.program = program
         self.begin = time.monotonic()
         self.resumed = 0
         self.id = ""
         while not self.id:  # slurmctld may be away
             self.id = alice("sbatch", "--parsable", "--time=60", "--mem-per-cpu=400", "-o", "%j.out", checkpoint, *options.split(),
-                            f"--wrap=set -e; {script}")
+                            "--wrap", f"exec bash -ec {shlex.quote(script)} {WORK}/$SLURM_JOB_ID")
         self.path = f"{WORK}/{self.id}.out"
 
     def record(self):
@@ -171,6 +171,9 @@ def main():
     while not all(job.record().get("JobState") in OVER for job in reference.values()):
         time.sleep(1)
     expected = {program: job.output() for program, job in reference.items()}
+    failed = [program for program, job in reference.items() if job.record()["JobState"] != "COMPLETED"]
+    if failed:
+        sys.exit(f"fail without Holdfast too: {', '.join(failed)}")
     seen, kills, verdicts, resumed = collections.Counter(), 0, collections.Counter(), 0
     jobs = []
     while kills < KILLS or jobs:
@@ -183,10 +186,11 @@ def main():
             time.sleep(random.choice([0, random.uniform(0, 1), random.uniform(0, 6)]))
             victim = random.choices(list(VICTIMS), WEIGHTS)[0]
             stage, nodes = job.stage(), job.nodes()
-            VICTIMS[victim](random.choice(nodes or NODES))
-            kills += 1
-            seen[victim, stage] += 1
-            print(f"{kills} job {job.id} ({job.program}) {stage}, {action}: {victim}", flush=True)
+            if nodes:  # nothing to kill of one that waits
+                VICTIMS[victim](random.choice(nodes))
+                kills += 1
+                seen[victim, stage] += 1
+                print(f"{kills} job {job.id} ({job.program}) {stage}, {action}: {victim}", flush=True)
         time.sleep(random.uniform(0, 3))
         for job in list(jobs):
             word = verdict(job, expected)

@@ -59,7 +59,8 @@ class FakeSlurm : public SlurmClient {
     refuse_requeue = 0;
     Record& job = jobs[job_id];
     if (job.restart_count != how.restart_count) return {};
-    if (job.state != Record::State::kRunning && job.state_name != "PREEMPTED") return {};
+    if (job.state != Record::State::kRunning && job.state_name != "PREEMPTED" && !job.failed())
+      return {};
     job.state = Record::State::kPending;
     job.state_name = "PENDING";
     job.held = how.hold;

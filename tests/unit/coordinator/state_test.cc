@@ -132,6 +132,33 @@ TEST_F(StateTest, PreemptedToItsEndItIsBroughtBack) {
   EXPECT_EQ(world.requeues, 2);
 }
 
+TEST_F(StateTest, IfSlurmTakesTheEndOfTheReleasedStepForTheJobsItIsBroughtBack) {
+  Run();
+  Preempt();
+  world.Settle();
+  ASSERT_EQ(world.requeues, 1);
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "FAILED";
+  world.slurm.restart_count = world.job.start.restart_count;
+  world.Clean();
+  world.Fire(TimerKind::kAsk);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  EXPECT_EQ(world.requeues, 2);
+}
+
+TEST_F(StateTest, ALaterStartThatFailsIsNotBroughtBack) {
+  Run();
+  Preempt();
+  world.Settle();
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "FAILED";
+  world.Clean();
+  world.Fire(TimerKind::kAsk);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kEnded);
+}
+
 TEST_F(StateTest, SigtermThatIsNotPreemptionIsDelivered) {
   Run();
   ASSERT_TRUE(world.Happen(Sigterm(), 0));

@@ -212,13 +212,13 @@ class World {
   bool requeue_asked() const { return requeue_asked_; }
   void DoRequeue() {
     requeue_asked_ = false;
-    const bool preempted = slurm.state_name == "PREEMPTED";
-    if (slurm.state == Record::State::kRunning || preempted) {
+    const bool ended = slurm.state_name == "PREEMPTED" || slurm.failed();
+    if (slurm.state == Record::State::kRunning || ended) {
       slurm.state = Record::State::kPending;
       slurm.state_name = "PENDING";
       slurm.held = requeue_hold_;
       ++slurm.restart_count;
-      if (!preempted) {
+      if (!ended) {
         slurm.completing = true;
         KillPods();
       }
