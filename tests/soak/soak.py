@@ -24,13 +24,13 @@ WORK = "/shared/alice/soak"
 
 # Each prints the same whenever it is run. Options of sbatch, and the script.
 PROGRAMS = {
-    "shell": ("", f"COUNT=80 exec bash {EXAMPLES}/bash/count.sbatch"),
+    "shell": ("", f"rm -f /tmp/squares; COUNT=80 exec bash {EXAMPLES}/bash/count.sbatch"),
     "counter": ("", "COUNT=80 MEMORY=100000000 exec /src/tests/integration/faults/counter.sbatch"),
     "mpirun": ("--nodes=2 --ntasks-per-node=2", f"exec mpirun {EXAMPLES}/bin/ring 3000 10"),
     "steps": ("--nodes=2 --ntasks-per-node=2",
               "for i in {1..15}; do srun bash -c 'echo step $0 task $SLURM_PROCID; sleep 2' $i | sort; done"),
     "pool": ("--cpus-per-task=2", "exec python3 /src/tests/soak/pool.py"),
-    "files": ("", "for i in {1..100}; do echo $i $RANDOM >>$0.numbers; head -c 100000 /dev/zero | tr '\\0' $((i % 10)) >>/tmp/data;"
+    "files": ("", "rm -f /tmp/data; for i in {1..100}; do echo $i $RANDOM >>$0.numbers; head -c 100000 /dev/zero | tr '\\0' $((i % 10)) >>/tmp/data;"
                   " sleep 0.3; done; wc -l <$0.numbers; md5sum </tmp/data; rm $0.numbers"),
 }
 # What a job may be in when it is over.
@@ -38,9 +38,9 @@ OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMO
 
 
 def on(node, *command, user="root", check=False):
-    """Output of a command on a node; nothing if it failed."""
-    done = subprocess.run(["/src/lab/lib/node", node, "-u", user, *command], capture_output=True, text=True,
-                          timeout=120, check=check, stdin=subprocess.DEVNULL)
+    """Output of a command on a node; nothing if it failed, or took longer than a minute."""
+    done = subprocess.run(["timeout", "60", "/src/lab/lib/node", node, "-u", user, *command], capture_output=True, text=True,
+                          check=check, stdin=subprocess.DEVNULL)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
@@ -149,6 +149,12 @@ def release(job, record):
         on("ctl", "scontrol", "update", f"jobid={job.id}", "starttime=now")
 
 
+def resume_nodes():
+    """Slurm drains a node when its slurmd has been killed at a bad moment ("Duplicate jobid")."""
+    for node in on("ctl", "sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split():
+        on("ctl", "scontrol", "update", f"nodename={node}", "state=resume")
+
+
 def verdict(job, expected):
     """None while it runs, else a word."""
     record = job.record()
@@ -191,7 +197,8 @@ def main():
                 kills += 1
                 seen[victim, stage] += 1
                 print(f"{kills} job {job.id} ({job.program}) {stage}, {action}: {victim}", flush=True)
-        time.sleep(random.uniform(0, 3))
+        time.sleep(random.uniform(0, 6))
+        resume_nodes()
         for job in list(jobs):
             word = verdict(job, expected)
             if not word:

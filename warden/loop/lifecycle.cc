@@ -55,8 +55,7 @@ void Lifecycle::Turn(const Ready& ready) {
   if (ready.channel) OnChannel();
   if (ready.link) OnLink();
   // Something of the above may have begun an operation.
-  if (ready.pod && watches_pod())
-    Apply(operations_.memory_failure() ? Input::kMemoryLost : Input::kExited);
+  if (ready.pod && watches_pod()) Apply(operations_.damage() ? Input::kDamaged : Input::kExited);
   OnTimers();
   if (farewell_ && !left_ && !worker_.busy()) Leave(*farewell_);
 }
@@ -264,8 +263,8 @@ void Lifecycle::Do(Action action) {
       return SaySettled();
     case Action::kSayEnded:
       return SayEnded();
-    case Action::kSayMemoryLost:
-      return LoseMemory();
+    case Action::kSayDamaged:
+      return GiveUpDamaged();
     case Action::kEnd:
       return End();
   }
@@ -275,9 +274,9 @@ void Lifecycle::Do(Action action) {
 void Lifecycle::Perform(Runner::Task task) {
   worker_.Run(std::move(task), [this](const Status& status) {
     if (status) return Apply(Input::kDone);
-    const auto memory = operations_.memory_failure();
-    if (state_ == State::kStarting && memory)
-      NoteFailure(v1::PHASE_RUNNING, *memory);
+    const auto damage = operations_.damage();
+    if (state_ == State::kStarting && damage)
+      NoteFailure(v1::PHASE_RUNNING, *damage);
     else
       NoteFailure(PhaseOfFailure(state_), status.error());
     Apply(Input::kFailed);
@@ -301,8 +300,8 @@ void Lifecycle::NoteFailure(v1::Phase phase, const Error& error) {
   failed_->set_log(operations_.log_path());
 }
 
-void Lifecycle::LoseMemory() {
-  NoteFailure(v1::PHASE_RUNNING, *operations_.memory_failure());
+void Lifecycle::GiveUpDamaged() {
+  NoteFailure(v1::PHASE_RUNNING, *operations_.damage());
   SayFailed();
   Background("kill", [this] { return operations_.Release(); });
 }

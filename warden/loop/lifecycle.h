@@ -55,7 +55,7 @@ class Lifecycle {
   // Has the worker do it, and logs under the name `what` if it fails.
   void Background(const char* what, Runner::Task task);
   void End();
-  void LoseMemory();
+  void GiveUpDamaged();
   void NoteFailure(v1::Phase phase, const Error& error);
   void SayHello();
   void SayStored();

@@ -254,6 +254,13 @@ Status Operations::Start() {
   return pod_->StartRoot(pod::PodRootArguments(job_.pod())).transform([](pid_t) {});
 }
 
+std::optional<Error> Operations::damage() const {
+  if (damage_) return damage_;
+  if (casualties_)
+    if (const Status intact = casualties_->Check(); !intact) return intact.error();
+  return memory_ ? memory_->failure() : std::nullopt;
+}
+
 Status Operations::Save(const v1::Prepare& prepare) {
   checkpoint_ = prepare.checkpoint();
   log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
@@ -261,13 +268,23 @@ Status Operations::Save(const v1::Prepare& prepare) {
   // The job stands still no longer than that, in the commit neither.
   stands_until_ = steady_clock::now() + job_.config.checkpoint.timeout;
   const StoreLimit limit(*store_, stands_until_);
+  HOLDFAST_TRY(casualties_, Casualties::Watch(*pod_));
   const Status saved = FreezeAndStore(prepare);
   if (saved) return {};
   // As it was before: first the processes, then their network, then the debris.
   frozen_.reset();
-  if (const Status uncut = network_->Uncut(); !uncut) log::Failure("uncut", uncut.error());
+  if (const Status goes_on = GoOnIfIntact(); !goes_on) log::Failure("go-on", goes_on.error());
   writer_.reset();
   return saved;
+}
+
+Status Operations::GoOnIfIntact() {
+  const auto casualties = std::exchange(casualties_, std::nullopt);
+  const Status intact = casualties ? casualties->Check() : Status();
+  if (intact) return network_->Uncut();
+  damage_ = intact.error();
+  HOLDFAST_CHECK(pod_->Kill());
+  return intact;
 }
 
 void Operations::StandStill() { stopped_until_ = steady_clock::now() + kSuspending; }
@@ -391,7 +408,8 @@ Status Operations::Resume(bool drop) {
   Status resumed;
   if (frozen_) resumed = frozen_->Resume();
   frozen_.reset();
-  if (const Status uncut = network_->Uncut(); !uncut && resumed) resumed = uncut;
+  if (resumed) casualties_.reset();
+  if (const Status goes_on = GoOnIfIntact(); !goes_on && resumed) resumed = goes_on;
   const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   writer_.reset();
   if (!drop) return resumed;

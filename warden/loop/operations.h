@@ -13,6 +13,7 @@
 #include "storage/checkpoint.h"
 #include "warden/checkpoint/restore.h"
 #include "warden/checkpoint/save.h"
+#include "warden/criu/casualties.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/outside.h"
 #include "warden/isolation/pod.h"
@@ -67,9 +68,7 @@ class Operations final : public PodOperations {
   Status RemoveCheckpoints() override;
 
   Result<ExitStatus> TakeExit() override { return pod_->TakeExit(); }
-  std::optional<Error> memory_failure() const override {
-    return memory_ ? memory_->failure() : std::nullopt;
-  }
+  std::optional<Error> damage() const override;
   const v1::Prepared& prepared() const override { return prepared_; }
   const std::vector<v1::Saved>& saved() const override { return inventory_.saved; }
   const std::vector<v1::Damaged>& damaged() const override { return inventory_.damaged; }
@@ -94,6 +93,8 @@ class Operations final : public PodOperations {
   // Any thread.
   Status MayGoOn() const;
   void Destroy();
+  // What a save that has failed leaves behind goes on, unless CRIU has damaged it.
+  Status GoOnIfIntact();
   // A point of the timeline: what ended now took `duration`.
   void Tell(const std::string& name, std::chrono::nanoseconds duration, const std::string& detail);
   // The same of that checkpoint; on any thread.
@@ -108,6 +109,8 @@ class Operations final : public PodOperations {
   NetworkOptions network_options_;
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
   std::unique_ptr<Pod> pod_;
+  std::optional<Casualties> casualties_;  // while it is being saved
+  std::optional<Error> damage_;
   UniqueFd waits_;                              // of pod_, for its saves
   std::unique_ptr<storage::PodReader> source_;  // of memory_
   std::unique_ptr<LazyMemory> memory_;          // what a restored pod is still getting

@@ -98,8 +98,9 @@ class PodOperations {
   // For the main thread, while no operation is under way.
   // How the pod ended.
   virtual Result<ExitStatus> TakeExit() = 0;
-  // Why the pod was killed, if memory of a lazy restore could not be had.
-  virtual std::optional<Error> memory_failure() const = 0;
+  // Why the pod was killed, if memory of a lazy restore could not be had, or processes of it have
+  // died of a save.
+  virtual std::optional<Error> damage() const = 0;
   virtual const v1::Prepared& prepared() const = 0;
   // What storage has, as pod 0 found it and has added to it.
   virtual const std::vector<v1::Saved>& saved() const = 0;

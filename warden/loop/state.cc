@@ -79,9 +79,13 @@ constexpr Row kTable[] = {
     {State::kEnded, Input::kSettleAbort, State::kEnded, Action::kSaySettled},
     {State::kEnded, Input::kSettleRelease, State::kEnded, Action::kSaySettled},
 
-    // A pod that was restored, but not with all of its memory. It has not been saved since.
-    {State::kReady, Input::kMemoryLost, State::kUnusable, Action::kSayMemoryLost},
-    {State::kRunning, Input::kMemoryLost, State::kUnusable, Action::kSayMemoryLost},
+    // A pod that was restored, but not with all of its memory, or of which processes have died of a
+    // save. If it was committed, that counts.
+    {State::kReady, Input::kDamaged, State::kUnusable, Action::kSayDamaged},
+    {State::kRunning, Input::kDamaged, State::kUnusable, Action::kSayDamaged},
+    {State::kPrepared, Input::kDamaged, State::kUnusable, Action::kSayDamaged},
+    {State::kStored, Input::kDamaged, State::kUnusable, Action::kSayDamaged},
+    {State::kCommitted, Input::kDamaged, State::kUnusable, Action::kSayDamaged},
 
     // The end. What a frozen pod saved stays: it may have been committed.
     {State::kReady, Input::kExited, State::kEnded, Action::kEnd},

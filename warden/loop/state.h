@@ -43,8 +43,8 @@ enum class Input {
   kFailed,
   // From the pod: its root, or the whole of it, has ended.
   kExited,
-  // It was killed, because memory of a lazy restore could not be had.
-  kMemoryLost,
+  // It was killed: memory of a lazy restore could not be had, or processes died of a save.
+  kDamaged,
   // A frozen pod's coordinator has been away for longer than the site allows.
   kPatienceOver,
 };
@@ -67,8 +67,8 @@ enum class Action {
   kSayCommitted,
   kSaySettled,
   kSayEnded,
-  kSayMemoryLost,  // and collect what is left of the pod
-  kEnd,            // collect the exit status and say Ended
+  kSayDamaged,  // and collect what is left of the pod
+  kEnd,         // collect the exit status and say Ended
 };
 
 struct Step {

@@ -76,8 +76,8 @@ suspended_for() { # SECONDS JOB
     wait_for_state "$job" PENDING
     alice holdfast resume "$job"
     wait_for_state "$job" RUNNING
+    # A step that begins at this moment Slurm may forget to stop: then it runs on, to its end even.
     suspended_for 40 "$job"
-    eventually 120 details_are "$job" .state running
     whole "$job" 1
 }
 
@@ -112,9 +112,9 @@ without_gang() {
 }
 restart_slurm() {
     on ctl pkill -x slurmctld
-    eventually 20 slurmctld_is_gone
+    eventually 60 slurmctld_is_gone
     on ctl slurmctld
-    eventually 30 on ctl scontrol ping
+    eventually 60 on ctl scontrol ping
     /src/lab/lib/wait-idle 60
 }
 slurmctld_is_gone() { ! on ctl pgrep -x slurmctld; }

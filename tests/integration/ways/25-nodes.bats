@@ -71,6 +71,52 @@ lose_nodes() {
     on ctl scontrol update nodename=n1,n2 state=resume 2>/dev/null || true
 }
 
+# with_slurm_setting LINE...: adds these to every slurm.conf; without_slurm_settings takes them back.
+with_slurm_setting() {
+    local node
+    for node in ctl n1 n2 n3 n4; do
+        on "$node" cp /etc/slurm/slurm.conf /etc/slurm/slurm.conf.site
+        printf '%s\n' "$@" | on "$node" tee -a /etc/slurm/slurm.conf >/dev/null
+    done
+    on ctl scontrol reconfigure
+}
+without_slurm_settings() {
+    local node
+    for node in ctl n1 n2 n3 n4; do on "$node" mv /etc/slurm/slurm.conf.site /etc/slurm/slurm.conf; done
+    on ctl scontrol reconfigure
+}
+
+@test "the health check sets its node DOWN: saved, goes on elsewhere" {
+    on ctl tee /shared/health >/dev/null <<'END'
+#!/bin/sh
+node=$(hostname -s)
+[ ! -e /shared/sick-$node ] || { rm /shared/sick-$node; scontrol update nodename=$node state=down reason=sick; }
+END
+    on ctl chmod +x /shared/health
+    with_slurm_setting HealthCheckProgram=/shared/health HealthCheckInterval=1
+    begin_way -p nograce
+    on ctl touch /shared/sick-n1 /shared/sick-n2
+    eventually 30 job_is_not_running "$ours"
+    eventually 30 job_is_not_running "$plain"
+    on ctl scontrol update nodename=n1,n2 state=resume 2>/dev/null || true # Slurm did
+    way_ends "health check sets the node DOWN" "starts over" "goes on"
+    without_slurm_settings
+    on ctl rm /shared/health
+}
+job_is_not_running() { ! job_is "$1" RUNNING; }
+
+@test "its node is powered down: what Slurm does before it is gone suffices" {
+    with_slurm_setting SuspendProgram=/bin/true ResumeProgram=/bin/true SuspendTimeout=5 ResumeTimeout=30 \
+        'PartitionName=saving Nodes=n4 SuspendTime=86400'
+    begin_way -p nograce
+    on ctl scontrol update nodename=n1,n2 state=power_down_force
+    eventually 30 job_is_not_running "$ours"
+    eventually 30 job_is_not_running "$plain"
+    way_ends "scontrol power_down_force" "starts over" "goes on"
+    on ctl scontrol update nodename=n1,n2 state=power_up 2>/dev/null || true
+    without_slurm_settings
+}
+
 @test "a reservation of its node begins: the job goes on" {
     begin_way -p nograce
     on ctl scontrol create reservation reservationname=work starttime=now duration=10 nodes=n1,n2 users=root flags=ignore_jobs,maint

@@ -52,14 +52,14 @@ TEST(State, AFailedSaveLeavesTheJobRunning) {
   EXPECT_EQ(step->action, Action::kSayFailed);
 }
 
-TEST(State, APodWithoutItsMemoryIsTheCoordinatorsToDecideOn) {
-  for (const State state : {State::kReady, State::kRunning}) {
-    const auto step = Next(state, Input::kMemoryLost);
+TEST(State, ADamagedPodIsTheCoordinatorsToDecideOn) {
+  for (const State state :
+       {State::kReady, State::kRunning, State::kPrepared, State::kStored, State::kCommitted}) {
+    const auto step = Next(state, Input::kDamaged);
     ASSERT_TRUE(step);
     EXPECT_EQ(step->next, State::kUnusable);
-    EXPECT_EQ(step->action, Action::kSayMemoryLost);
+    EXPECT_EQ(step->action, Action::kSayDamaged);
   }
-  EXPECT_FALSE(Next(State::kPrepared, Input::kMemoryLost)) << "it is saved with all of it";
 }
 
 TEST(State, AnAbortDuringTheSaveTakesEffectWhenItIsDone) {

@@ -28,7 +28,7 @@ inline Status FakeOperations::Create(const v1::Welcome& welcome) {
   restored = number;
   // Memory that comes while the pod runs may never come.
   if (number != 0 && world_.sim.Fault(0.05))
-    world_.sim.After(world_.sim.Between(10ms, 60s), life_, [this] { LoseMemory(); });
+    world_.sim.After(world_.sim.Between(10ms, 60s), life_, [this] { GiveUpDamaged(); });
   return {};
 }
 
@@ -152,7 +152,7 @@ inline void FakeOperations::Exit(ExitStatus status) {
       });
 }
 
-inline void FakeOperations::LoseMemory() {
+inline void FakeOperations::GiveUpDamaged() {
   if (is != PodIs::kHeld && is != PodIs::kRunning) return;
   memory_failure_ = Error(Code::kUnavailable, "the store is away");
   Exit({.code = 0, .signal = 9});

@@ -217,7 +217,7 @@ class FakeOperations final : public warden::PodOperations {
   Status RemoveCheckpoints() override;
 
   Result<ExitStatus> TakeExit() override { return exit_; }
-  std::optional<Error> memory_failure() const override { return memory_failure_; }
+  std::optional<Error> damage() const override { return memory_failure_; }
   const v1::Prepared& prepared() const override { return prepared_; }
   const std::vector<v1::Saved>& saved() const override { return saved_; }
   const std::vector<v1::Damaged>& damaged() const override { return damaged_; }
@@ -228,7 +228,7 @@ class FakeOperations final : public warden::PodOperations {
 
   // The pod ends: as its root does, or killed.
   void Exit(ExitStatus status);
-  void LoseMemory();
+  void GiveUpDamaged();
 
   PodIs is = PodIs::kNothing;
   uint32_t restored = 0;     // from that checkpoint

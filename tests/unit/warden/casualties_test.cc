@@ -1,0 +1,71 @@
+#include "warden/criu/casualties.h"
+
+#include "criu_fixture.h"
+
+namespace holdfast::warden {
+namespace {
+
+using ::testing::HasSubstr;
+
+class CasualtiesTest : public CriuTest {
+ protected:
+  // Watches a pod whose child says something, does `last` when it is told to go on, and has ended.
+  Casualties WatchOneThat(const std::string& last) {
+    MakePod();
+    StartRoot("mkfifo go; bash -c 'echo here; read <go; " + last + "'; echo over; exec sleep 1000");
+    EXPECT_TRUE(Sees("/tmp/out", "here"));
+    auto casualties = Casualties::Watch(*pod_);
+    EXPECT_TRUE(casualties) << casualties.error().message();
+    WriteInPod("/tmp/go", "\n");
+    EXPECT_TRUE(Sees("/tmp/out", "over"));
+    return *std::move(casualties);
+  }
+};
+
+TEST_F(CasualtiesTest, AProcessThatRanIntoABreakpointIsOne) {
+  const Casualties casualties = WatchOneThat("kill -TRAP $$");
+  const Status intact = casualties.Check();
+  ASSERT_FALSE(intact);
+  EXPECT_EQ(intact.error().code(), Code::kUnavailable);
+  EXPECT_THAT(intact.error().message(), HasSubstr("when CRIU, which was saving it, was killed"));
+}
+
+TEST_F(CasualtiesTest, OneThatEndedByItselfIsNone) {
+  const Casualties casualties = WatchOneThat("exit 3");
+  if (const Status intact = casualties.Check(); !intact) {
+    EXPECT_THAT(intact.error().message(), HasSubstr("ended")) << "a kernel of before 6.15";
+  }
+}
+
+// At whatever moment CRIU is killed, either the processes go on, or it is known that they do not.
+TEST_F(CasualtiesTest, IfCriuIsKilledAtAnyMoment) {
+  constexpr int kProcesses = 12;
+  int noticed = 0;
+  for (int delay_ms = 5; delay_ms < 100; delay_ms += 5) {
+    MakePod();
+    StartRoot("for i in {1.." + std::to_string(kProcesses) +
+              "}; do bash -c 'while :; do sleep 0.05; done' & done; echo here; exec sleep 1000");
+    ASSERT_TRUE(Sees("/tmp/out", "here"));
+    const auto casualties = Casualties::Watch(*pod_);
+    ASSERT_TRUE(casualties);
+    std::thread killer([&] {
+      for (int i = 0; i < 500 && KillCriu() == 0; ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(i == 0 ? delay_ms : 1));
+    });
+    const auto frozen = Save();
+    killer.join();
+    const Status intact = casualties->Check();
+    noticed += intact ? 0 : 1;
+    const auto processes = ListDirectory(pod_->proc_path());
+    ASSERT_TRUE(processes);
+    int shells = 0;
+    for (const std::string& pid : *processes)
+      shells += ReadFile(pod_->proc_path() + "/" + pid + "/comm").value_or("") == "bash\n";
+    EXPECT_TRUE(!intact || shells >= kProcesses)
+        << delay_ms << " ms: " << shells << " shells are left, and nobody noticed";
+  }
+  RecordProperty("noticed", noticed);
+}
+
+}  // namespace
+}  // namespace holdfast::warden

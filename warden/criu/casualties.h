@@ -1,0 +1,38 @@
+// Who has died because CRIU was killed.
+//
+// For an instant in each process CRIU has system calls made for it, with a breakpoint behind. If it
+// is killed just then (kill -9, or for want of memory), the kernel lets the process go on, into the
+// breakpoint, and it dies of SIGTRAP. Nobody can prevent that, and the rest of the job would take
+// it for a failure of the program's own, or not notice.
+//
+// Used by operations.cc. One thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "warden/isolation/pod.h"
+
+namespace holdfast::warden {
+
+class Casualties {
+ public:
+  // Remembers the pod's processes, before CRIU gets to them.
+  static Result<Casualties> Watch(const Pod& pod);
+
+  // After a save that has failed, when CRIU has ended: kUnavailable, naming it, if a process has
+  // died of that. Waits a tenth of a second for it.
+  Status Check() const;
+
+ private:
+  struct Watched {
+    pid_t pid;  // as the node knows it
+    UniqueFd pidfd;
+  };
+  std::vector<Watched> processes_;
+};
+
+}  // namespace holdfast::warden
