@@ -113,6 +113,19 @@ std::string PlanText(const json& plan, bool automatic) {
   return text + "\n";
 }
 
+// When Slurm ends it, and what is done about that.
+std::string TimeLimitText(const json& limit) {
+  if (!limit.is_object() || Member(limit, "renewals_most") == json(0)) return "";
+  const json& most = Member(limit, "renewals_most");
+  std::string text = fmt::format("  time limit  renewed {}{} times", Number(limit, "renewals"),
+                                 most.is_number() ? " of " + most.dump() : "");
+  if (Member(limit, "end_unix_ns").is_number())
+    text += "; the present one ends at " + Time(limit, "end_unix_ns");
+  if (Member(limit, "save_unix_ns").is_number())
+    text += ", for which it is saved at " + Time(limit, "save_unix_ns");
+  return text + "\n";
+}
+
 // As they would be given to sbatch, each with a blank before it.
 std::string OptionsText(const json& options) {
   std::string text;
@@ -132,6 +145,7 @@ std::string HeaderText(const json& job) {
   if (options.is_object()) {
     text += fmt::format("  saved       {}, the newest {} kept in {}\n", HowOften(job, options),
                         Number(options, "keep"), Text(options, "directory"));
+    text += TimeLimitText(Member(job, "time_limit"));
     text += PlanText(Member(job, "plan"), Member(options, "auto_interval") == json(true));
     if (const std::string given = OptionsText(options); !given.empty())
       text += fmt::format("  options    {}\n", given);

@@ -27,6 +27,7 @@ struct Record {
   uint32_t restart_count = 0;
   uid_t uid = 0;
   int64_t start_time = 0;    // unix seconds
+  int64_t end_time = 0;      // of a running job, by its time limit; 0: it has none
   int64_t begin_time = 0;    // of a pending job: not before
   int64_t preempt_time = 0;  // or 0
   bool held = false;
@@ -58,6 +59,7 @@ enum class TimerKind {
   kNotice,     // look again whether the signal meant preemption
   kRetry,      // save again after a failure
   kAsk,        // look again how far Slurm is
+  kLimit,      // the job's time limit comes near
   kEnd,        // no node was lost: the script ended badly by itself
   kKept,       // checkpoints of an ended job have been kept for some more time
 };

@@ -50,6 +50,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.restart_count = info.restart_cnt;
   record.uid = info.user_id;
   record.start_time = info.start_time;
+  if (base == JOB_RUNNING && info.time_limit != INFINITE) record.end_time = info.end_time;
   record.begin_time = info.eligible_time;
   record.preempt_time = info.preempt_time;
   record.held = info.priority == 0;

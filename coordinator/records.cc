@@ -154,6 +154,7 @@ void OnRecordActive(Turn& turn, const Record& record) {
   job.grace_seconds = record.notice_seconds();
   if (!job.requeue) job.requeue = record.requeue;
   if (!record.requeue) turn.Do(Amend{.requeue = true});
+  NoteTimeLimit(turn, record);
   ConsiderRecord(turn, record);
 }
 
@@ -161,7 +162,7 @@ void Abandon(Turn& turn, const Record& record) {
   for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
   if (record.state == Record::State::kPending && !record.completing)
     turn.job.start.eviction = Eviction{.requeued = true, .dead_node = true};
-  Depart(turn, Reason::kRequeued);
+  Depart(turn, IsBeingRenewed(turn.job) ? Reason::kTimeLimit : Reason::kRequeued);
   Follow(turn, record);
 }
 

@@ -72,6 +72,17 @@ json PlanOf(const Job& job, int64_t now_ns) {
            to_safe.known ? DurationOrNull(to_safe.After(longest_ran)) : json(nullptr)}};
 }
 
+// Null for a job that may run as long as it likes, as far as is known.
+json TimeLimitOf(const Job& job) {
+  const bool known = IsActive(job.stage) && job.limit.end_time != 0;
+  if (!known && !job.options.renewals && job.renewals == 0) return nullptr;
+  const uint32_t most = job.options.renewals.value_or(0);
+  return {{"end_unix_ns", known ? json(job.limit.end_time * 1'000'000'000) : json(nullptr)},
+          {"save_unix_ns", TimeOrNull(job.limit.save_ns)},
+          {"renewals", job.renewals},
+          {"renewals_most", most == kWithoutEnd ? json(nullptr) : json(most)}};
+}
+
 std::string TextOf(const JobOptions& options, std::string_view name) {
   return FindOption(name)->format(options).value_or("");
 }
@@ -139,6 +150,7 @@ json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
   // What is known of a start is planned when it begins to run.
   const bool planned = job.stage >= Stage::kRunning && IsActive(job.stage);
   details["plan"] = planned ? PlanOf(job, now_ns) : json(nullptr);
+  details["time_limit"] = TimeLimitOf(job);
   details["excluded_nodes"] = job.exclusions.next;
   details["checkpoints"] = json::array();
   for (const Checkpoint& checkpoint : checkpoints)

@@ -13,11 +13,13 @@ bool IsNotice(Reason reason) {
 }
 
 // The job must leave, whatever it is doing.
-bool IsUrgent(Reason reason) { return IsNotice(reason) || reason == Reason::kEvacuate; }
+bool IsUrgent(Reason reason) {
+  return IsNotice(reason) || reason == Reason::kEvacuate || reason == Reason::kTimeLimit;
+}
 
 const char* CauseEvent(Reason reason) {
   if (IsNotice(reason)) return "notice";
-  return reason == Reason::kInterval ? "due" : "requested";
+  return reason == Reason::kInterval || reason == Reason::kTimeLimit ? "due" : "requested";
 }
 
 // Whether it may not be refused.
@@ -126,7 +128,9 @@ void Regret(Turn& turn, const Checkpoint& failed) {
   const int64_t again_ms = (2 * turn.now() - failed.begun_ns) / 1'000'000;  // if it takes as long
   const bool too_late = failed.deadline_unix_ms != 0 &&
                         again_ms + turn.policy.retry_pause.count() > failed.deadline_unix_ms;
-  if (failed.second_try || too_late) return DeliverPending(turn);
+  // Of a time limit it is known until when it may be tried again.
+  const bool once = failed.reason != Reason::kTimeLimit || failed.deadline_unix_ms == 0;
+  if ((failed.second_try && once) || too_late) return DeliverPending(turn);
   turn.job.start.wish = Wish{.reason = failed.reason,
                              .stop = true,
                              .second_try = true,

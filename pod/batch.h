@@ -9,6 +9,9 @@ namespace holdfast::pod {
 // says.
 inline constexpr const char* kOpenModeVariable = "SLURM_HOLDFAST_OPEN_MODE";
 
+// Set by sbatch if the job has a --signal: how many seconds before its time limit Slurm sends it.
+inline constexpr const char* kWarningVariable = "SLURM_HOLDFAST_WARNING";
+
 // Set by holdfast-batch for the pod step and so marks it; the name of the abstract socket where
 // holdfast-batch waits for the task of pod 0.
 inline constexpr const char* kPodStepVariable = "HOLDFAST_POD_STEP";

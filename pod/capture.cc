@@ -61,9 +61,9 @@ Result<std::string> PathOfDescriptor(int fd) {
 }
 
 std::vector<std::string> ScriptEnvironment(const char* const* environment) {
-  constexpr std::array<std::string_view, 5> kOurs{kOpenModeVariable, kPodStepVariable,
-                                                  kStepdFdVariable, kTaskFdVariable,
-                                                  "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
+  constexpr std::array<std::string_view, 6> kOurs{
+      kOpenModeVariable, kWarningVariable, kPodStepVariable,
+      kStepdFdVariable,  kTaskFdVariable,  "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
   std::vector<std::string> kept;
   bool chose_open_mode = false;
   for (; *environment != nullptr; ++environment) {

@@ -16,6 +16,7 @@ using ::testing::HasSubstr;
 TEST(ScriptEnvironment, HasNothingOfOurs) {
   const char* const environment[] = {"A=1",
                                      "HOLDFAST_POD_STEP=x",
+                                     "SLURM_HOLDFAST_WARNING=60",
                                      "HOLDFAST_TASK_FD=9",
                                      "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_checkpoint=on",
                                      "HOLDFAST_CHECKPOINT=on",
