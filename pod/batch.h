@@ -4,8 +4,9 @@
 
 namespace holdfast::pod {
 
-// Set by sbatch to "truncate" when Slurm would have emptied the job's output file at its start,
-// and the plugin made it append. Slurm passes on names that begin like this, whatever --export
+// Set by sbatch when Slurm would have emptied the job's output file at its start, and the plugin
+// made it append: to "t" if the user said so, and Slurm would tell the script, otherwise to
+// "truncate". Slurm passes on names that begin like this, whatever --export
 // says.
 inline constexpr const char* kOpenModeVariable = "SLURM_HOLDFAST_OPEN_MODE";
 

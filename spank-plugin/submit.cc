@@ -99,7 +99,8 @@ Status CheckBatchJob(bool enabled) {
     return Fail(Code::kUnsupported,
                 "--checkpoint: this sbatch hides its options from plugins; Slurm 23.02 and later "
                 "do not");
-  if (TruncatesOutput(sbatch)) ::setenv(pod::kOpenModeVariable, "truncate", 1);
+  if (TruncatesOutput(sbatch))
+    ::setenv(pod::kOpenModeVariable, sbatch.IsGiven("open-mode") ? "t" : "truncate", 1);
   if (sbatch.IsGiven("signal")) ::setenv(pod::kWarningVariable, WarningSeconds(sbatch).c_str(), 1);
   return sbatch.Change("open-mode", "append");
 }

@@ -30,6 +30,8 @@ TEST(ScriptEnvironment, DoesNotTellOfAnOpenModeThatThePluginChose) {
   const char* const environment[] = {"SLURM_OPEN_MODE=a", "SLURM_HOLDFAST_OPEN_MODE=truncate",
                                      nullptr};
   EXPECT_THAT(ScriptEnvironment(environment), ElementsAre());
+  const char* const asked[] = {"SLURM_OPEN_MODE=a", "SLURM_HOLDFAST_OPEN_MODE=t", nullptr};
+  EXPECT_THAT(ScriptEnvironment(asked), ElementsAre("SLURM_OPEN_MODE=t")) << "the user's own";
 }
 
 // Descriptors 0 to 2 are named in messages.
