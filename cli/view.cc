@@ -135,8 +135,16 @@ std::string OptionsText(const json& options) {
   return text;
 }
 
+// As squeue shows it.
+std::string JobName(const json& job) {
+  if (!Member(job, "array_job_id").is_number()) return Count(job, "job_id");
+  return Count(job, "array_job_id") + "_" + Count(job, "array_task_id");
+}
+
 std::string HeaderText(const json& job) {
-  std::string text = fmt::format("job {} of {}: {}", Number(job, "job_id"),
+  const bool in_array = Member(job, "array_job_id").is_number();
+  std::string text = fmt::format("job {}{} of {}: {}", JobName(job),
+                                 in_array ? fmt::format(" ({})", Number(job, "job_id")) : "",
                                  UserName(Number(job, "uid")), Text(job, "state"));
   const std::string nodes = List(job, "nodes");
   if (nodes != "-") text += " on " + nodes;
@@ -214,7 +222,7 @@ std::string JobListText(const json& answer) {
   Table table({">JOB", "USER", "STATE", ">CHECKPOINT", ">MOVES", "NODES", "LAST ERROR"});
   for (const json& job : Member(answer, "jobs")) {
     const json& saved = Member(job, "checkpoints");
-    table.Add({Count(job, "job_id"), UserName(Number(job, "uid")), Text(job, "state"),
+    table.Add({JobName(job), UserName(Number(job, "uid")), Text(job, "state"),
                saved.is_array() && !saved.empty() ? saved.back().dump() : "-", Count(job, "moves"),
                List(job, "nodes"), FirstLine(Text(job, "last_error"))});
   }

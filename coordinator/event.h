@@ -25,6 +25,7 @@ struct Record {
   bool completing = false;  // still being cleaned up on its nodes
   uint32_t job_id = 0;
   uint32_t restart_count = 0;
+  std::optional<ArrayTask> array;
   uid_t uid = 0;
   int64_t start_time = 0;    // unix seconds
   int64_t end_time = 0;      // of a running job, by its time limit; 0: it has none

@@ -193,6 +193,14 @@ struct Aftermath {
   bool operator==(const Aftermath&) const = default;
 };
 
+// What users know a task of a job array by: ARRAY_TASK. Its job has an id of its own.
+struct ArrayTask {
+  uint32_t job = 0;  // the array's
+  uint32_t task = 0;
+
+  bool operator==(const ArrayTask&) const = default;
+};
+
 struct Durable {
   uint32_t id = 0;
   uid_t uid = 0;
@@ -225,7 +233,8 @@ struct Durable {
   // Nothing: not asked yet. While it runs Slurm's own record says yes, or a saved job could not
   // come back from PREEMPTED.
   std::optional<bool> requeue;
-  uint32_t renewals = 0;  // how often it was saved at its time limit and requeued
+  uint32_t renewals = 0;           // how often it was saved at its time limit and requeued
+  std::optional<ArrayTask> array;  // once Slurm has been asked
 
   bool operator==(const Durable&) const = default;
 

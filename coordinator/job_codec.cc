@@ -91,14 +91,20 @@ auto Members(Is<Aftermath> auto& aftermath) {
   return std::tie(ended_well, kept_seconds, removed);
 }
 
+auto Members(Is<ArrayTask> auto& array) {
+  auto& [job, task] = array;
+  return std::tie(job, task);
+}
+
 auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
-         departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals] = job;
+         departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array] =
+      job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
                   last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
-                  saved_once, requeue, renewals);
+                  saved_once, requeue, renewals, array);
 }
 
 template <typename T>

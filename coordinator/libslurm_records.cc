@@ -48,6 +48,8 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.completing = (info.job_state & (JOB_COMPLETING | JOB_REQUEUE)) != 0;
   record.job_id = info.job_id;
   record.restart_count = info.restart_cnt;
+  if (info.array_job_id != 0 && info.array_task_id != NO_VAL)
+    record.array = {.job = info.array_job_id, .task = info.array_task_id};
   record.uid = info.user_id;
   record.start_time = info.start_time;
   if (base == JOB_RUNNING && info.time_limit != INFINITE) record.end_time = info.end_time;

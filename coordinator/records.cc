@@ -152,6 +152,7 @@ void OnRecordActive(Turn& turn, const Record& record) {
   if (job.start.suspicion) return Break(turn);
   if (EndIfBelieved(turn, record)) return;
   job.grace_seconds = record.notice_seconds();
+  job.array = record.array;
   if (!job.requeue) job.requeue = record.requeue;
   if (!record.requeue) turn.Do(Amend{.requeue = true});
   NoteTimeLimit(turn, record);

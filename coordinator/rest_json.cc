@@ -78,7 +78,7 @@ json TimeLimitOf(const Job& job) {
   if (!known && !job.options.renewals && job.renewals == 0) return nullptr;
   const uint32_t most = job.options.renewals.value_or(0);
   return {{"end_unix_ns", known ? json(job.limit.end_time * 1'000'000'000) : json(nullptr)},
-          {"save_unix_ns", TimeOrNull(job.limit.save_ns)},
+          {"save_unix_ns", known ? TimeOrNull(job.limit.save_ns) : json(nullptr)},
           {"renewals", job.renewals},
           {"renewals_most", most == kWithoutEnd ? json(nullptr) : json(most)}};
 }
@@ -128,6 +128,8 @@ json ToJson(const Checkpoint& checkpoint, const Job& job) {
 
 json Summary(const Job& job) {
   return {{"job_id", job.id},
+          {"array_job_id", job.array ? json(job.array->job) : json(nullptr)},
+          {"array_task_id", job.array ? json(job.array->task) : json(nullptr)},
           {"uid", job.uid},
           {"state", StateOf(job)},
           {"restart_count", job.start.restart_count},
