@@ -40,6 +40,7 @@ struct Record {
   bool requeue = false;               // Slurm would start its script again
   std::vector<std::string> nodes;     // allocated, in Slurm's order
   std::vector<std::string> excluded;  // ExcNodeList
+  std::vector<std::string> listed;    // ReqNodeList, of --nodelist
 
   // How long Slurm leaves it, at least.
   uint32_t notice_seconds() const { return std::max(grace_seconds, kill_wait_seconds); }

@@ -101,6 +101,10 @@ bool Job::all_in(v1::Phase phase) const {
          std::ranges::all_of(pods, [phase](const Pod& pod) { return pod.phase == phase; });
 }
 
+bool Job::must_be_on(const std::string& node) const {
+  return listed.size() <= nodes().size() && std::ranges::contains(listed, node);
+}
+
 bool Job::may_be_renewed() const { return renewals < options.renewals.value_or(0); }
 
 bool Job::can_save() const { return all_run() && !suspended; }

@@ -288,6 +288,7 @@ struct Live {
   int64_t since_ns = 0;  // what Slurm said before then is about an earlier start
   // Until then its time is among the policy's `interruptions`; 0: not running.
   int64_t counted_ns = 0;
+  std::vector<std::string> listed;  // its --nodelist, once Slurm has been asked
   TimeLimit limit;
   uint32_t grace_seconds = 0;     // that Slurm leaves it when it takes it off its nodes, or 0
   Plan plan;                      // since it last began to run
@@ -312,6 +313,8 @@ struct Job : Durable, Live {
   // coordinator, and are not.
   std::vector<std::string> lost_nodes() const;
   bool all_run() const;  // every pod is there and runs
+  // A --nodelist has all nodes that the job must be on, or more than it needs, to choose from.
+  bool must_be_on(const std::string& node) const;
   bool may_be_renewed() const;
   bool can_save() const;  // they do, and Slurm lets them
   bool all_in(v1::Phase phase) const;

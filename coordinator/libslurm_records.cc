@@ -62,6 +62,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.partition = info.partition != nullptr ? info.partition : "";
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
+  record.listed = ExpandHosts(info.req_nodes);
   return record;
 }
 

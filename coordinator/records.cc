@@ -122,7 +122,13 @@ void SeeToQueue(Turn& turn, const Record& record) {
   if (job.departure.release) turn.Do(Amend{.release = true});
   if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
     // Better on one of the nodes it was to avoid than nowhere.
-    turn.Mark("exclusion-dropped", 0, fmt::format("{}", fmt::join(job.exclusions.next, ",")));
+    job.last_error = fmt::format(
+        "what it asks for (--nodelist, --constraint) can be had nowhere without {}, so "
+        "it may go there again",
+        fmt::join(job.exclusions.next, ","));
+    turn.Mark("exclusion-dropped", 0, job.last_error);
+    turn.Do(Comment{job.last_error});
+    job.commented = true;
     job.exclusions.next.clear();
     turn.Do(Amend{
         .excluded = ChangeExclusions(job, record.excluded), .eligible = true, .release = true});
@@ -153,6 +159,7 @@ void OnRecordActive(Turn& turn, const Record& record) {
   if (EndIfBelieved(turn, record)) return;
   job.grace_seconds = record.notice_seconds();
   job.array = record.array;
+  job.listed = record.listed;
   if (!job.requeue) job.requeue = record.requeue;
   if (!record.requeue) turn.Do(Amend{.requeue = true});
   NoteTimeLimit(turn, record);

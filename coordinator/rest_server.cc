@@ -322,7 +322,9 @@ Result<std::string> RestServer::Save(const httplib::Request& request, uid_t uid,
   if (migrate) {
     HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude"}));
     HOLDFAST_TRY(wish.excluded, ReadNodes(body, "exclude"));
-    if (wish.excluded.empty()) wish.excluded = job.nodes();
+    if (wish.excluded.empty())
+      std::ranges::copy_if(job.nodes(), std::back_inserter(wish.excluded),
+                           [&](const std::string& node) { return !job.must_be_on(node); });
     wish.stop = true;
   } else {
     HOLDFAST_TRY(const json body, ParseBody(request.body, {"stop"}));

@@ -2,6 +2,11 @@
 // the cloud, or its own interval. Most may be refused. What must leave its node is kept until it
 // can be done.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
 
 #include "coordinator/transitions.h"
 
@@ -32,6 +37,25 @@ bool Heed(Turn& turn, const Wish& wish) {
 void RefuseMeanwhile(Turn& turn) {
   turn.refusal = fmt::format("checkpoint {} ({}) is in progress", turn.job.checkpoint->number,
                              ReasonName(turn.job.checkpoint->reason));
+}
+
+// Why it can go nowhere else, as far as its --nodelist says.
+std::optional<std::string> WhyNowhere(const Turn& turn, const Wish& wish) {
+  const Job& job = turn.job;
+  if (wish.reason != Reason::kMigrate || job.listed.empty()) return std::nullopt;
+  const auto may_be_used = [&](const std::string& node) {
+    return !std::ranges::contains(wish.excluded, node) &&
+           !std::ranges::contains(job.exclusions.user, node);
+  };
+  const auto left = static_cast<size_t>(std::ranges::count_if(job.listed, may_be_used));
+  const size_t wanted = std::min(job.listed.size(), job.nodes().size());
+  if (left >= wanted && !wish.excluded.empty()) return std::nullopt;
+  return fmt::format(
+      "its --nodelist has it on {} of {}, and {} would be left\n"
+      "  next: holdfast save {} --stop, scontrol update JobId={} ReqNodeList=..., holdfast resume "
+      "{}",
+      wanted, fmt::join(job.listed, ","), wish.excluded.empty() ? "none" : std::to_string(left),
+      job.id, job.id, job.id);
 }
 
 // The checkpoint that is being taken will do, if the job leaves after it. False: refused.
@@ -70,6 +94,10 @@ void OnWishStarting(Turn& turn, const Wish& wish) {
 void OnWishRunning(Turn& turn, const Wish& wish) {
   if (turn.job.suspended && !IsUrgent(wish.reason)) {
     turn.refusal = "Slurm has suspended it";
+    return;
+  }
+  if (const auto why = WhyNowhere(turn, wish)) {
+    turn.refusal = *why;
     return;
   }
   if (!turn.job.can_save()) return OnWishStarting(turn, wish);
