@@ -18,9 +18,10 @@ renewed() { details_are "$1" .time_limit.renewals "$2"; }
 }
 
 @test "an MPI job whose limit is lowered while it runs" {
-    alice env ROUNDS=700 PAUSE_MS=0 sbatch --parsable --checkpoint=off -p urgent -o ring.plain "$examples/ring/ring.sbatch"
+    plain=$(alice env ROUNDS=700 PAUSE_MS=0 sbatch --parsable --checkpoint=off -p urgent -o ring.plain "$examples/ring/ring.sbatch")
+    wait_for_end "$plain" 180
     job=$(alice env ROUNDS=700 PAUSE_MS=100 sbatch --parsable --checkpoint-timelimit=requeue -o ring.out "$examples/ring/ring.sbatch")
-    wait_for_text /shared/alice/ring.out round
+    wait_for_text /shared/alice/ring.out round 120
     alice scontrol update jobid="$job" timelimit=1
     wait_for_state "$job" COMPLETED 240
     renewed "$job" 1

@@ -39,7 +39,7 @@ read -r line && echo "input: $line"
 env | grep -vE '^(SLURM_(JOB_?ID|JOB_START|JOB_END|TASK_PID|TOPOLOGY|SCRIPT|CPU_BIND|ARRAY_JOB_ID)|SLURM_SPANK_|PRTE_|OMPI_|PMIX_|HYDRA_|MPIEXEC_|UCX_|_=|SHLVL|PATH|TMPDIR|BASH_FUNC)' |
     sed -E 's/\b(off|on)\b/WAY/' | sort
 END
-    ways=(--export=NONE --export=NIL --export=HOME,COLOUR=blue --get-user-env --exclusive --open-mode=append
+    ways=(--export=NONE --export=NIL "--export=HOME,COLOUR=blue" --get-user-env --exclusive --open-mode=append
         --open-mode=truncate --array=3 --chdir=/shared --requeue --no-requeue --signal=B:USR1@30 --mail-type=NONE
         --input=/etc/debian_version --hint=nomultithread --gres=none --comment=mine --nice=5 --profile=none)
     for i in "${!ways[@]}"; do

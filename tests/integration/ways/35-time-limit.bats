@@ -5,7 +5,8 @@ load ways
 
 setup() {
     options=(--checkpoint-timelimit=requeue) hindrance=
-    rounds=900 # a minute and a half
+    rounds=900   # a minute and a half
+    patience=240 # slurmctld looks every half minute whose time is over
 }
 
 @test "its time is over, and it is to be requeued then: goes on with a fresh limit" {
