@@ -4,8 +4,9 @@ load ../lib
 
 # listed OPTION...: a job that counts.
 listed() {
+    alice rm -f listed.out
     # shellcheck disable=SC2016 # the script's
-    alice sbatch --parsable -p nograce --checkpoint -o "listed.out" "$@" --wrap 'i=0; while :; do echo $((i += 1)); sleep 0.1; done'
+    alice sbatch --parsable -p nograce --checkpoint -o listed.out "$@" --wrap 'i=0; while :; do echo $((i += 1)); sleep 0.1; done'
 }
 running_on() { details_are "$1" '.state + " " + (.nodes | join(","))' "running $2"; }
 
@@ -13,7 +14,8 @@ teardown() { alice scancel --user=alice; }
 
 @test "a list of more nodes than it needs: to another of them, and nowhere else" {
     job=$(listed -N1 -w n[1-2])
-    eventually 30 running_on "$job" n1
+    wait_for_text /shared/alice/listed.out 5
+    running_on "$job" n1
     alice holdfast migrate "$job"
     eventually 60 running_on "$job" n2
     alice holdfast migrate "$job"
