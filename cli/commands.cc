@@ -4,11 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <optional>
 #include <ostream>
 
+#include "base/numbers.h"
 #include "cli/checkpoints.h"
 #include "cli/doctor.h"
 #include "cli/hostlist.h"
@@ -23,11 +23,13 @@ using nlohmann::json;
 // The longest that the coordinator lets a request wait for a checkpoint.
 constexpr int kWaitSeconds = 600;
 
+constexpr const char* kJobHelp = "job id, or ARRAY_TASK";
+
 std::string Dump(const json& value) { return protocol::ToText(value, 2) + "\n"; }
 
 struct Options {
   bool json = false;
-  uint32_t job = 0;
+  std::string job;  // its id, or ARRAY_TASK
   bool stop = false;
   std::string exclude;
   std::string nodes;
@@ -137,11 +139,17 @@ class Command {
       return Fail(Code::kInternal, config.error().message() + "\n  next: holdfast doctor");
     config_ = std::move(*config);
     api_ = environment_.connect(*config_);
+    if (!options_.job.contains('_')) {
+      options_.request.job = ParseNumber<uint32_t>(options_.job).value_or(0);
+      return {};
+    }
+    HOLDFAST_TRY(const json job, api_->Get("/v1/jobs/" + options_.job));
+    options_.request.job = job.at("job_id").get<uint32_t>();
     return {};
   }
 
   std::string Target(const std::string& action) const {
-    return fmt::format("/v1/jobs/{}{}", options_.job, action);
+    return fmt::format("/v1/jobs/{}{}", options_.request.job, action);
   }
 
   Result<json> Excluded() const {
@@ -174,7 +182,7 @@ class Command {
   }
 
   const Environment& environment_;
-  const Options options_;
+  Options options_;
   std::optional<config::Config> config_;
   std::unique_ptr<Api> api_;
 };
@@ -197,25 +205,30 @@ ExitCode Report(const Environment& environment, const std::string& operation, co
   return ExitCodeFor(error.code());
 }
 
-// Returns what is wrong, or nothing. CLI11 itself would read "7_1", which is a task of an array, as
-// 71.
+// These return what is wrong, or nothing. CLI11 itself would read "7_1" as 71.
 std::string IsId(const std::string& text) {
-  uint32_t id = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error == std::errc() && end == text.data() + text.size() && id > 0) return "";
+  if (ParseNumber<uint32_t>(text).value_or(0) > 0) return "";
   return fmt::format("'{}' is not a number from 1 to {}", text,
                      std::numeric_limits<uint32_t>::max());
 }
 
-// Parses JOB[:CHECKPOINT] into `request`. Returns what is wrong, or nothing.
-std::string ReadTarget(const std::string& text, Checkpoints::Request& request) {
+std::string IsJob(const std::string& text) {
+  const size_t line = text.find('_');
+  if (line == text.npos) return IsId(text);
+  const bool task = ParseNumber<uint32_t>(text.substr(line + 1)).has_value();
+  return task ? IsId(text.substr(0, line))
+              : fmt::format("'{}' is no task of an array, such as 42_7", text);
+}
+
+// Parses JOB[:CHECKPOINT].
+std::string ReadTarget(const std::string& text, Options& options) {
   const size_t colon = text.find(':');
-  std::string problem = IsId(text.substr(0, colon));
+  std::string problem = IsJob(text.substr(0, colon));
   if (problem.empty() && colon != text.npos) problem = IsId(text.substr(colon + 1));
   if (!problem.empty()) return problem;
-  request.job = static_cast<uint32_t>(std::stoul(text));
+  options.job = text.substr(0, colon);
   if (colon != text.npos)
-    request.checkpoint = static_cast<uint32_t>(std::stoul(text.substr(colon + 1)));
+    options.request.checkpoint = ParseNumber<uint32_t>(text.substr(colon + 1));
   return "";
 }
 
@@ -227,7 +240,7 @@ void DeclareCheckpoints(CLI::App& app, Options& options) {
   };
   CLI::App* prune = app.add_subcommand("prune", "remove a job's older checkpoints, or all of them");
   CLI::Option* job =
-      prune->add_option("JOB", options.request.job, "job id")->check(IsId, "a number");
+      prune->add_option("JOB", options.job, kJobHelp)->check(IsJob, "a number, or two with a _");
   prune->add_option("--keep", options.request.keep,
                     "newest checkpoints that stay, instead of what the job asked for; 0: none, of "
                     "a job that has ended");
@@ -238,11 +251,10 @@ void DeclareCheckpoints(CLI::App& app, Options& options) {
       ->excludes(job);
   CLI::App* verify = app.add_subcommand(
       "verify", "read all of a job's checkpoints, and compare with their digests");
-  Checkpoints::Request* const request = &options.request;
-  const auto read = [request](const std::string& text) { return ReadTarget(text, *request); };
-  verify->add_option_function<std::string>("JOB", read, "job id, or JOB:CHECKPOINT for one of them")
+  const auto read = [all = &options](const std::string& text) { return ReadTarget(text, *all); };
+  verify->add_option_function<std::string>("JOB", read, "job, or JOB:CHECKPOINT for one of them")
       ->required()
-      ->check(read, "a number, or two with a colon");
+      ->check(read, "a job, or JOB:CHECKPOINT");
   add_place(verify);
 }
 
@@ -254,7 +266,9 @@ void Declare(CLI::App& app, Options& options) {
 
   const auto with_job = [&](const char* name, const char* description) {
     CLI::App* command = app.add_subcommand(name, description);
-    command->add_option("JOB", options.job, "job id")->required()->check(IsId, "a number");
+    command->add_option("JOB", options.job, kJobHelp)
+        ->required()
+        ->check(IsJob, "a number, or two with a _");
     return command;
   };
   const auto add_exclude = [&](CLI::App* command) {
@@ -293,7 +307,7 @@ ExitCode Run(std::vector<std::string> arguments, const Environment& environment)
     std::ranges::reverse(arguments);  // as CLI11 wants them
     app.parse(arguments);
     name = app.get_subcommands().front()->get_name();
-    if (name == "prune" && !options.expired && options.request.job == 0)
+    if (name == "prune" && !options.expired && options.job.empty())
       throw CLI::RequiredError("JOB, or --expired");
   } catch (const CLI::ParseError& error) {
     return app.exit(error, environment.out, environment.err) == 0 ? ExitCode::kOk
@@ -305,9 +319,8 @@ ExitCode Run(std::vector<std::string> arguments, const Environment& environment)
   const std::string operation =
       name == "list"       ? Operation(name)
       : name == "evacuate" ? fmt::format("{} {}", Operation(name), options.nodes)
-      : options.expired
-          ? "removing expired checkpoints"
-          : fmt::format("{} {}", Operation(name), std::max(options.job, options.request.job));
+      : options.expired    ? "removing expired checkpoints"
+                           : fmt::format("{} {}", Operation(name), options.job);
   Status status;
   try {
     status = name == "list"       ? command.List()

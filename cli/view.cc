@@ -113,6 +113,19 @@ std::string PlanText(const json& plan, bool automatic) {
   return text + "\n";
 }
 
+// When Slurm ends it, and what is done about that.
+std::string TimeLimitText(const json& limit) {
+  if (!limit.is_object() || Member(limit, "renewals_most") == json(0)) return "";
+  const json& most = Member(limit, "renewals_most");
+  std::string text = fmt::format("  time limit  renewed {}{} times", Number(limit, "renewals"),
+                                 most.is_number() ? " of " + most.dump() : "");
+  if (Member(limit, "end_unix_ns").is_number())
+    text += "; the present one ends at " + Time(limit, "end_unix_ns");
+  if (Member(limit, "save_unix_ns").is_number())
+    text += ", for which it is saved at " + Time(limit, "save_unix_ns");
+  return text + "\n";
+}
+
 // As they would be given to sbatch, each with a blank before it.
 std::string OptionsText(const json& options) {
   std::string text;
@@ -122,8 +135,16 @@ std::string OptionsText(const json& options) {
   return text;
 }
 
+// As squeue shows it.
+std::string JobName(const json& job) {
+  if (!Member(job, "array_job_id").is_number()) return Count(job, "job_id");
+  return Count(job, "array_job_id") + "_" + Count(job, "array_task_id");
+}
+
 std::string HeaderText(const json& job) {
-  std::string text = fmt::format("job {} of {}: {}", Number(job, "job_id"),
+  const bool in_array = Member(job, "array_job_id").is_number();
+  std::string text = fmt::format("job {}{} of {}: {}", JobName(job),
+                                 in_array ? fmt::format(" ({})", Number(job, "job_id")) : "",
                                  UserName(Number(job, "uid")), Text(job, "state"));
   const std::string nodes = List(job, "nodes");
   if (nodes != "-") text += " on " + nodes;
@@ -132,6 +153,7 @@ std::string HeaderText(const json& job) {
   if (options.is_object()) {
     text += fmt::format("  saved       {}, the newest {} kept in {}\n", HowOften(job, options),
                         Number(options, "keep"), Text(options, "directory"));
+    text += TimeLimitText(Member(job, "time_limit"));
     text += PlanText(Member(job, "plan"), Member(options, "auto_interval") == json(true));
     if (const std::string given = OptionsText(options); !given.empty())
       text += fmt::format("  options    {}\n", given);
@@ -200,7 +222,7 @@ std::string JobListText(const json& answer) {
   Table table({">JOB", "USER", "STATE", ">CHECKPOINT", ">MOVES", "NODES", "LAST ERROR"});
   for (const json& job : Member(answer, "jobs")) {
     const json& saved = Member(job, "checkpoints");
-    table.Add({Count(job, "job_id"), UserName(Number(job, "uid")), Text(job, "state"),
+    table.Add({JobName(job), UserName(Number(job, "uid")), Text(job, "state"),
                saved.is_array() && !saved.empty() ? saved.back().dump() : "-", Count(job, "moves"),
                List(job, "nodes"), FirstLine(Text(job, "last_error"))});
   }

@@ -263,6 +263,13 @@ std::optional<Job> Controller::Find(uint32_t job_id) {
   return found->second;
 }
 
+std::optional<Job> Controller::Find(ArrayTask array) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [job_id, job] : jobs_)
+    if (job.array == array) return job;
+  return std::nullopt;
+}
+
 Result<uint32_t> Controller::Save(uint32_t job_id, Wish wish) {
   std::unique_lock lock(mutex_);
   wish.begun_ns = NowNs();

@@ -73,6 +73,7 @@ class Controller {
   Status NoteRemoved(uint32_t job_id, const Removed& removed);
   const Policy& policy() const { return options_.policy; }
   std::optional<Job> Find(uint32_t job_id);
+  std::optional<Job> Find(ArrayTask array);
   // What the job has been through; of its timeline the newest `limit` points.
   Result<History> HistoryOf(uint32_t job_id, unsigned limit) {
     return writer_.HistoryOf(job_id, limit);

@@ -69,6 +69,7 @@ void StandStill(Turn& turn) {
 void MoveAgain(Turn& turn) {
   Job& job = turn.job;
   job.suspended = false;
+  job.limit.end_time = 0;  // it has moved, and nobody has waited for it
   turn.Mark("unsuspended");
   turn.Limit(job.stage_limit);
   if (!job.all_connected())

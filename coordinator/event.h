@@ -25,8 +25,10 @@ struct Record {
   bool completing = false;  // still being cleaned up on its nodes
   uint32_t job_id = 0;
   uint32_t restart_count = 0;
+  std::optional<ArrayTask> array;
   uid_t uid = 0;
   int64_t start_time = 0;    // unix seconds
+  int64_t end_time = 0;      // of a running job, by its time limit; 0: it has none
   int64_t begin_time = 0;    // of a pending job: not before
   int64_t preempt_time = 0;  // or 0
   bool held = false;
@@ -38,6 +40,7 @@ struct Record {
   bool requeue = false;               // Slurm would start its script again
   std::vector<std::string> nodes;     // allocated, in Slurm's order
   std::vector<std::string> excluded;  // ExcNodeList
+  std::vector<std::string> listed;    // ReqNodeList, of --nodelist
 
   // How long Slurm leaves it, at least.
   uint32_t notice_seconds() const { return std::max(grace_seconds, kill_wait_seconds); }
@@ -45,6 +48,10 @@ struct Record {
   bool being_preempted() const { return preempt_time != 0 && preempt_time >= start_time; }
   // It has ended, and not because somebody or its time limit wanted it to.
   bool failed() const { return state_name == "FAILED" || state_name == "NODE_FAIL"; }
+  // It has ended, and Slurm may be asked for another start: nobody cancelled it.
+  bool may_return() const {
+    return state_name == "PREEMPTED" || state_name == "TIMEOUT" || failed();
+  }
 };
 
 // The stream of a pod's warden broke.
@@ -60,6 +67,7 @@ enum class TimerKind {
   kNotice,     // look again whether the signal meant preemption
   kRetry,      // save again after a failure
   kAsk,        // look again how far Slurm is
+  kLimit,      // the job's time limit comes near
   kEnd,        // no node was lost: the script ended badly by itself
   kKept,       // checkpoints of an ended job have been kept for some more time
 };

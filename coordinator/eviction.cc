@@ -1,8 +1,9 @@
 // Slurm takes a running job off its nodes without a grace time: its processes have had SIGTERM, and
 // KillWait later they get SIGKILL. Until then the job can be saved. Slurm's record tells how it is
 // meant: pending again (preemption by REQUEUE, scontrol requeue, the loss of a node), or ended as
-// PREEMPTED (PreemptMode=CANCEL), from where the job's requeue is ours to ask for. A cancelled job,
-// and one whose time is over, looks otherwise and just ends.
+// PREEMPTED (PreemptMode=CANCEL) or TIMEOUT, from where the job's requeue is ours to ask for. A
+// cancelled job looks otherwise and just ends, and so does one whose time is over, unless it was
+// just being saved for that (time_limit.cc).
 #include <algorithm>
 
 #include "coordinator/transitions.h"
@@ -20,9 +21,21 @@ int64_t DeadlineOf(const Turn& turn, const Record& record) {
   return NoticedAt(turn) / 1'000'000 + int64_t{record.kill_wait_seconds} * 1000 - kReserve.count();
 }
 
+constexpr const char* kTimeout = "TIMEOUT";
+
 // Slurm has ended it as PREEMPTED, and the site wants such jobs to go on.
 bool WasPreempted(const Turn& turn, const Record& record) {
   return record.state_name == "PREEMPTED" && turn.policy.continue_cancelled;
+}
+
+// By its time limit, for which it is just being saved.
+bool WasTooLate(const Turn& turn, const Record& record) {
+  return record.state_name == kTimeout && IsBeingRenewed(turn.job);
+}
+
+Reason ReasonOf(const Record& record) {
+  if (record.state == Record::State::kPending) return Reason::kRequeued;
+  return record.state_name == kTimeout ? Reason::kTimeLimit : Reason::kPreemption;
 }
 
 }  // namespace
@@ -30,13 +43,19 @@ bool WasPreempted(const Turn& turn, const Record& record) {
 bool GoesOn(const Turn& turn, const Record& record) {
   const Job& job = turn.job;
   const bool may_be_saved = job.saved_once || job.stage == Stage::kCommitting;
-  return WasPreempted(turn, record) && may_be_saved && !job.start.ended;
+  // It had left its nodes, or may have: what Slurm was still to hear of came too late.
+  const bool left =
+      job.stage == Stage::kLeaving ||
+      (IsBeingRenewed(job) &&
+       (job.stage == Stage::kCommitting || (job.checkpoint && job.checkpoint->committed_ns != 0)));
+  const bool is_to = WasPreempted(turn, record) || (record.state_name == kTimeout && left);
+  return is_to && may_be_saved && !job.start.ended;
 }
 
 bool IsEvicted(const Turn& turn, const Record& record) {
   if (record.completing)
-    return turn.job.any_may_live() &&
-           (record.state == Record::State::kPending || WasPreempted(turn, record));
+    return turn.job.any_may_live() && (record.state == Record::State::kPending ||
+                                       WasPreempted(turn, record) || WasTooLate(turn, record));
   return record.state == Record::State::kPending && turn.job.any_connected();
 }
 
@@ -63,11 +82,10 @@ void Evict(Turn& turn, const Record& record) {
   job.start.preemption_seen = true;
   // What was tried in vain in the grace time is not tried again; what is under way goes on.
   if (tried && !under_way) return DeliverPending(turn);
-  turn.Follow(Wish{
-      .reason = record.state == Record::State::kPending ? Reason::kRequeued : Reason::kPreemption,
-      .stop = true,
-      .begun_ns = NoticedAt(turn),
-      .deadline_unix_ms = DeadlineOf(turn, record)});
+  turn.Follow(Wish{.reason = ReasonOf(record),
+                   .stop = true,
+                   .begun_ns = NoticedAt(turn),
+                   .deadline_unix_ms = DeadlineOf(turn, record)});
 }
 
 }  // namespace holdfast::coordinator

@@ -25,6 +25,7 @@ bool NoteHello(Turn& turn, const v1::Hello& hello) {
   pod.address = hello.address();
   pod.mtu = hello.mtu();
   pod.notice_seconds = hello.notice_seconds();
+  job.limit.warning_seconds = hello.warning_seconds();
   pod.connected = true;
   pod.awaited = false;
   pod.phase = hello.phase();

@@ -20,7 +20,7 @@ namespace {
 // By number.
 constexpr auto kReasons =
     std::to_array<const char*>({"", "interval", "preemption", "spot", "evacuate", "save", "migrate",
-                                "requeued", "failure", "start", "restore", "hold"});
+                                "requeued", "failure", "start", "restore", "hold", "time-limit"});
 
 }  // namespace
 
@@ -100,6 +100,12 @@ bool Job::all_in(v1::Phase phase) const {
   return !pods.empty() &&
          std::ranges::all_of(pods, [phase](const Pod& pod) { return pod.phase == phase; });
 }
+
+bool Job::must_be_on(const std::string& node) const {
+  return listed.size() <= nodes().size() && std::ranges::contains(listed, node);
+}
+
+bool Job::may_be_renewed() const { return renewals < options.renewals.value_or(0); }
 
 bool Job::can_save() const { return all_run() && !suspended; }
 

@@ -61,6 +61,7 @@ enum class Reason : int {
   kStart = 9,     // it could not be started there
   kRestore = 10,  // it could not be restored there
   kHold = 11,
+  kTimeLimit = 12,  // the job's own is near
 };
 // The name in the REST API and in logs.
 const char* ReasonName(Reason reason);
@@ -192,6 +193,14 @@ struct Aftermath {
   bool operator==(const Aftermath&) const = default;
 };
 
+// What users know a task of a job array by: ARRAY_TASK. Its job has an id of its own.
+struct ArrayTask {
+  uint32_t job = 0;  // the array's
+  uint32_t task = 0;
+
+  bool operator==(const ArrayTask&) const = default;
+};
+
 struct Durable {
   uint32_t id = 0;
   uid_t uid = 0;
@@ -224,6 +233,8 @@ struct Durable {
   // Nothing: not asked yet. While it runs Slurm's own record says yes, or a saved job could not
   // come back from PREEMPTED.
   std::optional<bool> requeue;
+  uint32_t renewals = 0;           // how often it was saved at its time limit and requeued
+  std::optional<ArrayTask> array;  // once Slurm has been asked
 
   bool operator==(const Durable&) const = default;
 
@@ -261,12 +272,24 @@ struct PendingNotice {
   uint32_t lookups = 0;  // how often Slurm was asked about it
 };
 
+// Of this start, as Slurm's record has it, and what comes of it (time_limit.cc).
+struct TimeLimit {
+  int64_t start_time = 0;        // unix seconds, as Slurm's
+  int64_t end_time = 0;          // 0: there is none, or it is not known yet
+  int64_t ran_from_ns = 0;       // its processes run since then; 0: not known
+  uint32_t warning_seconds = 0;  // before its end Slurm signals it, or 0
+  int64_t save_ns = 0;           // when it is to be saved; 0: it is not to be, or has been
+  bool tried = false;            // if that failed, wish.cc knows whether there is time for more
+};
+
 struct Live {
   std::vector<Pod> pods;
   PendingNotice notice;
   int64_t since_ns = 0;  // what Slurm said before then is about an earlier start
   // Until then its time is among the policy's `interruptions`; 0: not running.
   int64_t counted_ns = 0;
+  std::vector<std::string> listed;  // its --nodelist, once Slurm has been asked
+  TimeLimit limit;
   uint32_t grace_seconds = 0;     // that Slurm leaves it when it takes it off its nodes, or 0
   Plan plan;                      // since it last began to run
   int64_t freeze_by_unix_ms = 0;  // precopying: the earliest that a pod has named, or 0
@@ -289,7 +312,10 @@ struct Job : Durable, Live {
   // Nodes whose wardens were there, or have had their time to come back after a restart of the
   // coordinator, and are not.
   std::vector<std::string> lost_nodes() const;
-  bool all_run() const;   // every pod is there and runs
+  bool all_run() const;  // every pod is there and runs
+  // A --nodelist has all nodes that the job must be on, or more than it needs, to choose from.
+  bool must_be_on(const std::string& node) const;
+  bool may_be_renewed() const;
   bool can_save() const;  // they do, and Slurm lets them
   bool all_in(v1::Phase phase) const;
 };

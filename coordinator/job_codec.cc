@@ -23,7 +23,7 @@ using google::protobuf::Message;
 // Version 1 had the options as a message.
 constexpr uint32_t kVersion = 2;
 constexpr int kStages = static_cast<int>(Stage::kPrecopying) + 1;
-constexpr int kReasons = static_cast<int>(Reason::kHold) + 1;
+constexpr int kReasons = static_cast<int>(Reason::kTimeLimit) + 1;
 
 template <typename T, typename S>
 concept Is = std::same_as<std::remove_const_t<T>, S>;
@@ -91,14 +91,20 @@ auto Members(Is<Aftermath> auto& aftermath) {
   return std::tie(ended_well, kept_seconds, removed);
 }
 
+auto Members(Is<ArrayTask> auto& array) {
+  auto& [job, task] = array;
+  return std::tie(job, task);
+}
+
 auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
-         departure, exclusions, aftermath, checkpoint, move, saved_once, requeue] = job;
+         departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array] =
+      job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
                   last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
-                  saved_once, requeue);
+                  saved_once, requeue, renewals, array);
 }
 
 template <typename T>

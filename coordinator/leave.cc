@@ -13,7 +13,8 @@ namespace holdfast::coordinator {
 namespace {
 
 constexpr std::array kRunTimers{TimerKind::kPhase,  TimerKind::kReconnect, TimerKind::kInterval,
-                                TimerKind::kNotice, TimerKind::kRetry,     TimerKind::kEnd};
+                                TimerKind::kNotice, TimerKind::kRetry,     TimerKind::kLimit,
+                                TimerKind::kEnd};
 
 // What ExcNodeList is to be: the user's own and, for the next start, ours.
 std::vector<std::string> WantedExclusions(const Job& job) {
@@ -53,6 +54,7 @@ void Depart(Turn& turn, Reason reason) {
                     .left_ns = turn.now()};
     turn.Do(SaveMove{*job.move});
   }
+  if (reason == Reason::kTimeLimit) ++job.renewals;
   GiveUpCheckpoint(turn, std::string("the job left its nodes: ") + ReasonName(reason));
   DisarmRunTimers(turn);
   job.start.wish.reset();

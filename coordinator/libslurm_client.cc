@@ -111,7 +111,7 @@ class LibslurmClient : public SlurmClient {
     const std::string operation = "requeueing job " + job;
     if (record.state == Record::State::kRunning && record.being_preempted())
       return LeavePreempted(job_id, operation);
-    const bool ended = record.state_name == "PREEMPTED" || record.failed();
+    const bool ended = record.may_return();
     int error = RequeueOnce(job, hold, ended);
     if (error == ESLURM_DISABLED && !ended) {
       job_desc_msg_t change;

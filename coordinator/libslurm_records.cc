@@ -48,8 +48,11 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.completing = (info.job_state & (JOB_COMPLETING | JOB_REQUEUE)) != 0;
   record.job_id = info.job_id;
   record.restart_count = info.restart_cnt;
+  if (info.array_job_id != 0 && info.array_task_id != NO_VAL)
+    record.array = {.job = info.array_job_id, .task = info.array_task_id};
   record.uid = info.user_id;
   record.start_time = info.start_time;
+  if (base == JOB_RUNNING && info.time_limit != INFINITE) record.end_time = info.end_time;
   record.begin_time = info.eligible_time;
   record.preempt_time = info.preempt_time;
   record.held = info.priority == 0;
@@ -59,6 +62,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.partition = info.partition != nullptr ? info.partition : "";
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
+  record.listed = ExpandHosts(info.req_nodes);
   return record;
 }
 

@@ -129,7 +129,13 @@ void SeeToQueue(Turn& turn, const Record& record) {
   if (job.departure.release) turn.Do(Amend{.release = true});
   if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
     // Better on one of the nodes it was to avoid than nowhere.
-    turn.Mark("exclusion-dropped", 0, fmt::format("{}", fmt::join(job.exclusions.next, ",")));
+    job.last_error = fmt::format(
+        "what it asks for (--nodelist, --constraint) can be had nowhere without {}, so "
+        "it may go there again",
+        fmt::join(job.exclusions.next, ","));
+    turn.Mark("exclusion-dropped", 0, job.last_error);
+    turn.Do(Comment{job.last_error});
+    job.commented = true;
     job.exclusions.next.clear();
     turn.Do(Amend{
         .excluded = ChangeExclusions(job, record.excluded), .eligible = true, .release = true});
@@ -159,8 +165,11 @@ void OnRecordActive(Turn& turn, const Record& record) {
   if (job.start.suspicion) return Break(turn);
   if (EndIfBelieved(turn, record)) return;
   job.grace_seconds = record.notice_seconds();
+  job.array = record.array;
+  job.listed = record.listed;
   if (!job.requeue) job.requeue = record.requeue;
   if (!record.requeue) turn.Do(Amend{.requeue = true});
+  NoteTimeLimit(turn, record);
   ConsiderRecord(turn, record);
 }
 
@@ -168,7 +177,7 @@ void Abandon(Turn& turn, const Record& record) {
   for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
   if (record.state == Record::State::kPending && !record.completing)
     turn.job.start.eviction = Eviction{.requeued = true, .dead_node = true};
-  Depart(turn, Reason::kRequeued);
+  Depart(turn, IsBeingRenewed(turn.job) ? Reason::kTimeLimit : Reason::kRequeued);
   Follow(turn, record);
 }
 

@@ -72,6 +72,17 @@ json PlanOf(const Job& job, int64_t now_ns) {
            to_safe.known ? DurationOrNull(to_safe.After(longest_ran)) : json(nullptr)}};
 }
 
+// Null for a job that may run as long as it likes, as far as is known.
+json TimeLimitOf(const Job& job) {
+  const bool known = IsActive(job.stage) && job.limit.end_time != 0;
+  if (!known && !job.options.renewals && job.renewals == 0) return nullptr;
+  const uint32_t most = job.options.renewals.value_or(0);
+  return {{"end_unix_ns", known ? json(job.limit.end_time * 1'000'000'000) : json(nullptr)},
+          {"save_unix_ns", known ? TimeOrNull(job.limit.save_ns) : json(nullptr)},
+          {"renewals", job.renewals},
+          {"renewals_most", most == kWithoutEnd ? json(nullptr) : json(most)}};
+}
+
 std::string TextOf(const JobOptions& options, std::string_view name) {
   return FindOption(name)->format(options).value_or("");
 }
@@ -117,6 +128,8 @@ json ToJson(const Checkpoint& checkpoint, const Job& job) {
 
 json Summary(const Job& job) {
   return {{"job_id", job.id},
+          {"array_job_id", job.array ? json(job.array->job) : json(nullptr)},
+          {"array_task_id", job.array ? json(job.array->task) : json(nullptr)},
           {"uid", job.uid},
           {"state", StateOf(job)},
           {"restart_count", job.start.restart_count},
@@ -139,6 +152,7 @@ json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
   // What is known of a start is planned when it begins to run.
   const bool planned = job.stage >= Stage::kRunning && IsActive(job.stage);
   details["plan"] = planned ? PlanOf(job, now_ns) : json(nullptr);
+  details["time_limit"] = TimeLimitOf(job);
   details["excluded_nodes"] = job.exclusions.next;
   details["checkpoints"] = json::array();
   for (const Checkpoint& checkpoint : checkpoints)

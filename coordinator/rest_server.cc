@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/numbers.h"
 #include "coordinator/clock.h"
 #include "coordinator/rest_json.h"
 #include "coordinator/state.h"
@@ -185,24 +186,25 @@ void RestServer::Route() {
   using HttpRequest = httplib::Request;
   server_->Get("/v1/jobs",
                handle([this](const HttpRequest&, uid_t uid, int&) { return ListJobs(uid); }, 200));
-  server_->Get(R"(/v1/jobs/(\d+))", handle([this](const HttpRequest& request, uid_t uid,
-                                                  int&) { return ShowJob(request, uid); },
-                                           200));
-  server_->Post(R"(/v1/jobs/(\d+)/save)",
+  server_->Get(R"(/v1/jobs/(\d+(?:_\d+)?))", handle([this](const HttpRequest& request, uid_t uid,
+                                                           int&) { return ShowJob(request, uid); },
+                                                    200));
+  server_->Post(R"(/v1/jobs/(\d+(?:_\d+)?)/save)",
                 handle([this](const HttpRequest& request, uid_t uid,
                               int& status) { return Save(request, uid, false, status); },
                        202));
-  server_->Post(R"(/v1/jobs/(\d+)/migrate)",
+  server_->Post(R"(/v1/jobs/(\d+(?:_\d+)?)/migrate)",
                 handle([this](const HttpRequest& request, uid_t uid,
                               int& status) { return Save(request, uid, true, status); },
                        202));
-  server_->Post(R"(/v1/jobs/(\d+)/resume)", handle([this](const HttpRequest& request, uid_t uid,
-                                                          int&) { return ResumeJob(request, uid); },
-                                                   202));
+  server_->Post(R"(/v1/jobs/(\d+(?:_\d+)?)/resume)",
+                handle([this](const HttpRequest& request, uid_t uid,
+                              int&) { return ResumeJob(request, uid); },
+                       202));
   server_->Get(
       "/v1/expired",
       handle([this](const HttpRequest&, uid_t uid, int&) { return ListExpired(uid); }, 200));
-  server_->Post(R"(/v1/jobs/(\d+)/removed)",
+  server_->Post(R"(/v1/jobs/(\d+(?:_\d+)?)/removed)",
                 handle([this](const HttpRequest& request, uid_t uid,
                               int&) { return NoteRemoved(request, uid); },
                        200));
@@ -251,9 +253,13 @@ bool RestServer::SeesAll(uid_t uid) {
 
 Result<Job> RestServer::FindJob(const httplib::Request& request, uid_t uid) {
   const std::string text = request.matches[1];
-  uint32_t job_id = 0;
-  std::from_chars(text.data(), text.data() + text.size(), job_id);
-  const std::optional<Job> job = controller_.Find(job_id);
+  const size_t line = text.find('_');
+  const auto number = ParseNumber<uint32_t>(text.substr(0, line)).value_or(0);
+  std::optional<Job> job;
+  if (line == text.npos)
+    job = controller_.Find(number);
+  else if (const auto task = ParseNumber<uint32_t>(text.substr(line + 1)))
+    job = controller_.Find(ArrayTask{.job = number, .task = *task});
   // Somebody else's job and none at all look the same.
   if (!job || (job->uid != uid && !SeesAll(uid)))
     return Fail(Code::kNotFound,
@@ -316,7 +322,9 @@ Result<std::string> RestServer::Save(const httplib::Request& request, uid_t uid,
   if (migrate) {
     HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude"}));
     HOLDFAST_TRY(wish.excluded, ReadNodes(body, "exclude"));
-    if (wish.excluded.empty()) wish.excluded = job.nodes();
+    if (wish.excluded.empty())
+      std::ranges::copy_if(job.nodes(), std::back_inserter(wish.excluded),
+                           [&](const std::string& node) { return !job.must_be_on(node); });
     wish.stop = true;
   } else {
     HOLDFAST_TRY(const json body, ParseBody(request.body, {"stop"}));

@@ -24,11 +24,11 @@ class SlurmClient {
   virtual Result<std::vector<Record>> Poll(const std::vector<uint32_t>& job_ids) {
     return LoadMany(job_ids);
   }
-  // Takes a running job, or one that was preempted to its end, off its nodes and back into the
-  // queue. Success, and no effect, on any other: a cancelled one is not brought back. A job that
-  // Slurm is preempting is told to leave, and Slurm requeues it: then `hold` has no effect. A job
-  // that was submitted with --no-requeue is requeued, too: its user asked for --checkpoint.
-  // Of another start of the job than this one it has no effect.
+  // Takes a running job, or one that was preempted or timed out to its end, off its nodes and back
+  // into the queue. Success, and no effect, on any other: a cancelled one is not brought back. A
+  // job that Slurm is preempting is told to leave, and Slurm requeues it: then `hold` has no
+  // effect. A job that was submitted with --no-requeue is requeued, too: its user asked for
+  // --checkpoint. Of another start of the job than this one it has no effect.
   virtual Status Requeue(uint32_t job_id, const coordinator::Requeue& how) = 0;
   virtual Status Apply(uint32_t job_id, const Amend& amend) = 0;
   // Ends a job for good; success, and no effect, if it has ended.

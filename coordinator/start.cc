@@ -33,6 +33,7 @@ void ForgetRun(Job& job) {
   job.attempts = 0;
   job.last_error.clear();
   job.move.reset();
+  job.renewals = 0;
 }
 
 void BeginStart(Turn& turn, const v1::Hello& hello, JobOptions options) {
@@ -40,7 +41,7 @@ void BeginStart(Turn& turn, const v1::Hello& hello, JobOptions options) {
   if (job.start.ended) ForgetRun(job);
   for (const TimerKind kind :
        {TimerKind::kReconnect, TimerKind::kInterval, TimerKind::kNotice, TimerKind::kRetry,
-        TimerKind::kAsk, TimerKind::kEnd, TimerKind::kKept})
+        TimerKind::kAsk, TimerKind::kLimit, TimerKind::kEnd, TimerKind::kKept})
     turn.Do(Disarm{kind});
   job.options = std::move(options);
   job.checkpoint.reset();
@@ -258,7 +259,12 @@ void RunFromNow(Turn& turn) {
     turn.Do(Comment{""});
     job.commented = false;
   }
-  turn.Do(Ask{});  // is it to be preempted, may its script be started again?
+  job.limit.ran_from_ns = turn.now();
+  if (job.renewals > 0 && !job.may_be_renewed())
+    turn.Mark("last-run", 0,
+              fmt::format("it was requeued {} times at its time limit, and the next one ends it",
+                          job.renewals));
+  turn.Do(Ask{});  // is it to be preempted, may its script be started again, how long may it run?
   GoOn(turn);
 }
 
@@ -335,6 +341,7 @@ void GoOn(Turn& turn) {
   turn.Enter(Stage::kRunning);
   if (turn.job.all_run()) TrustAgain(turn);  // all have answered
   PlanInterval(turn);
+  PlanTimeLimit(turn);
   GrantWish(turn);
 }
 

@@ -130,6 +130,9 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnWishSaving>(In(kFreezing, kCommitting), kStay), On<OnWishSettling>(In(kSettling), kStay),
     On<OnInterval>(TimerKind::kInterval, In(kRunning), kSave),
     On<OnRetry>(TimerKind::kRetry, In(kRunning), kSave),
+    On<OnTimeLimit>(TimerKind::kLimit, In(kRunning), kSave),
+    On<OnTimeLimit>(TimerKind::kLimit, In(kPrecopying), In(kFreezing, kSettling)),
+    On<OnTimeLimit>(TimerKind::kLimit, kInFlight, kStay),
     On<OnPrecopied>(In(kPrecopying), In(kFreezing, kSettling)),
     On<OnPrecopyingTimeout>(TimerKind::kPhase, In(kPrecopying), In(kFreezing, kSettling)),
     Ignore<v1::Precopied>(kAny),  // it was not waited for
@@ -201,8 +204,9 @@ constexpr auto kEventNames = std::to_array<const char*>(
      "resume", "record",    "requeue-result", "timer",   "restarted", "removed"});
 static_assert(kEventNames.size() == std::variant_size_v<Body>);
 
-constexpr auto kTimerNames = std::to_array<const char*>(
-    {"too long", "not back", "interval", "notice", "retry", "ask", "end believed", "kept"});
+constexpr auto kTimerNames =
+    std::to_array<const char*>({"too long", "not back", "interval", "notice", "retry", "ask",
+                                "time limit", "end believed", "kept"});
 
 std::string NameOf(const Row& row) {
   if (row.when != nullptr) return row.when->name;

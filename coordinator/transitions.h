@@ -80,6 +80,15 @@ void CountTime(Turn&, bool interrupted);
 // Whether a job that leaves its nodes for that reason had them taken from it.
 bool IsInterruption(Reason reason);
 
+// time_limit.cc: it is saved before its time limit, and goes on with a fresh one.
+void OnTimeLimit(Turn&, const Timer&);
+// Takes note of when Slurm will end it.
+void NoteTimeLimit(Turn&, const Record&);
+// When it is to be saved for that, from what it costs.
+void PlanTimeLimit(Turn&);
+// It is being saved to be requeued at its time limit, or is to be at once.
+bool IsBeingRenewed(const Job&);
+
 // wish.cc: what somebody wants done with it.
 void OnWishUnstarted(Turn&, const Wish&);
 void OnWishStarting(Turn&, const Wish&);
@@ -148,8 +157,8 @@ void DeliverPending(Turn&);
 bool IsEvicted(const Turn&, const Record&);
 // It is saved, if there is time.
 void Evict(Turn&, const Record&);
-// Slurm has ended it as PREEMPTED, the site wants such jobs to go on, and it has a checkpoint to go
-// on from, or may have.
+// Slurm has ended it as PREEMPTED, and the site wants such jobs to go on, or as TIMEOUT when it had
+// been saved and was about to be requeued; and it has a checkpoint to go on from, or may have.
 bool GoesOn(const Turn&, const Record&);
 
 // retention.cc: checkpoints of a job that has ended.

@@ -2,6 +2,11 @@
 // the cloud, or its own interval. Most may be refused. What must leave its node is kept until it
 // can be done.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
 
 #include "coordinator/transitions.h"
 
@@ -13,11 +18,13 @@ bool IsNotice(Reason reason) {
 }
 
 // The job must leave, whatever it is doing.
-bool IsUrgent(Reason reason) { return IsNotice(reason) || reason == Reason::kEvacuate; }
+bool IsUrgent(Reason reason) {
+  return IsNotice(reason) || reason == Reason::kEvacuate || reason == Reason::kTimeLimit;
+}
 
 const char* CauseEvent(Reason reason) {
   if (IsNotice(reason)) return "notice";
-  return reason == Reason::kInterval ? "due" : "requested";
+  return reason == Reason::kInterval || reason == Reason::kTimeLimit ? "due" : "requested";
 }
 
 // Whether it may not be refused.
@@ -30,6 +37,25 @@ bool Heed(Turn& turn, const Wish& wish) {
 void RefuseMeanwhile(Turn& turn) {
   turn.refusal = fmt::format("checkpoint {} ({}) is in progress", turn.job.checkpoint->number,
                              ReasonName(turn.job.checkpoint->reason));
+}
+
+// Why it can go nowhere else, as far as its --nodelist says.
+std::optional<std::string> WhyNowhere(const Turn& turn, const Wish& wish) {
+  const Job& job = turn.job;
+  if (wish.reason != Reason::kMigrate || job.listed.empty()) return std::nullopt;
+  const auto may_be_used = [&](const std::string& node) {
+    return !std::ranges::contains(wish.excluded, node) &&
+           !std::ranges::contains(job.exclusions.user, node);
+  };
+  const auto left = static_cast<size_t>(std::ranges::count_if(job.listed, may_be_used));
+  const size_t wanted = std::min(job.listed.size(), job.nodes().size());
+  if (left >= wanted && !wish.excluded.empty()) return std::nullopt;
+  return fmt::format(
+      "its --nodelist has it on {} of {}, and {} would be left\n"
+      "  next: holdfast save {} --stop, scontrol update JobId={} ReqNodeList=..., holdfast resume "
+      "{}",
+      wanted, fmt::join(job.listed, ","), wish.excluded.empty() ? "none" : std::to_string(left),
+      job.id, job.id, job.id);
 }
 
 // The checkpoint that is being taken will do, if the job leaves after it. False: refused.
@@ -68,6 +94,10 @@ void OnWishStarting(Turn& turn, const Wish& wish) {
 void OnWishRunning(Turn& turn, const Wish& wish) {
   if (turn.job.suspended && !IsUrgent(wish.reason)) {
     turn.refusal = "Slurm has suspended it";
+    return;
+  }
+  if (const auto why = WhyNowhere(turn, wish)) {
+    turn.refusal = *why;
     return;
   }
   if (!turn.job.can_save()) return OnWishStarting(turn, wish);
@@ -126,7 +156,9 @@ void Regret(Turn& turn, const Checkpoint& failed) {
   const int64_t again_ms = (2 * turn.now() - failed.begun_ns) / 1'000'000;  // if it takes as long
   const bool too_late = failed.deadline_unix_ms != 0 &&
                         again_ms + turn.policy.retry_pause.count() > failed.deadline_unix_ms;
-  if (failed.second_try || too_late) return DeliverPending(turn);
+  // Of a time limit it is known until when it may be tried again.
+  const bool once = failed.reason != Reason::kTimeLimit || failed.deadline_unix_ms == 0;
+  if ((failed.second_try && once) || too_late) return DeliverPending(turn);
   turn.job.start.wish = Wish{.reason = failed.reason,
                              .stop = true,
                              .second_try = true,

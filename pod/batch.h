@@ -4,10 +4,14 @@
 
 namespace holdfast::pod {
 
-// Set by sbatch to "truncate" when Slurm would have emptied the job's output file at its start,
-// and the plugin made it append. Slurm passes on names that begin like this, whatever --export
+// Set by sbatch when Slurm would have emptied the job's output file at its start, and the plugin
+// made it append: to "t" if the user said so, and Slurm would tell the script, otherwise to
+// "truncate". Slurm passes on names that begin like this, whatever --export
 // says.
 inline constexpr const char* kOpenModeVariable = "SLURM_HOLDFAST_OPEN_MODE";
+
+// Set by sbatch if the job has a --signal: how many seconds before its time limit Slurm sends it.
+inline constexpr const char* kWarningVariable = "SLURM_HOLDFAST_WARNING";
 
 // Set by holdfast-batch for the pod step and so marks it; the name of the abstract socket where
 // holdfast-batch waits for the task of pod 0.

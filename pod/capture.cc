@@ -8,6 +8,7 @@
 #include <climits>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "base/files.h"
 #include "pod/batch.h"
@@ -61,21 +62,22 @@ Result<std::string> PathOfDescriptor(int fd) {
 }
 
 std::vector<std::string> ScriptEnvironment(const char* const* environment) {
-  constexpr std::array<std::string_view, 5> kOurs{kOpenModeVariable, kPodStepVariable,
-                                                  kStepdFdVariable, kTaskFdVariable,
-                                                  "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
+  constexpr std::array<std::string_view, 6> kOurs{
+      kOpenModeVariable, kWarningVariable, kPodStepVariable,
+      kStepdFdVariable,  kTaskFdVariable,  "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
   std::vector<std::string> kept;
-  bool chose_open_mode = false;
+  std::optional<std::string> open_mode;
   for (; *environment != nullptr; ++environment) {
     const std::string_view entry = *environment;
-    chose_open_mode |= entry.starts_with(kOpenModeVariable);
+    if (entry.starts_with(kOpenModeVariable)) open_mode = entry.substr(entry.find('=') + 1);
     if (std::ranges::none_of(kOurs, [&](std::string_view name) { return entry.starts_with(name); }))
       kept.emplace_back(entry);
   }
-  // sbatch tells of the open mode if one was asked for; here the plugin did, and not the user.
-  if (chose_open_mode)
-    std::erase_if(kept,
-                  [](const std::string& entry) { return entry.starts_with("SLURM_OPEN_MODE="); });
+  if (!open_mode) return kept;
+  // sbatch tells of the open mode if one was asked for; that it appends the plugin did.
+  constexpr std::string_view kTold = "SLURM_OPEN_MODE=";
+  std::erase_if(kept, [&](const std::string& entry) { return entry.starts_with(kTold); });
+  if (open_mode == "t") kept.push_back(std::string(kTold) + *open_mode);
   return kept;
 }
 
@@ -90,8 +92,7 @@ Result<Launch> CaptureLaunch(std::vector<std::string> argv) {
   launch.umask = ::umask(0);
   ::umask(launch.umask);
   launch.limits = CurrentLimits();
-  const char* const open_mode = ::getenv(kOpenModeVariable);
-  const bool append = open_mode == nullptr || std::string_view(open_mode) != "truncate";
+  const bool append = ::getenv(kOpenModeVariable) == nullptr;
   HOLDFAST_TRY(launch.input, CaptureStdio(0, false));
   HOLDFAST_TRY(launch.output, CaptureStdio(1, append));
   HOLDFAST_TRY(launch.error, CaptureStdio(2, append));

@@ -78,6 +78,7 @@ std::vector<std::string> ToStrings(const WardenEnvironment& environment) {
   add("UID", std::to_string(environment.owner.uid));
   add("GID", std::to_string(environment.owner.gid));
   add("GROUPS", groups);
+  add("WARNING", std::to_string(environment.warning_seconds));
   add("CONFIG", environment.config_path);
   add("OPTIONS", EncodeOptions(environment.options));
   add("TASK_PID", std::to_string(environment.task_pid));
@@ -105,6 +106,7 @@ Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment)
   HOLDFAST_TRY(parsed.owner.uid, Number<uid_t>(environment, "UID"));
   HOLDFAST_TRY(parsed.owner.gid, Number<gid_t>(environment, "GID"));
   HOLDFAST_TRY(parsed.owner.groups, Groups(environment));
+  HOLDFAST_TRY(parsed.warning_seconds, Number<uint32_t>(environment, "WARNING"));
   HOLDFAST_TRY(parsed.config_path, Text(environment, "CONFIG"));
   HOLDFAST_TRY(const std::string options, Text(environment, "OPTIONS"));
   HOLDFAST_TRY(parsed.options, DecodeOptions(options));

@@ -25,8 +25,11 @@ struct WardenEnvironment {
   uint32_t pods = 0;           // HOLDFAST_PODS
   std::string node;            // HOLDFAST_NODE: Slurm's NodeName
   Identity owner;              // HOLDFAST_UID, HOLDFAST_GID, HOLDFAST_GROUPS ("27,100")
-  std::string config_path;     // HOLDFAST_CONFIG
-  JobOptions options;          // HOLDFAST_OPTIONS: EncodeOptions
+  // HOLDFAST_WARNING: how long before its time limit Slurm signals the job (--signal); 0: it does
+  // not.
+  uint32_t warning_seconds = 0;
+  std::string config_path;  // HOLDFAST_CONFIG
+  JobOptions options;       // HOLDFAST_OPTIONS: EncodeOptions
 
   // The task beside the warden, whose cgroups it joins, but only after the task has become
   // `holdfast-batch --task`: Slurm puts it into its cgroups between fork and exec. exec_fd is a

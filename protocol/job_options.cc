@@ -145,6 +145,27 @@ bool ParseFallbackOption(std::string_view value, JobOptions& options) {
   return fallback.has_value();
 }
 
+constexpr std::string_view kEnd = "end";
+constexpr std::string_view kRequeue = "requeue";
+
+bool ParseTimeLimit(std::string_view value, JobOptions& options) {
+  if (value == kEnd) return options.renewals = 0, true;
+  if (!value.starts_with(kRequeue)) return false;
+  value.remove_prefix(kRequeue.size());
+  if (value.empty()) return options.renewals = kWithoutEnd, true;
+  const auto most = value.front() == ',' ? ParseNumber<uint32_t>(value.substr(1)) : std::nullopt;
+  if (!most || *most == 0 || *most == kWithoutEnd) return false;
+  options.renewals = most;
+  return true;
+}
+
+std::optional<std::string> FormatTimeLimit(const JobOptions& options) {
+  if (!options.renewals) return std::nullopt;
+  if (*options.renewals == 0) return std::string(kEnd);
+  if (*options.renewals == kWithoutEnd) return std::string(kRequeue);
+  return std::string(kRequeue) + "," + std::to_string(*options.renewals);
+}
+
 constexpr JobOption kTable[] = {
     {.name = "checkpoint",
      .argument = "on|off|auto|INTERVAL",
@@ -193,6 +214,15 @@ constexpr JobOption kTable[] = {
      .accepted = [] { return Alternatives(kFallbackNames); },
      .parse = ParseFallbackOption,
      .format = [](const JobOptions& options) { return NameOf(kFallbackNames, options.fallback); }},
+    {.name = "checkpoint-timelimit",
+     .argument = "end|requeue[,MAX]",
+     .help = "what to do with the job at its time limit: let it end, or save it shortly before and "
+             "requeue it, at most MAX times, so that it goes on with a fresh limit",
+     .accepted = [] -> std::string {
+       return "end, requeue, or requeue,MAX with a whole number from 1";
+     },
+     .parse = ParseTimeLimit,
+     .format = FormatTimeLimit},
     {.name = "restore-from",
      .argument = "JOBID[:CKPT]",
      .help = "start from a checkpoint of another job, its newest by default",

@@ -37,6 +37,9 @@ enum class Fallback {
 inline constexpr std::array<std::string_view, 2> kFallbackNames{"slurm", "hold"};
 std::optional<Fallback> ParseFallback(std::string_view text);
 
+// --checkpoint-timelimit: a job that may be saved at its time limit and requeued without end.
+inline constexpr uint32_t kWithoutEnd = UINT32_MAX;
+
 // --restore-from: a checkpoint of some job.
 struct CheckpointName {
   uint32_t job = 0;
@@ -55,6 +58,8 @@ struct JobOptions {
   std::vector<std::string> files;  // directories, without a slash at the end
   std::optional<RollbackPolicy> rollback;
   std::optional<Fallback> fallback;
+  // How often it is saved and requeued at its time limit; 0: it ends there.
+  std::optional<uint32_t> renewals;
   // Lines of a newer Holdfast's text, kept as they came.
   std::vector<std::string> unknown;
 

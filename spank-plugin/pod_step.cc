@@ -35,13 +35,17 @@ Status GetItem(spank_t spank, spank_item_t item, const char* what, Values... val
 // Slurm tells slurmstepd the count for batch steps alone (S_SLURM_RESTART_COUNT is 0 in any other),
 // so it comes by way of the batch step's environment. The user could change it, and gains nothing:
 // the coordinator compares it with Slurm's record.
-Result<uint32_t> RestartCount(spank_t spank) {
+//
+// So does what sbatch was told of a signal before the time limit, which Slurm tells nobody.
+//
+// 0 if there is no such variable: SLURM_RESTART_COUNT comes with the second start.
+Result<uint32_t> NumberIn(spank_t spank, const char* variable) {
   char text[16] = "";
-  const spank_err_t error = spank_getenv(spank, "SLURM_RESTART_COUNT", text, sizeof text);
-  if (error == ESPANK_ENV_NOEXIST) return 0U;  // its first start
-  const auto count = error == ESPANK_SUCCESS ? ParseNumber<uint32_t>(text) : std::nullopt;
-  if (!count) return Fail(Code::kInvalid, "SLURM_RESTART_COUNT is not a number");
-  return *count;
+  const spank_err_t error = spank_getenv(spank, variable, text, sizeof text);
+  if (error == ESPANK_ENV_NOEXIST) return 0U;
+  const auto number = error == ESPANK_SUCCESS ? ParseNumber<uint32_t>(text) : std::nullopt;
+  if (!number) return Fail(Code::kInvalid, std::string(variable) + " is not a number");
+  return *number;
 }
 
 Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
@@ -52,7 +56,8 @@ Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
                                      .exec_fd = kWardenExecFd,
                                      .link_fd = kWardenLinkFd};
   HOLDFAST_CHECK(GetItem(spank, S_JOB_ID, "the job's id", &environment.job_id));
-  HOLDFAST_TRY(environment.restart_count, RestartCount(spank));
+  HOLDFAST_TRY(environment.restart_count, NumberIn(spank, "SLURM_RESTART_COUNT"));
+  HOLDFAST_TRY(environment.warning_seconds, NumberIn(spank, pod::kWarningVariable));
   HOLDFAST_CHECK(GetItem(spank, S_JOB_NODEID, "the node's index", &environment.pod));
   HOLDFAST_CHECK(GetItem(spank, S_JOB_NNODES, "the number of nodes", &environment.pods));
   HOLDFAST_CHECK(GetItem(spank, S_JOB_UID, "the user", &environment.owner.uid));

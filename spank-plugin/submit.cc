@@ -3,7 +3,7 @@
 // A requeued job must go on writing where it stopped, so its output is opened for appending
 // whenever Slurm starts it. Slurm would otherwise truncate it, before anything of Holdfast runs.
 // On the job's first start holdfast-batch empties the file as Slurm would have, told by
-// kOpenModeVariable.
+// kOpenModeVariable. What the job's --signal says, which the nodes are not told, goes the same way.
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -77,6 +77,13 @@ bool TruncatesOutput(const SbatchOptions& sbatch) {
   return conf == nullptr || conf->job_file_append == 0;
 }
 
+// How long before the job's time limit Slurm signals it.
+std::string WarningSeconds(const SbatchOptions& sbatch) {
+  const std::string signal = sbatch.Value("signal");  // "B:USR1@120"
+  const size_t at = signal.find('@');
+  return at == std::string::npos ? "60" : signal.substr(at + 1);  // 60: sbatch(1)
+}
+
 // Called once per component of a job: more than one is a heterogeneous job.
 Status CheckBatchJob(bool enabled) {
   static int components = 0;
@@ -92,7 +99,9 @@ Status CheckBatchJob(bool enabled) {
     return Fail(Code::kUnsupported,
                 "--checkpoint: this sbatch hides its options from plugins; Slurm 23.02 and later "
                 "do not");
-  if (TruncatesOutput(sbatch)) ::setenv(pod::kOpenModeVariable, "truncate", 1);
+  if (TruncatesOutput(sbatch))
+    ::setenv(pod::kOpenModeVariable, sbatch.IsGiven("open-mode") ? "t" : "truncate", 1);
+  if (sbatch.IsGiven("signal")) ::setenv(pod::kWarningVariable, WarningSeconds(sbatch).c_str(), 1);
   return sbatch.Change("open-mode", "append");
 }
 
@@ -115,7 +124,8 @@ Status PublishEnvironment() {
       return std::unexpected(std::move(accepted).error().Wrap(ours));
     ::setenv(variable.c_str(), value, 1);
   }
-  if (IsSbatch()) ::unsetenv(pod::kOpenModeVariable);
+  if (IsSbatch())
+    for (const char* ours : {pod::kOpenModeVariable, pod::kWarningVariable}) ::unsetenv(ours);
   return {};
 }
 

@@ -10,15 +10,17 @@
 build_place() {
     build_dir=$cache/build-$(printf %s "$src" | sha256sum | cut -c1-16)
     mkdir -p "$build_dir/stage" "$cache/ccache"
-    printf '%s\n' "$src" >"$build_dir/checkout"
+    # Whole or not at all: others look at it, and remove what belongs to no checkout.
+    printf '%s\n' "$src" >"$build_dir/checkout.$$" && mv "$build_dir/checkout.$$" "$build_dir/checkout"
     build_prune
 }
 
 # Removes the build trees of checkouts that no longer exist.
 build_prune() {
-    local dir
+    local dir checkout
     for dir in "$cache"/build-*; do
-        [ -e "$(cat "$dir/checkout")" ] || rm -rf --one-file-system "$dir"
+        checkout=$(cat "$dir/checkout" 2>/dev/null) || continue # it is being made
+        [ -z "$checkout" ] || [ -e "$checkout" ] || rm -rf --one-file-system "$dir"
     done
 }
 

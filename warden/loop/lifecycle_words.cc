@@ -31,6 +31,7 @@ void Lifecycle::SayHello() {
   hello.set_phase(*phase);
   hello.set_asks_before_commit(true);
   hello.set_checkpoint(checkpoint_);
+  hello.set_warning_seconds(job_.environment.warning_seconds);
   hello.set_notice_seconds(static_cast<uint32_t>(job_.notice_time.count()));
   if (AwaitsVerdict(state_)) *hello.mutable_prepared() = operations_.prepared();
   if (job_.pod() == 0) {

@@ -13,7 +13,7 @@ refused() { # TEXT OPTION...
 @test "help of sbatch, salloc and srun shows the options" {
     for command in sbatch salloc srun; do
         output=$(alice $command --help)
-        for option in --checkpoint --checkpoint-dir --checkpoint-keep --restore-from --checkpoint-files --checkpoint-rollback --checkpoint-fallback; do
+        for option in --checkpoint --checkpoint-dir --checkpoint-keep --restore-from --checkpoint-files --checkpoint-rollback --checkpoint-fallback --checkpoint-timelimit; do
             assert_contains "$output" "$option"
         done
     done
@@ -31,6 +31,7 @@ refused() { # TEXT OPTION...
     refused --checkpoint-files --checkpoint --checkpoint-files=work
     refused --checkpoint-rollback --checkpoint --checkpoint-rollback=some
     refused 'slurm or hold' --checkpoint --checkpoint-fallback=never
+    refused 'requeue,MAX' --checkpoint --checkpoint-timelimit=requeue,0
 }
 
 @test "so are bad values in #SBATCH lines and in the environment" {

@@ -5,6 +5,8 @@
 
 # The jobs count a tenth of a second a line, and note each start of their script.
 rounds=60
+# Seconds until both are over.
+patience=100
 
 # begin_way [SBATCH-OPTION...]: submits both jobs, plain on n1 and ours on n2, and waits until both
 # count. `options` is an array of more options for ours. Sets plain and ours.
@@ -44,8 +46,8 @@ job_held() { job_is "$1" PENDING && [[ $(job_field "$1" Reason) == *[Hh]eld* ]];
 # of ours, sorted.
 end_way() {
     local pid
-    eventually 100 settled "$plain"
-    eventually 100 settled "$ours"
+    eventually "$patience" settled "$plain"
+    eventually "$patience" settled "$ours"
     sleep 1
     for pid in "$squeue_poller" "$sacct_poller" "$nudger"; do
         pkill -P "$pid" 2>/dev/null || true

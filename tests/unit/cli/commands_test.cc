@@ -130,6 +130,15 @@ TEST_F(CommandsTest, MigrateAndResumeNameNodes) {
   EXPECT_EQ(out_.str(), "job 7 is released\n");
 }
 
+TEST_F(CommandsTest, ATaskOfAnArrayIsKnownByBothItsNumbers) {
+  answer_ = json{{"job_id", 71}, {"array_job_id", 7}, {"array_task_id", 1}};
+  EXPECT_EQ(RunWith({"resume", "7_1"}), ExitCode::kOk) << err_.str();
+  EXPECT_THAT(requests_, ElementsAre("GET /v1/jobs/7_1", "POST /v1/jobs/71/resume {}"));
+  EXPECT_EQ(out_.str(), "job 7_1 is released\n");
+  EXPECT_EQ(RunWith({"show", "7_1"}), ExitCode::kOk);
+  EXPECT_THAT(out_.str(), StartsWith("job 7_1 (71) of"));
+}
+
 TEST_F(CommandsTest, EvacuateAsksForEachNode) {
   answer_ = json{{"node", "n1"}, {"jobs", {12, 13}}};
   EXPECT_EQ(RunWith({"evacuate", "n[1-2]", "--reason", "new disks"}), ExitCode::kOk) << err_.str();
@@ -151,7 +160,9 @@ TEST_F(CommandsTest, AWrongCommandLineAsksNobody) {
       {"show", "x"},
       {"show", "0"},
       {"show", "4294967296"},
-      {"show", "7_1"},
+      {"show", "7_"},
+      {"show", "_7"},
+      {"show", "7_1_1"},
       {"show", "7", "8"},
       {"list", "--stop"},
       {"save", "7", "--exclude", "n1"},

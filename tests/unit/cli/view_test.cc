@@ -128,6 +128,24 @@ TEST_F(ViewTest, ShowsOptionsAsTheyAreGiven) {
               HasSubstr("  options     --checkpoint=600s --checkpoint-fallback=hold\n"));
 }
 
+TEST_F(ViewTest, ShowsWhatIsDoneAboutTheTimeLimit) {
+  json job = Job();
+  EXPECT_THAT(JobText(job), Not(HasSubstr("time limit")));
+  job["time_limit"] = {{"end_unix_ns", 1'700'000'000'000'000'000},
+                       {"save_unix_ns", nullptr},
+                       {"renewals", 0},
+                       {"renewals_most", 0}};
+  EXPECT_THAT(JobText(job), Not(HasSubstr("time limit"))) << "it ends there, as any job";
+  job["time_limit"]["renewals"] = 3;
+  job["time_limit"]["renewals_most"] = 4;
+  EXPECT_THAT(JobText(job),
+              HasSubstr("  time limit  renewed 3 of 4 times; the present one ends at 2023-11-1"));
+  job["time_limit"]["renewals_most"] = nullptr;
+  job["time_limit"]["save_unix_ns"] = 1'699'999'000'000'000'000;
+  EXPECT_THAT(JobText(job), HasSubstr("renewed 3 times; the present one ends at 2023-11-1"));
+  EXPECT_THAT(JobText(job), HasSubstr(", for which it is saved at 2023-11-1"));
+}
+
 TEST_F(ViewTest, ShowsTheLastErrorInFull) {
   json job = Job();
   job["last_error"] = "saving checkpoint 4: criu dump failed\ncriu: Error: io_uring";

@@ -59,8 +59,7 @@ class FakeSlurm : public SlurmClient {
     refuse_requeue = 0;
     Record& job = jobs[job_id];
     if (job.restart_count != how.restart_count) return {};
-    if (job.state != Record::State::kRunning && job.state_name != "PREEMPTED" && !job.failed())
-      return {};
+    if (job.state != Record::State::kRunning && !job.may_return()) return {};
     job.state = Record::State::kPending;
     job.state_name = "PENDING";
     job.held = how.hold;

@@ -150,7 +150,7 @@ TEST(JobCodec, AHelloMayHaveOptionsOfBefore) {
 }
 
 TEST(JobCodec, ReasonsHaveNames) {
-  for (int i = 0; i <= static_cast<int>(Reason::kHold); ++i)
+  for (int i = 0; i <= static_cast<int>(Reason::kTimeLimit); ++i)
     EXPECT_EQ(ReasonFromName(ReasonName(static_cast<Reason>(i))), static_cast<Reason>(i));
   EXPECT_EQ(ReasonFromName("of old"), Reason::kNone);
 }

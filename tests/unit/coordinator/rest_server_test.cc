@@ -113,6 +113,18 @@ TEST_F(RestServerTest, CredentialsAreForOneRequest) {
   EXPECT_EQ(Raw("GET", job_path_, "", once).status, 401) << "replayed";
 }
 
+TEST_F(RestServerTest, ATaskOfAnArrayHasTwoNames) {
+  EXPECT_TRUE(Ask(kUser, "GET", job_path_).body["array_job_id"].is_null());
+  slurm_.Change(kJob, [](Record& record) { record.array = {.job = 41, .task = 3}; });
+  ASSERT_TRUE(Eventually([&] { return Get().array.has_value(); }));
+  const Answer shown = Ask(kUser, "GET", "/v1/jobs/41_3");
+  ASSERT_EQ(shown.status, 200) << shown.body;
+  EXPECT_EQ(shown.body["job_id"], kJob);
+  EXPECT_EQ(shown.body["array_task_id"], 3);
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs/41_4").status, 404);
+  EXPECT_EQ(Ask(1001, "GET", "/v1/jobs/41_3").status, 404) << "somebody else's";
+}
+
 TEST_F(RestServerTest, SaveAndShow) {
   const Answer saved = Ask(kUser, "POST", job_path_ + "/save?wait=10", "{}");
   EXPECT_EQ(saved.status, 200) << saved.body;

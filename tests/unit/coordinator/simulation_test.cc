@@ -32,9 +32,13 @@ class Chaos {
               .wardens = [this] { return slurm->Wardens(); }} {
     JobOptions options{.checkpoint = true, .keep = 2};
     if (sim.Chance(0.5)) options.interval = Interval{.every = 60s};
+    const bool limited = sim.Chance(0.4);
+    if (limited) options.renewals = sim.Chance(0.7) ? kWithoutEnd : 1;
     coordinator::Policy policy;
     policy.precopy = sim.Chance(0.5);
     slurm.emplace(world, pods, options);
+    if (limited)
+      slurm->time_limit = std::chrono::duration_cast<std::chrono::seconds>(sim.Between(3min, 1h));
     coordinator.emplace(world, *slurm, policy);
   }
 
@@ -62,6 +66,21 @@ class Chaos {
       sim.Violate("it has ended, and could be restored: " + Describe());
     if (job && job->stage == Stage::kHeld && job->last_error.empty() && !held_by_user)
       sim.Violate("it is held, and nobody knows why");
+    PassTimeLimits();
+  }
+  // One that rests and may be renewed without end goes on.
+  void PassTimeLimits() {
+    const auto& job = coordinator->job();
+    const auto limit = slurm->time_limit;
+    if (!job || job->stage != Stage::kRunning || limit == 0s) return;
+    const uint32_t renewals = job->renewals;
+    const bool goes_on = job->options.renewals == kWithoutEnd;
+    sim.Trace("-- its time limits pass");
+    const auto until = sim.now() + 2 * limit + 10min;
+    while (sim.now() < until && Advance()) {
+    }
+    if (!sim.violation() && goes_on && job->renewals == renewals && !ended_well)
+      sim.Violate("it was not renewed: " + Describe());
   }
 
   std::string Describe() const {
@@ -237,23 +256,28 @@ TEST(Simulation, AJobIsNeverLostNorStartedOver) {
   const uint32_t count = one ? 1 : static_cast<uint32_t>(std::strtoul(many, nullptr, 10));
   uint32_t failures = 0;
   uint32_t commits = 0;
+  uint32_t renewals = 0;
   std::map<std::string, uint32_t> ends;
   for (uint32_t seed = first; seed < first + count && failures < 10; ++seed) {
     Chaos chaos(seed, one != nullptr);
     chaos.Run();
     commits += chaos.storage.commits;
-    if (chaos.coordinator->job()) ++ends[StageName(chaos.coordinator->job()->stage)];
+    if (const auto& job = chaos.coordinator->job()) {
+      ++ends[StageName(job->stage)];
+      renewals += job->renewals;
+    }
     if (chaos.sim.violation()) {
       ++failures;
       ADD_FAILURE() << "HOLDFAST_SEED=" << seed << ": " << *chaos.sim.violation();
     }
   }
   for (const auto& [stage, times] : ends) fmt::print("{}: {}\n", stage, times);
-  fmt::print("commits: {}\n", commits);
+  fmt::print("commits: {}\nrenewals: {}\n", commits, renewals);
   if (one) return;
   // The faults must not have been so many that nothing of interest happened.
   EXPECT_GT(ends["running"], count / 8);
   EXPECT_GT(commits, count / 2);
+  EXPECT_GT(renewals, count / 20);
 }
 
 }  // namespace

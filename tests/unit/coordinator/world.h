@@ -45,7 +45,8 @@ class World {
   Policy policy;
   JobOptions options{.checkpoint = true};
   std::vector<Warden> wardens;
-  std::vector<uint32_t> notice_seconds;                 // by pod
+  std::vector<uint32_t> notice_seconds;  // by pod
+  uint32_t warning_seconds = 0;
   std::set<uint32_t> committed;                         // in storage
   std::map<uint32_t, std::string> damaged;              // in storage too, with what is wrong
   std::map<std::pair<uint32_t, uint32_t>, bool> parts;  // (checkpoint, pod): durable
@@ -96,6 +97,7 @@ class World {
     hello.set_mtu(1500);
     hello.set_job_options(EncodeOptions(options));
     hello.set_notice_seconds(notice_seconds[pod]);
+    hello.set_warning_seconds(warning_seconds);
     hello.set_phase(warden.phase);
     hello.set_checkpoint(warden.checkpoint);
     hello.set_committed(warden.committed);
@@ -212,7 +214,7 @@ class World {
   bool requeue_asked() const { return requeue_asked_; }
   void DoRequeue() {
     requeue_asked_ = false;
-    const bool ended = slurm.state_name == "PREEMPTED" || slurm.failed();
+    const bool ended = slurm.may_return();
     if (slurm.state == Record::State::kRunning || ended) {
       slurm.state = Record::State::kPending;
       slurm.state_name = "PENDING";

@@ -16,6 +16,7 @@ using ::testing::HasSubstr;
 TEST(ScriptEnvironment, HasNothingOfOurs) {
   const char* const environment[] = {"A=1",
                                      "HOLDFAST_POD_STEP=x",
+                                     "SLURM_HOLDFAST_WARNING=60",
                                      "HOLDFAST_TASK_FD=9",
                                      "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_checkpoint=on",
                                      "HOLDFAST_CHECKPOINT=on",
@@ -29,6 +30,8 @@ TEST(ScriptEnvironment, DoesNotTellOfAnOpenModeThatThePluginChose) {
   const char* const environment[] = {"SLURM_OPEN_MODE=a", "SLURM_HOLDFAST_OPEN_MODE=truncate",
                                      nullptr};
   EXPECT_THAT(ScriptEnvironment(environment), ElementsAre());
+  const char* const asked[] = {"SLURM_OPEN_MODE=a", "SLURM_HOLDFAST_OPEN_MODE=t", nullptr};
+  EXPECT_THAT(ScriptEnvironment(asked), ElementsAre("SLURM_OPEN_MODE=t")) << "the user's own";
 }
 
 // Descriptors 0 to 2 are named in messages.

@@ -14,6 +14,7 @@ WardenEnvironment Sample() {
           .pods = 4,
           .node = "n012",
           .owner = {.uid = 1000, .gid = 100, .groups = {27, 100}},
+          .warning_seconds = 120,
           .config_path = "/etc/holdfast/holdfast.yaml",
           .options = {.checkpoint = true,
                       .interval = Interval{.every = std::chrono::seconds(600)},
@@ -41,6 +42,7 @@ TEST(WardenEnvironment, ComesBackAsItWas) {
   EXPECT_EQ(parsed->pods, sample.pods);
   EXPECT_EQ(parsed->node, sample.node);
   EXPECT_EQ(parsed->owner, sample.owner);
+  EXPECT_EQ(parsed->warning_seconds, sample.warning_seconds);
   EXPECT_EQ(parsed->config_path, sample.config_path);
   EXPECT_EQ(parsed->options, sample.options);
   EXPECT_EQ(parsed->task_pid, sample.task_pid);

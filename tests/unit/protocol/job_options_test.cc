@@ -40,7 +40,8 @@ JobOptions Everything() {
           .restore_from = CheckpointName{.job = 41, .checkpoint = 7},
           .files = {"/scratch/a", "/scratch/b c"},
           .rollback = RollbackPolicy::kAppend,
-          .fallback = Fallback::kHold};
+          .fallback = Fallback::kHold,
+          .renewals = 41};
 }
 
 TEST(JobOptions, NothingSaidMeansOff) {
@@ -132,6 +133,20 @@ TEST(Fallback, IsSlurmsOrAHold) {
             "--checkpoint-fallback=requeue: accepted is slurm or hold");
 }
 
+TEST(TimeLimit, IsTheEndOrARequeue) {
+  EXPECT_EQ(Taken("checkpoint-timelimit", "end").renewals, 0U);
+  EXPECT_EQ(Taken("checkpoint-timelimit", "requeue").renewals, kWithoutEnd);
+  EXPECT_EQ(Taken("checkpoint-timelimit", "requeue,42").renewals, 42U);
+  for (const JobOptions& options :
+       {JobOptions{.renewals = 0}, JobOptions{.renewals = kWithoutEnd}, JobOptions{.renewals = 1}})
+    EXPECT_EQ(*DecodeOptions(EncodeOptions(options)), options);
+  for (const char* value : {"", "requeue,", "requeue,0", "requeue,x", "requeue42", "4294967295",
+                            "requeue,4294967295", "requeue,4294967296"})
+    EXPECT_EQ(Refusal("checkpoint-timelimit", value),
+              std::string("--checkpoint-timelimit=") + value +
+                  ": accepted is end, requeue, or requeue,MAX with a whole number from 1");
+}
+
 TEST(RestoreFrom, TakesAJobOrOneOfItsCheckpoints) {
   EXPECT_EQ(Taken("restore-from", "4242").restore_from, CheckpointName{.job = 4242});
   EXPECT_EQ(Taken("restore-from", "4242:17").restore_from,
@@ -166,6 +181,7 @@ TEST(OptionsText, ComesBackAsItWas) {
             "checkpoint-files=/scratch/a:/scratch/b c\n"
             "checkpoint-rollback=append\n"
             "checkpoint-fallback=hold\n"
+            "checkpoint-timelimit=requeue,41\n"
             "restore-from=41:7\n");
 }
 

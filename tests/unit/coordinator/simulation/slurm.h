@@ -27,6 +27,9 @@ class Slurm {
     Schedule();
   }
 
+  // Of each start of the job; 0: none.
+  std::chrono::seconds time_limit{0};
+
   static constexpr uint32_t kJob = 7;
   static constexpr uid_t kUser = 1000;
 
@@ -58,8 +61,9 @@ class Slurm {
     return true;
   }
   bool Requeue(bool hold) {
-    const bool preempted = is(Record::State::kTerminal) && record_.state_name == "PREEMPTED";
-    if (!is(Record::State::kRunning) && !(preempted && !record_.completing)) return false;
+    const bool taken = is(Record::State::kTerminal) &&
+                       (record_.state_name == "PREEMPTED" || record_.state_name == "TIMEOUT");
+    if (!is(Record::State::kRunning) && !(taken && !record_.completing)) return false;
     sim_.Trace("slurm: requeued{}", hold ? ", held" : "");
     Become(Record::State::kPending, "PENDING");
     ++record_.restart_count;
@@ -113,6 +117,7 @@ class Slurm {
     if (!is(Record::State::kRunning) || record_.suspended) return;
     sim_.Trace("slurm: suspended");
     record_.suspended = true;
+    suspended_ns_ = sim_.now_ns();
     record_.state_name = "SUSPENDED";
     Signal(SIGTSTP);
     sim_.After(2s, start_, [this] {
@@ -129,6 +134,7 @@ class Slurm {
     sim_.Trace("slurm: goes on");
     record_.suspended = false;
     record_.state_name = "RUNNING";
+    if (time_limit.count() > 0) record_.end_time += (sim_.now_ns() - suspended_ns_) / 1'000'000'000;
     for (WardenProcess* warden : Wardens()) sim_.GoOn(warden->life());
   }
   void Cancel() {
@@ -250,6 +256,10 @@ class Slurm {
     record_.start_time = sim_.now_ns() / 1'000'000'000;
     record_.preempt_time = 0;
     record_.nodes = nodes;
+    if (time_limit.count() > 0) {
+      record_.end_time = record_.start_time + time_limit.count();
+      AwaitTimeLimit();
+    }
     wardens_.clear();
     wardens_.resize(pods_);
     for (uint32_t pod = 0; pod < pods_; ++pod)
@@ -266,6 +276,16 @@ class Slurm {
       frame.type = pod::FrameType::kFailed;
       frame.message = "the warden of this node ended unexpectedly";
       world_.told_task(pod, frame);
+    });
+  }
+  // It looks every half minute whose time is over.
+  void AwaitTimeLimit() {
+    sim_.After(30s, start_, [this] {
+      if (!is(Record::State::kRunning)) return;
+      const bool over = record_.end_time <= sim_.now_ns() / 1'000'000'000;
+      if (!over || record_.suspended || record_.being_preempted()) return AwaitTimeLimit();
+      world_.may_end = true;  // if nobody had the time to save it
+      End("TIMEOUT");
     });
   }
   void Begin(uint32_t pod) {
@@ -295,6 +315,7 @@ class Slurm {
   Record record_;
   SteadyTime away_until_;
   std::map<std::string, SteadyTime> down_;
+  int64_t suspended_ns_ = 0;
   bool preempted_to_queue_ = false;
   std::shared_ptr<int> start_ = std::make_shared<int>();
   std::vector<std::unique_ptr<WardenProcess>> wardens_;
