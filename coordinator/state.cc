@@ -92,7 +92,7 @@ constexpr Condition kStoodStill{"time of a suspended job", [](const Job& job, co
                                   return job.suspended && kind != TimerKind::kAsk &&
                                          kind != TimerKind::kInterval;
                                 }};
-constexpr Condition kOfMemory{"memory lost", [](const Job&, const Event& event) {
+constexpr Condition kOfDamage{"damaged", [](const Job&, const Event& event) {
                                 return std::get<v1::Failed>(event.body).phase() ==
                                        v1::PHASE_RUNNING;
                               }};
@@ -117,7 +117,7 @@ constexpr auto kTable = std::to_array<Row>({
     // A start.
     On<OnReady>(In(kPreparing), In(kStarting)), On<OnRunning>(In(kStarting), kGoOn),
     On<OnFailedStart>(In(kPreparing, kStarting, kRunning, kPrecopying) | kInFlight, kGiveUp,
-                      &kOfMemory),
+                      &kOfDamage),
     On<OnFailedStart>(In(kPreparing), kGiveUp), On<OnFailedStarting>(In(kStarting), kStay),
     On<OnGatheringTimeout>(TimerKind::kPhase, In(kGathering), kGiveUp),
     On<OnPreparingTimeout>(TimerKind::kPhase, In(kPreparing), kGiveUp),

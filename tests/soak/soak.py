@@ -80,9 +80,9 @@ class Job:
         return alice("scontrol", "show", "hostnames", self.record().get("NodeList", "")).split()
 
     def output(self):
-        """Without what Holdfast says about the job itself."""
+        """Without what Slurm and Holdfast say about the job."""
         lines = on("ctl", "cat", self.path).splitlines()
-        return [line for line in lines if not line.startswith("holdfast:") and "setpgid" not in line]
+        return [line for line in lines if not line.startswith(("holdfast:", "srun:", "slurmstepd-")) and "setpgid" not in line]
 
 
 def restart(command, node="ctl"):
