@@ -32,6 +32,7 @@
 #include "warden/checkpoint/preflight.h"
 #include "warden/criu/accept_queues.h"
 #include "warden/criu/criu.h"
+#include "warden/criu/dump_check.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
 #include "warden/criu/terminals.h"
@@ -312,6 +313,7 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
   const auto save = [&]() -> Result<std::unique_ptr<FrozenPod>> {
     HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
+    HOLDFAST_CHECK(CheckProcesses(pod));
     const auto begin = Clock::now();
     HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeWhenAccepted(pod, options, events));
     events("frozen", Clock::now() - begin, "");
