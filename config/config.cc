@@ -126,6 +126,11 @@ constexpr std::array kKeys = {
         "user. `none`: nothing."},
     Key{"node", "closed_networks", Kind::kNetworks, HOLDFAST_MEMBER(node.closed_networks), 0, 32,
         "Networks that jobs do not reach all the same: `10.1.0.0/16,10.2.0.0/16`."},
+    Key{"node", "local_directories", Kind::kPaths, HOLDFAST_MEMBER(node.local_directories), 0, 0,
+        "Directories of the node itself, not shared with others, such as `/var/tmp,/scratch`. A "
+        "job that has a file open there, or works there, is not saved, because it could not go on "
+        "elsewhere; it runs on, and the message names the file. `/tmp` and `/dev/shm` move with "
+        "the job."},
     Key{"node", "coordinator_patience", Kind::kDuration, HOLDFAST_MEMBER(node.coordinator_patience),
         5, kDay, "How long a frozen pod waits for the coordinator's verdict before it goes on."},
     Key{"cloud", "provider", Kind::kProvider, HOLDFAST_MEMBER(cloud.provider), 0, 0,

@@ -79,6 +79,7 @@ struct Config {
     std::string subnet = "198.18.0.0/16";  // of every job's own network (RFC 2544: never routed)
     std::string outside_network = "nat";   // or none
     std::string closed_networks;           // that pods are refused: A.B.C.D/N, with commas
+    std::string local_directories = "/var/tmp";  // of the node alone: paths, with commas
     // How long a frozen pod waits for a verdict before it resumes.
     std::chrono::seconds coordinator_patience{120};
   } node;

@@ -27,6 +27,7 @@ enum class Kind {
   kDuration,
   kInterval,  // auto, or a duration
   kSubnet,
+  kPaths,     // with commas
   kNetworks,  // with commas
   kOutsideNetwork,
   kUrl,       // http:// or https://

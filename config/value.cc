@@ -121,6 +121,10 @@ bool IsText(const Key& key, std::string_view text) {
   switch (key.kind) {
     case Kind::kPath:
       return text.starts_with('/');
+    case Kind::kPaths:
+      return std::ranges::all_of(std::views::split(text, ','), [](const auto& path) {
+        return std::string_view(path).starts_with('/') && !std::string_view(path).ends_with('/');
+      });
     case Kind::kCommand:
       return text.starts_with('/') || text.find('/') == std::string_view::npos;
     case Kind::kDirectory:
@@ -205,6 +209,8 @@ std::string Accepted(const Key& key) {
       return range("auto, or a duration");
     case Kind::kSubnet:
       return fmt::format("an IPv4 network, prefix {} to {}", key.min, key.max);
+    case Kind::kPaths:
+      return "absolute paths such as /scratch, without a slash at the end, with commas";
     case Kind::kNetworks:
       return "IPv4 networks such as 10.1.0.0/16, with commas";
     case Kind::kOutsideNetwork:

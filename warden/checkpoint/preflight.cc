@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <iterator>
+#include <ranges>
 #include <set>
 #include <span>
 #include <sstream>
@@ -162,6 +163,15 @@ std::vector<const image::reg_file_entry*> FilesWithNames(
   return named;
 }
 
+// Which of these directories, given with commas, the path is in.
+std::optional<std::string> LocalDirectoryOf(const std::string& path, std::string_view directories) {
+  for (const auto& part : std::views::split(directories, ',')) {
+    std::string directory{std::string_view(part)};
+    if (!directory.empty() && (path + "/").starts_with(directory + "/")) return directory;
+  }
+  return std::nullopt;
+}
+
 // What open(2) with these flags asks for, as access(2) says it.
 int AccessOf(uint32_t flags) {
   if ((flags & O_PATH) != 0) return F_OK;
@@ -222,7 +232,14 @@ Status CheckOpenFiles(const Pod& pod, const std::vector<image::file_entry>& file
 }
 
 Status CheckReopening(const Pod& pod, const std::vector<image::file_entry>& files,
-                      const std::vector<image::remap_file_path_entry>& deleted) {
+                      const std::vector<image::remap_file_path_entry>& deleted,
+                      std::string_view local_directories) {
+  for (const image::reg_file_entry* reg : FilesWithNames(files, deleted))
+    if (const auto directory = LocalDirectoryOf(reg->name(), local_directories))
+      return Fail(Code::kUnsupported,
+                  "the job has " + reg->name() + " open, and " + *directory +
+                      " is this node's own (node.local_directories): use /tmp, which moves with "
+                      "the job, or a directory that all nodes share");
   HOLDFAST_TRY(const UniqueFd pod_root, OpenPodRoot(pod));
   const ScopedIdentity as_owner(pod.options().owner);
   for (const image::reg_file_entry* reg : FilesWithNames(files, deleted)) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -35,9 +36,11 @@ Status CheckOpenFiles(const Pod& pod, const std::vector<image::file_entry>& file
 
 // At the save: kUnsupported, naming the file, if the owner could not open again, by its name and in
 // the same way, what a process has open. It may have been opened before rights changed, by a set-id
-// program, or have been passed on by another user.
+// program, or have been passed on by another user. So too if it is in a directory that other nodes
+// have not.
 Status CheckReopening(const Pod& pod, const std::vector<image::file_entry>& files,
-                      const std::vector<image::remap_file_path_entry>& deleted);
+                      const std::vector<image::remap_file_path_entry>& deleted,
+                      std::string_view local_directories);
 
 // The build-id of an ELF file as hex digits; nothing if it has none or is no ELF file.
 std::optional<std::string> ReadBuildId(const UniqueFd& file);

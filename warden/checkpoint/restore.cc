@@ -27,6 +27,7 @@
 
 #include "base/duration.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "warden/attributes/attributes.h"
 #include "warden/checkpoint/preflight.h"
 #include "warden/criu/comparison.h"
@@ -34,6 +35,7 @@
 #include "warden/criu/images.h"
 #include "warden/criu/images_rights.h"
 #include "warden/criu/terminals.h"
+#include "warden/files/gone_names.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/pod_files.h"
@@ -81,8 +83,7 @@ class WorkDirectory {
 
 // What restore itself needs to know from the images.
 struct Images {
-  std::vector<image::file_entry> files;
-  std::vector<image::remap_file_path_entry> deleted;
+  FileImages of_files;
   MemoryImages memory;
   SavedProcesses processes;
   std::string terminals, attributes;  // checkpoints of earlier versions have none
@@ -101,9 +102,10 @@ Status InspectImage(const Pod& pod, const std::string& label, const std::string&
   if (name.starts_with("core-")) return CheckCoreRights(name, contents, pod.options().owner, label);
   if (name.starts_with("ghost-file-")) return CheckGhostRights(name, contents, pod.options().owner);
   if (name == "files.img") {
-    HOLDFAST_TRY(images.files, ParseImage<image::file_entry>(name, contents, ImageMagic::kFiles));
+    HOLDFAST_TRY(images.of_files.files,
+                 ParseImage<image::file_entry>(name, contents, ImageMagic::kFiles));
   } else if (name == "remap-fpath.img") {
-    HOLDFAST_TRY(images.deleted,
+    HOLDFAST_TRY(images.of_files.remaps,
                  ParseImage<image::remap_file_path_entry>(name, contents, ImageMagic::kRemapPath));
   } else if (name == "pstree.img") {
     HOLDFAST_TRY(const auto processes,
@@ -297,7 +299,7 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     HOLDFAST_TRY(RollbackReport rolled_back, PutBackFiles(pod, reader, options));
     if (const std::string what = rolled_back.Summary(options.rollback.checkpoint); !what.empty())
       lap("rolled-back", what);
-    HOLDFAST_CHECK(CheckOpenFiles(pod, images.files, images.deleted));
+    HOLDFAST_CHECK(CheckOpenFiles(pod, images.of_files.files, images.of_files.remaps));
     lap("preflight", "");
     HOLDFAST_TRY(const uint64_t bytes, LoadMemory(directory.fd(), reader, lazy, images.memory,
                                                   pod.options().owner, options.threads));
@@ -309,6 +311,7 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
       HOLDFAST_TRY(memory,
                    LazyMemory::Listen(directory.fd(), std::move(lazy), reader, std::move(filling)));
     }
+    HOLDFAST_CHECK(RemoveGhosts(pod, images.of_files));
     auto criu = RunCriu(pod, options, directory.fd(), images.highest_pid, memory != nullptr);
     if (criu) {
       Status as_saved = CompareFiles(pod, saved);
@@ -324,6 +327,8 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     if (!criu) {
       // Before `memory` goes: a process that waits for a page would go on with zeros.
       [[maybe_unused]] const Status killed = pod.Kill();
+      if (const Status removed = RemoveGhosts(pod, images.of_files); !removed)
+        log::Failure("remove-ghosts", removed.error());
       if (const auto failure = memory ? memory->failure() : std::nullopt)
         return std::unexpected(*failure);
       return std::unexpected(std::move(criu).error());

@@ -32,11 +32,13 @@
 #include "warden/checkpoint/preflight.h"
 #include "warden/criu/accept_queues.h"
 #include "warden/criu/criu.h"
+#include "warden/criu/dump_check.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
 #include "warden/criu/terminals.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
+#include "warden/files/gone_names.h"
 #include "warden/files/lent_names.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/affinity.h"
@@ -134,6 +136,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   request.mutable_opts()->set_pid(pod.root_pid());
   request.mutable_opts()->set_leave_running(true);
   request.mutable_opts()->set_lazy_pages(lazy);
+  // Only with the library, which makes nothing of it.
+  request.mutable_opts()->set_link_remap(options.waits != nullptr);
   HOLDFAST_TRY(LentNames names, LentNames::Lend(pod));
   HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
   for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
@@ -217,38 +221,46 @@ Result<std::vector<Record>> LoadImage(const UniqueFd& images, const std::string&
   return ParseImage<Record>(name, contents, magic);
 }
 
+constexpr const char* kFilesImage = "files.img";
+constexpr const char* kRemapsImage = "remap-fpath.img";
+
+// With the names that files have, and not those that CRIU would have given them.
+Result<FileImages> LoadFileImages(const Pod& pod, const UniqueFd& images) {
+  FileImages loaded;
+  HOLDFAST_TRY(loaded.files, LoadImage<image::file_entry>(images, kFilesImage, ImageMagic::kFiles));
+  HOLDFAST_TRY(loaded.remaps, LoadImage<image::remap_file_path_entry>(images, kRemapsImage,
+                                                                      ImageMagic::kRemapPath));
+  HOLDFAST_CHECK(UseOtherNames(pod, loaded));
+  return loaded;
+}
+
 // With the names that lent ones are saved as.
-Status SaveFiles(const Dump& dump, storage::PodWriter& writer) {
-  HOLDFAST_TRY(auto files,
-               LoadImage<image::file_entry>(dump.images(), "files.img", ImageMagic::kFiles));
-  std::vector<const google::protobuf::MessageLite*> records;
-  for (image::file_entry& file : files) {
+Status SaveFileImages(const Dump& dump, FileImages files, storage::PodWriter& writer) {
+  std::vector<const google::protobuf::MessageLite*> records, remaps;
+  for (image::file_entry& file : files.files) {
     const auto name = dump.names().find(file.reg().name());
     if (file.has_reg() && name != dump.names().end()) file.mutable_reg()->set_name(name->second);
     records.push_back(&file);
   }
-  return writer.AddImage("files.img", SerializeImage(ImageMagic::kFiles, records));
+  for (const image::remap_file_path_entry& remap : files.remaps) remaps.push_back(&remap);
+  HOLDFAST_CHECK(writer.AddImage(kRemapsImage, SerializeImage(ImageMagic::kRemapPath, remaps)));
+  return writer.AddImage(kFilesImage, SerializeImage(ImageMagic::kFiles, records));
 }
 
 Status SaveImages(const Dump& dump, storage::PodWriter& writer, unsigned threads) {
   const UniqueFd& images = dump.images();
   HOLDFAST_TRY(const auto names, ListDirectory("/proc/self/fd/" + std::to_string(images.get())));
   for (const std::string& name : names)
-    if (name.ends_with(".img") && !name.starts_with("pages-") && !name.starts_with("pagemap-"))
-      HOLDFAST_CHECK(name == "files.img" ? SaveFiles(dump, writer)
-                                         : SaveImage(images, name, writer, threads));
+    if (name.ends_with(".img") && !name.starts_with("pages-") && !name.starts_with("pagemap-") &&
+        name != kFilesImage && name != kRemapsImage)
+      HOLDFAST_CHECK(SaveImage(images, name, writer, threads));
   return {};
 }
 
-Status SaveFileRecords(const Pod& pod, Dump& dump, storage::PodWriter& writer,
-                       const SaveOptions& options) {
-  const UniqueFd& images = dump.images();
-  HOLDFAST_TRY(const auto files,
-               LoadImage<image::file_entry>(images, "files.img", ImageMagic::kFiles));
-  HOLDFAST_TRY(const auto deleted, LoadImage<image::remap_file_path_entry>(
-                                       images, "remap-fpath.img", ImageMagic::kRemapPath));
-  HOLDFAST_CHECK(CheckReopening(pod, files, deleted));
-  HOLDFAST_TRY(auto records, RecordFiles(pod, files, deleted, options.output_paths));
+Status SaveFileRecords(const Pod& pod, Dump& dump, const FileImages& images,
+                       storage::PodWriter& writer, const SaveOptions& options) {
+  HOLDFAST_CHECK(CheckReopening(pod, images.files, images.remaps, options.local_directories));
+  HOLDFAST_TRY(auto records, RecordFiles(pod, images.files, images.remaps, options.output_paths));
   for (const storage::FileRecord& record : records) writer.AddFile(record);
   dump.SetFiles(std::move(records));
   return {};
@@ -273,6 +285,8 @@ Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writ
 Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
                     const SaveOptions& options, const EventSink& events) {
   const UniqueFd& images = dump.images();
+  HOLDFAST_TRY(const FileImages files, LoadFileImages(pod, images));
+  HOLDFAST_CHECK(SaveFileRecords(pod, dump, files, writer, options));
   auto begin = Clock::now();
   HOLDFAST_TRY(const uint64_t memory_bytes, SaveMemory(pod, images, writer, options.threads));
   events("memory", Clock::now() - begin, FormatBytes(memory_bytes));
@@ -281,13 +295,14 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
                SaveScratch(pod, dump.names(), writer, options.threads));
   events("scratch", Clock::now() - begin, FormatBytes(scratch_bytes));
   HOLDFAST_CHECK(SaveImages(dump, writer, options.threads));
+  HOLDFAST_CHECK(SaveFileImages(dump, files, writer));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
   HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod));
   HOLDFAST_CHECK(writer.AddImage(kAttributesImage, attributes));
   HOLDFAST_TRY(const std::string terminals, SaveTerminals(pod));
-  if (!terminals.empty()) HOLDFAST_CHECK(writer.AddImage(kTerminalsImage, terminals));
-  return SaveFileRecords(pod, dump, writer, options);
+  if (terminals.empty()) return {};
+  return writer.AddImage(kTerminalsImage, terminals);
 }
 
 }  // namespace
@@ -298,6 +313,7 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
   const auto save = [&]() -> Result<std::unique_ptr<FrozenPod>> {
     HOLDFAST_TRY(const CriuVersion version, FindCriu(options.criu));
     HOLDFAST_CHECK(MakeDirectories(options.log_directory, 0700));
+    HOLDFAST_CHECK(CheckProcesses(pod));
     const auto begin = Clock::now();
     HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeWhenAccepted(pod, options, events));
     events("frozen", Clock::now() - begin, "");

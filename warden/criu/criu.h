@@ -42,7 +42,7 @@ struct CriuRun {
   // Where images are read or written. CRIU gets it as a descriptor, so that it need not be
   // reachable by any path in the pod.
   const UniqueFd* images = nullptr;
-  // Dumping: the library with preload.cc and preload_terminals.cc, and the file that it keeps
+  // Dumping: the library with preload.cc and its like, and the file that it keeps
   // (known_waits.h).
   std::string preload;
   const UniqueFd* waits = nullptr;

@@ -9,13 +9,12 @@
 
 #include "base/files.h"
 #include "base/numbers.h"
+#include "warden/files/open_links.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
 namespace {
-
-constexpr std::string_view kDeleted = " (deleted)";
 
 struct Split {
   std::string directory, name;
@@ -24,16 +23,6 @@ struct Split {
 Split SplitPath(const std::string& path) {
   const size_t slash = path.rfind('/');
   return {.directory = path.substr(0, slash), .name = path.substr(slash + 1)};
-}
-
-// Links of /proc to all that the process has open or mapped.
-std::vector<std::string> LinksOf(const std::string& process) {
-  std::vector<std::string> links;
-  for (const char* kind : {"/fd", "/map_files"})
-    for (const std::string& name :
-         ListDirectory(process + kind).value_or(std::vector<std::string>()))
-      links.push_back(process + kind + "/" + name);
-  return links;
 }
 
 }  // namespace

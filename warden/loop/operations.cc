@@ -377,6 +377,7 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
                             .timeout = job_.config.checkpoint.timeout,
                             .accepts_until = accepts_until + kAcceptsWhenCut,
                             .output_paths = job_.output_paths,
+                            .local_directories = job_.config.node.local_directories,
                             .may_go_on = [this] { return MayGoOn(); }};
   HOLDFAST_TRY(const auto room, MemoryRoom());
   HOLDFAST_CHECK(CheckDumpMemory(*pod_, room));

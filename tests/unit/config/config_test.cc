@@ -124,7 +124,8 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           path_ +
           ":6:3: 'colour' is no key of section 'node'; accepted: closed_networks, "
           "coordinator_patience, "
-          "criu, key_file, log_directory, outside_network, subnet, vxlan_port\n" +
+          "criu, key_file, local_directories, log_directory, outside_network, subnet, "
+          "vxlan_port\n" +
           path_ + ":7:1: 'nodes' is no section; did you mean 'node'?");
 }
 

@@ -220,6 +220,70 @@ exec python3 /tmp/job.py)");
       << ReadInPod("/tmp/out");
 }
 
+// Below: files of the job's own directories whose names are gone.
+constexpr const char* kNameless = R"(
+cat >/tmp/job.py <<'END'
+import os, time
+def wait_for(path):
+    while not os.path.exists(path): time.sleep(0.01)
+rotated = os.open("rotated", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+os.link("rotated", "rotated.1"); os.unlink("rotated")
+replaced = os.open("replaced", os.O_RDWR | os.O_CREAT); os.write(replaced, b"old text")
+open("new", "w").write("new text"); os.rename("new", "replaced")
+removed = os.open("removed", os.O_RDWR | os.O_CREAT); os.unlink("removed")
+for fd in rotated, removed: os.write(fd, b"before ")
+names = sorted(os.listdir("."))
+print("ready", flush=True)
+wait_for("/tmp/check")
+print("names", "same" if sorted(os.listdir(".")) == names else os.listdir("."), flush=True)
+for fd in rotated, removed: os.write(fd, b"after")
+os.pwrite(replaced, b"OLD", 0)
+print(os.pread(removed, 99, 0), os.pread(replaced, 99, 0), flush=True)
+print(open("rotated.1").read(), open("replaced").read(), flush=True)
+print(os.path.samestat(os.fstat(rotated), os.stat("rotated.1")), flush=True)
+time.sleep(1000)
+END
+cd )";
+constexpr const char* kNamelessAsBefore =
+    "names same\nb'before after' b'OLD text'\nbefore after new text\nTrue\n";
+
+TEST_F(RestoreTest, FilesWhoseNamesAreGoneAreKept) {
+  MakePod();
+  StartRoot(kNameless + user_directory() + "; exec python3 /tmp/job.py");
+  ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
+  Move();
+  Move();
+  const auto root = OpenPodRoot(*pod_);
+  const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
+  ASSERT_TRUE(OpenAt(*tmp, "check", O_WRONLY | O_CREAT));
+  EXPECT_TRUE(Sees("/tmp/out", kNamelessAsBefore)) << ReadInPod("/tmp/out");
+}
+
+TEST_F(RestoreTest, WhatAnInterruptedRestoreHasLeftIsRemoved) {
+  MakePod();
+  StartRoot(kNameless + user_directory() + "; exec python3 /tmp/job.py");
+  ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
+  {
+    const auto frozen = Save();
+    ASSERT_TRUE(frozen) << frozen.error().message();
+    ASSERT_TRUE(pod_->Kill());
+  }
+  for (const char* name : {"/replaced.cr.1.ghost", "/removed.cr.1.ghost", "/replaced.cr.2.ghost",
+                           "/removed.cr.2.ghost"}) {
+    ASSERT_TRUE(WriteFile(user_directory() + name, "left"));
+  }
+  MakePod();
+  const auto held = Restore();
+  ASSERT_TRUE(held) << held.error().message();
+  ASSERT_TRUE((*held)->Resume());
+  int left = 0;
+  const auto names = ListDirectory(user_directory());
+  ASSERT_TRUE(names);
+  for (const std::string& name : *names)
+    if (name.ends_with(".ghost")) ++left;
+  EXPECT_EQ(left, 2);  // those that no file of the checkpoint would have had
+}
+
 TEST_F(RestoreTest, WatchesAreKept) {
   MakePod();
   StartRoot(R"(

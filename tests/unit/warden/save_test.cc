@@ -130,6 +130,53 @@ until grep -q ring /tmp/out; do sleep 0.02; done)");
   EXPECT_TRUE(Counts());
 }
 
+// A file of which the name it was opened by is gone, and another one is there.
+std::string Renamed(const std::string& directory, const std::string& other) {
+  return "cd " + directory + "; mkdir -p sub; exec 5>gone; ln gone " + other +
+         "; rm gone; ls -R >/tmp/names";
+}
+
+TEST_F(SaveTest, PutsNoNamesIntoDirectories) {
+  StartCounter(Renamed(user_directory(), "other"));
+  const auto names = ListDirectory(user_directory());
+  const auto frozen = Save();
+  ASSERT_TRUE(frozen) << frozen.error().message();
+  EXPECT_EQ(ListDirectory(user_directory()).value(), names.value());
+  EXPECT_EQ(KillCriu(), 1);
+  EXPECT_TRUE(Counts());
+  EXPECT_EQ(ListDirectory(user_directory()).value(), names.value());
+  EXPECT_THAT(checkpoint_.images.at("files.img"), HasSubstr(user_directory() + "/other"));
+  EXPECT_THAT(checkpoint_.images.at("files.img"), Not(HasSubstr("link_remap")));
+}
+
+TEST_F(SaveTest, RefusesAFileWhoseOtherNameCannotBeFound) {
+  StartCounter(Renamed(user_directory(), "sub/other"));
+  const auto frozen = Save();
+  ASSERT_FALSE(frozen);
+  EXPECT_EQ(frozen.error().code(), Code::kUnsupported);
+  EXPECT_THAT(frozen.error().message(),
+              HasSubstr(user_directory() + "/gone open, which has been "));
+  EXPECT_TRUE(Counts());
+  EXPECT_EQ(ListDirectory(user_directory()).value(), std::vector<std::string>{"sub"});
+}
+
+TEST_F(SaveTest, RefusesWhatIsOpenInADirectoryOfTheNode) {
+  StartCounter("cd " + user_directory());
+  SaveOptions options = Saving();
+  options.local_directories =
+      user_directory().substr(0, user_directory().size() - 1) + "," + user_directory();
+  FakeWriter writer(checkpoint_);
+  const auto frozen = FrozenPod::Save(*pod_, writer, options, Events());
+  ASSERT_FALSE(frozen);
+  EXPECT_EQ(frozen.error().code(), Code::kUnsupported);
+  EXPECT_THAT(frozen.error().message(), HasSubstr("the job has " + user_directory() + " open"));
+  EXPECT_TRUE(Counts());
+  options.local_directories = user_directory() + "/sub";
+  FakeWriter again(checkpoint_);
+  const auto saved = FrozenPod::Save(*pod_, again, options, Events());
+  EXPECT_TRUE(saved) << saved.error().message();
+}
+
 TEST_F(SaveTest, FallsBackToAPlainDumpAndSaysSo) {
   const std::string program = directory_ + "/criu-without-lazy-pages";
   ASSERT_TRUE(WriteFile(program,
