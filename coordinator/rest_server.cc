@@ -1,7 +1,6 @@
 #include "coordinator/rest_server.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "base/log.h"
 #include "base/numbers.h"
 #include "coordinator/clock.h"
+#include "coordinator/rest_gate.h"
 #include "coordinator/rest_json.h"
 #include "coordinator/state.h"
 #include "protocol/rest.h"
@@ -140,12 +140,8 @@ RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator
     : controller_(controller),
       slurm_(slurm),
       authenticator_(authenticator),
-      server_(std::make_unique<httplib::Server>()) {
-  server_->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+      server_(std::make_unique<RestGate>(RestGate::Limits{.threads = kThreads})) {
   server_->set_payload_max_length(kMaxBodyBytes);
-  server_->set_keep_alive_timeout(10);
-  server_->set_read_timeout(10);
-  server_->set_write_timeout(10);
   server_->set_ipv6_v6only(false);
   server_->set_error_handler([](const httplib::Request&, httplib::Response& response) {
     if (!response.body.empty()) return;
@@ -160,6 +156,31 @@ RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator
 }
 
 RestServer::~RestServer() { Shutdown(); }
+
+// One of the threads that may wait for a checkpoint: not all of them, and no user has most.
+class RestServer::Seat {
+ public:
+  Seat(RestServer& server, uid_t uid) : server_(server), uid_(uid) {
+    const std::lock_guard lock(server_.seats_mutex_);
+    size_t all = 0;
+    for (const auto& [user, count] : server_.seats_) all += count;
+    taken_ = all < kThreads * 3 / 4 && server_.seats_[uid] < kThreads / 4;
+    if (taken_) ++server_.seats_[uid];
+  }
+  Seat(const Seat&) = delete;
+  Seat& operator=(const Seat&) = delete;
+  ~Seat() {
+    const std::lock_guard lock(server_.seats_mutex_);
+    if (taken_) --server_.seats_[uid_];
+    if (server_.seats_[uid_] == 0) server_.seats_.erase(uid_);
+  }
+  bool taken() const { return taken_; }
+
+ private:
+  RestServer& server_;
+  const uid_t uid_;
+  bool taken_ = false;
+};
 
 void RestServer::Route() {
   // Answers a success with `status`, unless the handler says otherwise.
@@ -317,7 +338,10 @@ Result<std::string> RestServer::NoteRemoved(const httplib::Request& request, uid
 Result<std::string> RestServer::Save(const httplib::Request& request, uid_t uid, bool migrate,
                                      int& status) {
   HOLDFAST_TRY(const Job job, FindJob(request, uid));
-  HOLDFAST_TRY(const int wait_seconds, ReadWait(request));
+  HOLDFAST_TRY(int wait_seconds, ReadWait(request));
+  const Seat seat(*this, uid);
+  // It is answered at once: the checkpoint is under way.
+  if (!seat.taken()) wait_seconds = 0;
   Wish wish{.reason = migrate ? Reason::kMigrate : Reason::kSave};
   if (migrate) {
     HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude"}));

@@ -3,7 +3,9 @@
 // the coordinator's all.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -13,12 +15,13 @@
 #include "coordinator/slurm_client.h"
 
 namespace httplib {
-class Server;
 struct Request;
 struct Response;
 }  // namespace httplib
 
 namespace holdfast::coordinator {
+
+class RestGate;
 
 class RestServer {
  public:
@@ -33,6 +36,7 @@ class RestServer {
   void Shutdown();
 
  private:
+  class Seat;
   // Whose request it is: kDenied unless its credential proves it.
   Result<uid_t> Authenticate(const httplib::Request& request);
   bool SeesAll(uid_t uid);
@@ -53,7 +57,9 @@ class RestServer {
   Controller& controller_;
   SlurmClient& slurm_;
   Authenticator& authenticator_;
-  std::unique_ptr<httplib::Server> server_;
+  std::unique_ptr<RestGate> server_;
+  std::mutex seats_mutex_;
+  std::map<uid_t, size_t> seats_;  // who has how many
   std::thread thread_;
   int port_ = 0;
 };

@@ -15,6 +15,7 @@ constexpr int kMaxMessageBytes = 4 << 20;
 // only who has fallen silent, and ten thousand wardens cost half of what they would.
 constexpr int kKeepaliveMs = 6000;
 constexpr int kKeepaliveTimeoutMs = 4000;
+constexpr int kStrangersMs = 10'000;
 
 }  // namespace
 
@@ -35,6 +36,9 @@ Status WardenService::Listen(const std::string& address) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   // Wardens ping too; gRPC would call that abuse.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  // Who connects and says nothing costs a descriptor, for as long as this; wardens attach at once.
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kStrangersMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kStrangersMs);
   // One listener only: with SO_REUSEPORT a second coordinator would silently take half of the
   // wardens.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -3,9 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
+#include <vector>
 
+#include "base/unique_fd.h"
 #include "protocol/rest.h"
 #include "tests/unit/coordinator/harness.h"
 
@@ -62,6 +67,62 @@ TEST_F(RestServerTest, UsersSeeTheirOwnJobsOnly) {
   EXPECT_EQ(Ask(1001, "GET", "/v1/jobs").body["jobs"].size(), 0U);
   EXPECT_EQ(Ask(0, "GET", "/v1/jobs").body["jobs"].size(), 1U);
   EXPECT_EQ(Ask(64030, "GET", "/v1/jobs").body["jobs"].size(), 1U) << "Slurm's user";
+}
+
+// Connections of one address, as many as there may be descriptors for here.
+class Crowd {
+ public:
+  Crowd(int port, int size, const std::string& said) {
+    for (int i = 0; i < size; ++i) {
+      UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      sockaddr_in address{.sin_family = AF_INET,
+                          .sin_port = htons(static_cast<uint16_t>(port)),
+                          .sin_addr = {htonl(INADDR_LOOPBACK)},
+                          .sin_zero = {}};
+      if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+        return;
+      ::send(socket.get(), said.data(), said.size(), MSG_NOSIGNAL);
+      sockets_.push_back(std::move(socket));
+    }
+  }
+  size_t size() const { return sockets_.size(); }
+  // Those that have not been sent away.
+  size_t present() const {
+    size_t present = 0;
+    for (const UniqueFd& socket : sockets_) {
+      char byte;
+      present += ::recv(socket.get(), &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    }
+    return present;
+  }
+
+ private:
+  std::vector<UniqueFd> sockets_;
+};
+
+TEST_F(RestServerTest, WhoSaysNothingKeepsNobodyOut) {
+  const Crowd silent(server_->port(), 300, "");
+  const Crowd slow(server_->port(), 300, "GET /v1/jobs HTTP/1.1\r\nX-Slow: ");
+  ASSERT_EQ(slow.size(), 300U);
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs").body["jobs"].size(), 1U);
+  EXPECT_EQ(silent.present() + slow.present(), 600U) << "answered while they are all there";
+}
+
+TEST_F(RestServerTest, WhenTooManyWaitTheOldestOfThemGo) {
+  const Crowd first(server_->port(), 10, "");
+  const Crowd many(server_->port(), 1024, "");
+  ASSERT_EQ(many.size(), 1024U);
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs").body["jobs"].size(), 1U);
+  EXPECT_EQ(first.present(), 0U);
+  EXPECT_GE(many.present(), 1000U);
+}
+
+TEST_F(RestServerTest, ARequestMayComeInPieces) {
+  const std::string body = R"({"stop": true})";
+  httplib::Client client("127.0.0.1", server_->port());
+  const Crowd one(server_->port(), 1, "GET /v1/health HT");
+  EXPECT_EQ(one.present(), 1U);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save", body).status, 202);
 }
 
 TEST_F(RestServerTest, WhatHasExpiredIsListedForRootUntilItIsRemoved) {

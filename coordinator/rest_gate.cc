@@ -1,0 +1,223 @@
+#include "coordinator/rest_gate.h"
+
+#include <netdb.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/numbers.h"
+
+namespace holdfast::coordinator {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::string_view kEndOfHead = "\r\n\r\n";
+
+int MillisecondsUntil(steady_clock::time_point time) {
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(time - steady_clock::now()).count();
+  return static_cast<int>(std::max<int64_t>(left, 0));
+}
+
+std::string AddressOf(const UniqueFd& socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  char host[NI_MAXHOST] = "";
+  if (::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0)
+    ::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host, sizeof host, nullptr, 0,
+                  NI_NUMERICHOST);
+  return host;
+}
+
+// Of the body, as the head says; nothing if it is not a number.
+std::optional<size_t> BodyBytes(std::string head) {
+  std::ranges::transform(head, head.begin(), [](unsigned char c) { return std::tolower(c); });
+  constexpr std::string_view kName = "\r\ncontent-length:";
+  const size_t at = head.find(kName);
+  if (at == std::string::npos) return 0;
+  std::string_view value = std::string_view(head).substr(at + kName.size());
+  value = value.substr(0, value.find("\r\n"));
+  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+  return ParseNumber<size_t>(value);
+}
+
+bool IsComplete(const std::string& received) {
+  const size_t head = received.find(kEndOfHead);
+  if (head == std::string::npos) return false;
+  const auto body = BodyBytes(received.substr(0, head));
+  // httplib says what is wrong with it.
+  return !body || *body <= received.size() - head - kEndOfHead.size();
+}
+
+// Runs what is asked at once: httplib's accepting thread takes the connection to the gate.
+class AtOnce final : public httplib::TaskQueue {
+ public:
+  explicit AtOnce(std::function<void()> stop) : stop_(std::move(stop)) {}
+  bool enqueue(std::function<void()> task) override {
+    task();
+    return true;
+  }
+  void shutdown() override { stop_(); }
+
+ private:
+  const std::function<void()> stop_;
+};
+
+}  // namespace
+
+// A request that is there, and the way back.
+class RestGate::Stream final : public httplib::Stream {
+ public:
+  Stream(const Connection& connection, std::chrono::milliseconds patience)
+      : connection_(connection), patience_(patience) {}
+
+  bool is_readable() const override { return read_ < connection_.received.size(); }
+  bool is_writable() const override {
+    // From when there is an answer.
+    if (!deadline_) deadline_ = steady_clock::now() + patience_;
+    pollfd polled{.fd = connection_.socket.get(), .events = POLLOUT, .revents = 0};
+    return ::poll(&polled, 1, MillisecondsUntil(*deadline_)) == 1;
+  }
+  ssize_t read(char* to, size_t size) override {
+    const size_t read = connection_.received.copy(to, size, read_);
+    read_ += read;
+    return static_cast<ssize_t>(read);
+  }
+  ssize_t write(const char* from, size_t size) override {
+    if (!is_writable()) return -1;
+    return ::send(connection_.socket.get(), from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    ip = connection_.address;
+    port = 0;
+  }
+  void get_local_ip_and_port(std::string& ip, int& port) const override {
+    ip.clear();
+    port = 0;
+  }
+  socket_t socket() const override { return connection_.socket.get(); }
+
+ private:
+  const Connection& connection_;
+  const std::chrono::milliseconds patience_;
+  mutable std::optional<Time> deadline_;
+  size_t read_ = 0;
+};
+
+RestGate::RestGate(const Limits& limits)
+    : limits_(limits), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  new_task_queue = [this] {
+    Start();
+    return new AtOnce([this] { Stop(); });
+  };
+}
+
+RestGate::~RestGate() { Stop(); }
+
+void RestGate::Start() {
+  gate_ = std::thread([this] { RunGate(); });
+  for (size_t i = 0; i < limits_.threads; ++i) workers_.emplace_back([this] { RunWorker(); });
+}
+
+void RestGate::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    complete_changed_.notify_all();
+  }
+  ::eventfd_write(wake_.get(), 1);
+  if (gate_.joinable()) gate_.join();
+  for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+bool RestGate::process_and_close_socket(socket_t socket) {
+  Connection connection{.socket = UniqueFd(socket),
+                        .address = {},
+                        .deadline = steady_clock::now() + limits_.patience,
+                        .received = {}};
+  connection.address = AddressOf(connection.socket);
+  const std::lock_guard lock(mutex_);
+  accepted_.push_back(std::move(connection));
+  ::eventfd_write(wake_.get(), 1);
+  return true;
+}
+
+void RestGate::RunGate() {
+  std::vector<pollfd> polled;
+  while (true) {
+    polled.assign(1, {.fd = wake_.get(), .events = POLLIN, .revents = 0});
+    for (const Connection& connection : waiting_)
+      polled.push_back({.fd = connection.socket.get(), .events = POLLIN, .revents = 0});
+    ::poll(polled.data(), polled.size(),
+           waiting_.empty() ? -1 : MillisecondsUntil(waiting_.front().deadline));
+    auto readiness = polled.begin();
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+      const bool stays = (++readiness)->revents == 0 ? steady_clock::now() < it->deadline
+                                                     : Receive(*it);
+      it = stays ? std::next(it) : waiting_.erase(it);
+    }
+    eventfd_t ignored;
+    ::eventfd_read(wake_.get(), &ignored);
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return waiting_.clear();
+    for (Connection& connection : std::exchange(accepted_, {}))
+      waiting_.push_back(std::move(connection));
+    MakeRoom();
+  }
+}
+
+bool RestGate::Receive(Connection& connection) {
+  std::array<char, 16384> buffer;
+  const ssize_t size =
+      ::recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (size < 0) return errno == EAGAIN || errno == EINTR;
+  if (size == 0) return false;
+  connection.received.append(buffer.data(), static_cast<size_t>(size));
+  if (!IsComplete(connection.received) && connection.received.size() < limits_.request_bytes)
+    return true;
+  const std::lock_guard lock(mutex_);
+  complete_.push_back(std::move(connection));
+  complete_changed_.notify_one();
+  return false;
+}
+
+void RestGate::MakeRoom() {
+  std::map<std::string, size_t> counts;
+  if (waiting_.size() > limits_.waiting)
+    for (const Connection& connection : waiting_) ++counts[connection.address];
+  while (waiting_.size() > limits_.waiting) {
+    const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
+    --most->second;
+    waiting_.erase(std::ranges::find(waiting_, most->first, &Connection::address));
+  }
+}
+
+void RestGate::RunWorker() {
+  while (true) {
+    std::unique_lock lock(mutex_);
+    complete_changed_.wait(lock, [this] { return stopping_ || !complete_.empty(); });
+    if (complete_.empty()) return;
+    const Connection connection = std::move(complete_.front());
+    complete_.pop_front();
+    lock.unlock();
+    Stream stream(connection, limits_.patience);
+    bool closed = false;
+    process_request(stream, connection.address, 0, "", 0, true, closed, nullptr);
+    ::shutdown(connection.socket.get(), SHUT_RDWR);
+  }
+}
+
+}  // namespace holdfast::coordinator
