@@ -10,7 +10,11 @@
 build_place() {
     build_dir=$cache/build-$(printf %s "$src" | sha256sum | cut -c1-16)
     mkdir -p "$build_dir/stage" "$cache/ccache"
-    printf '%s\n' "$src" >"$build_dir/checkout"
+    # Never empty, not even for a moment: another checkout's build_prune may be reading it.
+    [ -e "$build_dir/checkout" ] || {
+        printf '%s\n' "$src" >"$build_dir/checkout.$$"
+        mv "$build_dir/checkout.$$" "$build_dir/checkout"
+    }
     build_prune
 }
 
@@ -18,7 +22,7 @@ build_place() {
 build_prune() {
     local dir
     for dir in "$cache"/build-*; do
-        [ -e "$(cat "$dir/checkout")" ] || rm -rf --one-file-system "$dir"
+        [ ! -e "$dir/checkout" ] || [ -e "$(cat "$dir/checkout")" ] || rm -rf --one-file-system "$dir"
     done
 }
 
