@@ -10,6 +10,17 @@
 #include <cstring>
 
 namespace holdfast::pod {
+namespace {
+
+// Takes what is done with off the front, once that is most of it.
+void Drop(std::string& bytes, size_t& done) {
+  if (done < bytes.size() - done) return;
+  bytes.erase(0, done);
+  done = 0;
+}
+
+}  // namespace
+
 FrameSocket::FrameSocket(UniqueFd socket) : socket_(std::move(socket)) {
   const int one = 1;
   // Fails on what is not TCP, and matters on nothing else.
@@ -17,10 +28,11 @@ FrameSocket::FrameSocket(UniqueFd socket) : socket_(std::move(socket)) {
 }
 
 short FrameSocket::events() const {
-  return static_cast<short>(out_.empty() ? POLLIN : POLLIN | POLLOUT);
+  return static_cast<short>(has_unsent() ? POLLIN | POLLOUT : POLLIN);
 }
 
 void FrameSocket::Queue(RshFrame type, std::string_view data) {
+  Drop(out_, sent_);
   const auto length = static_cast<uint32_t>(data.size());
   char header[kHeaderBytes];
   std::memcpy(header, &length, sizeof length);
@@ -35,21 +47,24 @@ void FrameSocket::Pump() {
 }
 
 void FrameSocket::Send() {
-  while (!out_.empty() && !closed_) {
-    const ssize_t n = ::send(socket_.get(), out_.data(), out_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (has_unsent() && !closed_) {
+    const ssize_t n = ::send(socket_.get(), out_.data() + sent_, out_.size() - sent_,
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
     if (n < 0) {
       closed_ = true;
       return;
     }
-    out_.erase(0, static_cast<size_t>(n));
+    sent_ += static_cast<size_t>(n);
   }
+  Drop(out_, sent_);
 }
 
 void FrameSocket::Receive() {
   char buffer[65536];
-  while (!closed_ && in_.size() < kMaxFrameBytes + kHeaderBytes) {
+  Drop(in_, taken_);
+  while (!closed_ && in_.size() - taken_ < kMaxFrameBytes + kHeaderBytes) {
     const ssize_t n = ::recv(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
@@ -62,18 +77,20 @@ void FrameSocket::Receive() {
 }
 
 std::optional<RshMessage> FrameSocket::Next() {
-  if (in_.size() < kHeaderBytes) return std::nullopt;
+  const std::string_view rest = std::string_view(in_).substr(taken_);
+  if (rest.size() < kHeaderBytes) return std::nullopt;
   uint32_t length = 0;
-  std::memcpy(&length, in_.data(), sizeof length);
+  std::memcpy(&length, rest.data(), sizeof length);
   if (length > kMaxFrameBytes) {
     closed_ = true;
     in_.clear();
+    taken_ = 0;
     return std::nullopt;
   }
-  if (in_.size() < kHeaderBytes + length) return std::nullopt;
-  RshMessage message{.type = static_cast<RshFrame>(in_[kHeaderBytes - 1]),
-                     .data = in_.substr(kHeaderBytes, length)};
-  in_.erase(0, kHeaderBytes + length);
+  if (rest.size() < kHeaderBytes + length) return std::nullopt;
+  RshMessage message{.type = static_cast<RshFrame>(rest[kHeaderBytes - 1]),
+                     .data = std::string(rest.substr(kHeaderBytes, length))};
+  taken_ += kHeaderBytes + length;
   return message;
 }
 

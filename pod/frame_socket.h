@@ -38,6 +38,14 @@ enum class RshFrame : uint8_t {
   kStepInput = 35,   // a task's number or kAllTasks, and data; none: the end
   kInputTaken = 36,  // from the daemon: the tasks have read it
   kStepSignal = 37,  // a signal for all tasks, in decimal; SIGKILL means all that they started, too
+
+  // What MPI programs exchange at their start (pod/steps/mpi/exchange.h): between a daemon and
+  // srun, and between holdfast-pmix and its daemon, which passes them on.
+  kContribute = 40,  // to srun: a Contribution
+  kGathered = 41,    // from srun: what became of it
+  kLetter = 42,      // to srun for another daemon, and from it
+  kStepAbort = 43,   // to srun: an AbortWish
+  kPmixReady = 44,   // from holdfast-pmix, once: by task the environment that it needs
 };
 
 struct RshMessage {
@@ -47,7 +55,7 @@ struct RshMessage {
 
 class FrameSocket {
  public:
-  static constexpr size_t kMaxFrameBytes = 16 << 20;
+  static constexpr size_t kMaxFrameBytes = 256 << 20;
   // On the wire: length of the data (4 bytes, little-endian as every node of a job is), type, data.
   static constexpr size_t kHeaderBytes = 5;
 
@@ -57,7 +65,7 @@ class FrameSocket {
   int fd() const { return socket_.get(); }
   // What to poll for now, besides POLLIN.
   short events() const;
-  bool has_unsent() const { return !out_.empty(); }
+  bool has_unsent() const { return sent_ < out_.size(); }
   // The peer has closed, or the connection broke; frames read before may still be there.
   bool closed() const { return closed_; }
 
@@ -72,7 +80,9 @@ class FrameSocket {
   void Send();
 
   UniqueFd socket_;
+  // What was taken and sent stays in front for a while: frames can be large.
   std::string in_, out_;
+  size_t taken_ = 0, sent_ = 0;
   bool closed_ = false;
 };
 

@@ -87,6 +87,13 @@ std::vector<std::string> AddMpiEnvironment(std::vector<std::string> environment)
       {"HYDRA_HOST_FILE", kMpichHostsPath},
       {"HYDRA_IFACE", interface},
       {"UCX_NET_DEVICES", interface},
+      // Intel MPI's hydra, and the libfabric below it.
+      {"I_MPI_HYDRA_BOOTSTRAP", "ssh"},
+      {"I_MPI_HYDRA_BOOTSTRAP_EXEC", rsh},
+      {"I_MPI_HYDRA_HOST_FILE", kMpichHostsPath},
+      {"I_MPI_HYDRA_IFACE", interface},
+      {"FI_PROVIDER", "tcp"},
+      {"FI_TCP_IFACE", interface},
   };
   for (const auto& [name, value] : kAdded)
     if (!Find(environment, name)) environment.push_back(name + "=" + value);

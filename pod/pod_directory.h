@@ -2,8 +2,8 @@
 // starts. All of it belongs to the job's user and is saved with the pod.
 //
 // The warden puts there, before it starts pod-root: copies of the static programs pod-root,
-// holdfast-rsh, of srun (all from HOLDFAST_LIBEXEC), the peers, and in pod 0 the launch. pod-root
-// adds the batch script and the host list for MPI.
+// holdfast-rsh, of srun, and holdfast-pmix (all from HOLDFAST_LIBEXEC), the peers, and in pod 0 the
+// launch. pod-root adds the batch script and the host list for MPI.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,8 @@ inline constexpr const char* kRshPath = "/run/holdfast/holdfast-rsh";
 inline constexpr const char* kSrunPath = "/run/holdfast/holdfast-srun";
 // Where the site's own can still be reached.
 inline constexpr const char* kSiteSrunPath = "/run/holdfast-site/srun";
+// Dynamically linked, unlike the others: with the site's libpmix.
+inline constexpr const char* kPmixPath = "/run/holdfast/holdfast-pmix";
 inline constexpr const char* kPeersPath = "/run/holdfast/peers";
 inline constexpr const char* kLaunchPath = "/run/holdfast/launch";  // pod 0 only
 inline constexpr const char* kScriptPath = "/run/holdfast/slurm_script";

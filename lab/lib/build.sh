@@ -10,8 +10,11 @@
 build_place() {
     build_dir=$cache/build-$(printf %s "$src" | sha256sum | cut -c1-16)
     mkdir -p "$build_dir/stage" "$cache/ccache"
-    # Whole or not at all: others look at it, and remove what belongs to no checkout.
-    printf '%s\n' "$src" >"$build_dir/checkout.$$" && mv "$build_dir/checkout.$$" "$build_dir/checkout"
+    # Never empty, not even for a moment: another checkout's build_prune may be reading it.
+    [ -e "$build_dir/checkout" ] || {
+        printf '%s\n' "$src" >"$build_dir/checkout.$$"
+        mv "$build_dir/checkout.$$" "$build_dir/checkout"
+    }
     build_prune
 }
 
@@ -30,7 +33,7 @@ build_product() {
     exec 8<"$build_dir"
     flock --nonblock 8 || { say "waiting for another build of this checkout"; flock 8; }
     build_preset release product "$@"
-    build_in /bin/sh -c 'rm -rf /build/stage.new && DESTDIR=/build/stage.new cmake --install /build/release &&
+    build_in /bin/sh -c 'rm -rf /build/stage.new && DESTDIR=/build/stage.new cmake --install /build/release --strip &&
         rm -rf /build/stage && mkdir -p /build/stage.new && mv /build/stage.new /build/stage' >/dev/null ||
         die "installing the build: cmake --install failed; its messages are above. lab/up --plain boots without Holdfast"
     flock --shared 8

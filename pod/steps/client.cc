@@ -22,6 +22,7 @@
 #include "pod/steps/environment.h"
 #include "pod/steps/file_pattern.h"
 #include "pod/steps/layout.h"
+#include "pod/steps/mpi/kinds.h"
 #include "pod/steps/programs.h"
 #include "pod/steps/resolve.h"
 #include "pod/steps/say.h"
@@ -46,11 +47,12 @@ std::unexpected<Complaint> Complain(std::string line) {
 class Client {
  public:
   Client(Options options, std::vector<std::string> environment, std::vector<Peer> peers,
-         uint32_t job)
+         uint32_t job, MpiOrder mpi)
       : options_(std::move(options)),
         environment_(std::move(environment)),
         peers_(std::move(peers)),
-        job_(job) {
+        job_(job),
+        mpi_(std::move(mpi)) {
     std::error_code error;
     here_ = std::filesystem::current_path(error);
     directory_ = options_.directory.empty() ? here_ : Absolute(options_.directory);
@@ -287,6 +289,7 @@ class Client {
     }
     order.append = options_.append;
     order.line_buffered = !options_.unbuffered;
+    order.mpi = Placed(mpi_, grant_);
     return order;
   }
 
@@ -330,6 +333,7 @@ class Client {
   std::vector<std::string> environment_;
   std::vector<Peer> peers_;
   uint32_t job_;
+  MpiOrder mpi_;
   std::string here_, directory_;
   Distribution distribution_ = Distribution::kUnset;
   std::optional<FrameSocket> allocator_;
@@ -357,18 +361,16 @@ std::expected<int, Complaint> Run(const std::vector<std::string>& arguments) {
   if (options->asks_version || options->asks_help || !job ||
       (options->job && *options->job != *job))
     return BecomeSiteSrun(arguments);
-  if (Lower(options->mpi) == "list") {
-    std::puts("MPI plugin types are...\n\tnone");
+  if (options->mpi == "list") {
+    std::fputs(MpiKinds().c_str(), stdout);
     return EXIT_SUCCESS;
   }
-  if (!options->mpi.empty() && Lower(options->mpi) != "none")
-    return Complain("error: --mpi=" + options->mpi +
-                    " is not possible in a job with --checkpoint: start MPI programs with mpirun "
-                    "or mpiexec, which use all of the job's nodes");
+  const auto mpi = MpiOffered(options->mpi);
+  if (!mpi) return std::unexpected(UnknownMpi(options->mpi));
   if (options->command.empty()) return Complain("fatal: No command given to execute.");
   auto peers = ReadPeers();
   if (!peers) return Complain("error: " + peers.error().message());
-  return Client(std::move(*options), environment, std::move(*peers), *job).Run(remarks);
+  return Client(std::move(*options), environment, std::move(*peers), *job, *mpi).Run(remarks);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,8 +19,11 @@
 #include "base/numbers.h"
 #include "pod/frame_socket.h"
 #include "pod/signal_fd.h"
+#include "pod/steps/environment.h"
 #include "pod/steps/leftovers.h"
 #include "pod/steps/messages.h"
+#include "pod/steps/mpi/pmi_server.h"
+#include "pod/steps/mpi/pmix_link.h"
 #include "pod/steps/task.h"
 #include "pod/steps/task_stream.h"
 
@@ -32,7 +36,7 @@ constexpr int kTogetherMs = kTogether.count();
 
 using Clock = std::chrono::steady_clock;
 
-class Daemon {
+class Daemon : private PmiHost {
  public:
   explicit Daemon(UniqueFd connection) : socket_(std::move(connection)) {}
 
@@ -44,6 +48,7 @@ class Daemon {
     sigaddset(&watched, SIGCHLD);
     HOLDFAST_TRY(signals_, OpenSignalFd(watched));
     HOLDFAST_CHECK(ReadOrder());
+    AllowDescriptors();
     if (Status started = StartTasks(); !started) {
       KillLeftovers();
       return started;
@@ -53,7 +58,9 @@ class Daemon {
     while (Running() > 0 && !socket_.closed()) HOLDFAST_CHECK(Turn());
     KillLeftovers();
     Reap();
-    return Finish();
+    const Status finished = Finish();
+    if (order_.mpi.pmix) HOLDFAST_CHECK(RemoveTree(PmixDirectory(order_)));
+    return finished;
   }
 
  private:
@@ -78,6 +85,18 @@ class Daemon {
     return {};
   }
 
+  // Each task needs some of them here, and a connection to the PMIx server. The tasks' own limit
+  // stays what it is.
+  void AllowDescriptors() {
+    rlimit limit;
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    if (!std::ranges::contains(order_.common.limits, RLIMIT_NOFILE, &Limit::resource))
+      order_.common.limits.push_back(
+          {.resource = RLIMIT_NOFILE, .soft = limit.rlim_cur, .hard = limit.rlim_max});
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+
   Status CopyProgram() const {
     if (order_.copy_to.empty()) return {};
     std::error_code error;
@@ -97,6 +116,12 @@ class Daemon {
     if (const Status copied = CopyProgram(); !copied)
       socket_.Queue(RshFrame::kTaskError,
                     Serialize(order_.tasks[0], copied.error().message() + "\n"));
+    if (const Status offered = OfferMpi(); !offered) {
+      Complain(0, offered.error().message());
+      tasks_.resize(order_.tasks.size());
+      for (Task& task : tasks_) task.status.code = EXIT_FAILURE;
+      return {};
+    }
     UniqueFd order(::memfd_create("order", MFD_CLOEXEC));
     if (!order.valid()) return FailErrno("memfd_create");
     HOLDFAST_CHECK(WriteFull(order, AsBytes(Serialize(order_))));
@@ -105,10 +130,15 @@ class Daemon {
       HOLDFAST_TRY(Pipe input, MakePipe());
       HOLDFAST_TRY(Pipe output, MakePipe());
       HOLDFAST_TRY(Pipe error, MakePipe());
-      HOLDFAST_TRY(Process process, StartTask(order, i,
-                                              {{input.read_end.get(), 0},
-                                               {output.write_end.get(), 1},
-                                               {error.write_end.get(), 2}}));
+      std::vector<std::pair<int, int>> fds{{input.read_end.get(), STDIN_FILENO},
+                                           {output.write_end.get(), STDOUT_FILENO},
+                                           {error.write_end.get(), STDERR_FILENO}};
+      UniqueFd pmi;
+      if (pmi_) {
+        HOLDFAST_TRY(pmi, pmi_->Connect(i));
+        fds.emplace_back(pmi.get(), kPmiFd);
+      }
+      HOLDFAST_TRY(Process process, StartTask(order, i, std::move(fds)));
       Task& task = tasks_[i];
       task.pid = process.Release();
       task.running = true;
@@ -119,6 +149,39 @@ class Daemon {
     return {};
   }
 
+  // Before the tasks, which are told of it in their environment.
+  Status OfferMpi() {
+    if (order_.mpi.pmi) {
+      HOLDFAST_TRY(pmi_, PmiServer::Open({.name = std::to_string(order_.job) + "." +
+                                                  std::to_string(order_.step),
+                                          .tasks = order_.tasks,
+                                          .size = order_.mpi.tasks,
+                                          .mapping = order_.mpi.mapping},
+                                         *this));
+    }
+    if (!order_.mpi.pmix) return {};
+    auto link = PmixLink::Start(order_);
+    if (!link) return order_.mpi.pmix_needed ? std::unexpected(link.error()) : Status();
+    for (const std::string& variable : link->common())
+      if (const size_t equals = variable.find('='); equals != std::string::npos)
+        SetVariable(order_.common.environment, variable.substr(0, equals),
+                    variable.substr(equals + 1));
+    order_.task_environment = link->of_tasks();
+    pmix_.emplace(std::move(*link));
+    return {};
+  }
+
+  // PmiHost.
+  void Contribute(const Contribution& contribution) override {
+    socket_.Queue(RshFrame::kContribute, Serialize(contribution));
+  }
+  void Complain(size_t index, const std::string& line) override {
+    socket_.Queue(
+        RshFrame::kTaskError,
+        Serialize(order_.tasks[index], "slurmstepd-" + order_.host + ": error: " + line + "\n"));
+  }
+  void Abort() override { socket_.Queue(RshFrame::kStepAbort, Serialize(AbortWish())); }
+
   size_t Running() const {
     return static_cast<size_t>(std::ranges::count_if(tasks_, &Task::running));
   }
@@ -126,7 +189,12 @@ class Daemon {
   Status Turn() {
     // While the connection is full, the tasks' output waits in their pipes.
     const bool room = !socket_.has_unsent();
-    std::vector<pollfd> fds{{socket_.fd(), socket_.events(), 0}, {signals_.get(), POLLIN, 0}};
+    std::vector<pollfd> fds{
+        {socket_.fd(), socket_.events(), 0},
+        {signals_.get(), POLLIN, 0},
+        {pmi_ ? pmi_->fd() : -1, POLLIN, 0},
+        {pmix_ ? pmix_->socket().fd() : -1, pmix_ ? pmix_->socket().events() : short{0}, 0}};
+    const size_t of_tasks = fds.size();
     for (const Task& task : tasks_) {
       fds.push_back({room ? task.output.fd() : -1, POLLIN, 0});
       fds.push_back({room ? task.error.fd() : -1, POLLIN, 0});
@@ -135,9 +203,13 @@ class Daemon {
     if (::poll(fds.data(), fds.size(), tell_at_ ? kTogetherMs : -1) < 0 && errno != EINTR)
       return FailErrno("poll");
     if (fds[1].revents != 0) HOLDFAST_CHECK(TakeSignal());
+    if (fds[2].revents != 0) pmi_->Serve();
+    if (pmix_) ServePmix();
     socket_.Pump();
     TakeFrames();
-    if (room) ForwardOutput();
+    const auto said = [](const pollfd& polled) { return polled.revents != 0; };
+    if (std::any_of(fds.begin() + static_cast<ptrdiff_t>(of_tasks), fds.end(), said))
+      ForwardOutput();
     WriteInput();
     Reap();
     if (tell_at_ && Clock::now() >= *tell_at_) TellEnds();
@@ -157,8 +229,22 @@ class Daemon {
       } else if (message->type == RshFrame::kStepSignal) {
         const auto signal = ParseNumber<int>(message->data);
         if (signal && *signal > 0 && *signal < NSIG) Signal(*signal);
+      } else if (message->type == RshFrame::kGathered) {
+        const auto gathered = ParseGathered(message->data);
+        if (gathered && pmi_ && pmi_->Deliver(*gathered)) continue;
+        if (pmix_) pmix_->socket().Queue(message->type, message->data);
+      } else if (message->type == RshFrame::kLetter && pmix_) {
+        pmix_->socket().Queue(message->type, message->data);
       }
     }
+  }
+
+  void ServePmix() {
+    FrameSocket& socket = pmix_->socket();
+    socket.Pump();
+    while (const auto message = socket.Next()) socket_.Queue(message->type, message->data);
+    // Tasks that need it see it gone themselves.
+    if (socket.closed()) pmix_.reset();
   }
 
   void Signal(int signal) {
@@ -263,6 +349,8 @@ class Daemon {
   UniqueFd signals_;
   DaemonOrder order_;
   std::vector<Task> tasks_;
+  std::optional<PmiServer> pmi_;
+  std::optional<PmixLink> pmix_;
   bool input_untold_ = false;
   std::optional<Clock::time_point> tell_at_;  // when the ends that srun has not heard of are told
 };

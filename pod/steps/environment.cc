@@ -6,6 +6,7 @@
 
 #include "pod/pod_directory.h"
 #include "pod/steps/hostlist.h"
+#include "pod/steps/task.h"
 
 namespace holdfast::pod {
 namespace {
@@ -159,6 +160,16 @@ std::vector<std::string> TaskEnvironment(const DaemonOrder& order, size_t task_o
   set("SLURM_TOPOLOGY_ADDR", order.host);
   set("SLURM_TOPOLOGY_ADDR_PATTERN", "node");
   set("SLURMD_NODENAME", order.host);
+  if (order.mpi.pmi) {
+    set("PMI_FD", std::to_string(kPmiFd));
+    set("PMI_JOBID", std::to_string(order.job) + "." + std::to_string(order.step));
+    set("PMI_RANK", std::to_string(order.tasks[task_of_node]));
+    set("PMI_SIZE", std::to_string(order.mpi.tasks));
+  }
+  if (!order.task_environment.empty())
+    for (const std::string& variable : order.task_environment[task_of_node])
+      if (const size_t equals = variable.find('='); equals != std::string::npos)
+        set(variable.substr(0, equals), variable.substr(equals + 1));
   set("TMPDIR", std::string(Variable(environment, "TMPDIR").value_or("/tmp")));
   return environment;
 }

@@ -111,6 +111,9 @@ std::string Serialize(const DaemonOrder& order) {
   writer.Add(std::string_view(order.copy_to));
   writer.Add(uint64_t{order.append});
   writer.Add(uint64_t{order.line_buffered});
+  Add(writer, order.mpi);
+  writer.Add(uint64_t{order.task_environment.size()});
+  for (const auto& environment : order.task_environment) writer.Add(environment);
   return writer.Take();
 }
 
@@ -141,10 +144,14 @@ Result<DaemonOrder> ParseDaemonOrder(std::string_view bytes) {
   order.copy_to = reader.Text();
   order.append = reader.Flag();
   order.line_buffered = reader.Flag();
+  order.mpi = ReadMpiOrder(reader);
+  for (uint64_t left = reader.Number(kMaxTasks); left > 0 && !reader.failed(); --left)
+    order.task_environment.push_back(reader.Texts());
   const size_t tasks = order.tasks.size();
   bool sound = reader.complete() && tasks > 0 && order.program_of.size() == tasks &&
                order.binding.cpus.size() == tasks && order.input.size() == tasks &&
-               order.output.size() == tasks && order.error.size() == tasks;
+               order.output.size() == tasks && order.error.size() == tasks &&
+               (order.task_environment.empty() || order.task_environment.size() == tasks);
   for (const uint32_t program : order.program_of) sound = sound && program < order.programs.size();
   for (const auto& argv : order.programs) sound = sound && !argv.empty();
   if (!sound) return Malformed("the order");

@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "base/result.h"
 #include "pod/launch.h"
+#include "pod/steps/mpi/exchange.h"
 
 namespace holdfast::pod {
 
@@ -83,6 +84,9 @@ struct DaemonOrder {
   std::string copy_from, copy_to;                 // --bcast: a file that the node gets before
   bool append = false;
   bool line_buffered = true;
+  MpiOrder mpi;
+  // Set by the daemon, for its tasks: where PMIx is.
+  std::vector<std::vector<std::string>> task_environment;
 };
 
 struct TaskExit {

@@ -14,6 +14,7 @@
 #include "pod/signal_fd.h"
 #include "pod/steps/hostlist.h"
 #include "pod/steps/label.h"
+#include "pod/steps/mpi/gathering.h"
 #include "pod/steps/say.h"
 
 namespace holdfast::pod {
@@ -24,12 +25,15 @@ using std::chrono::seconds;
 
 // Ctrl-C twice within it ends the step.
 constexpr seconds kInterruptAgain{1};
+// For a task that has called MPI_Abort to end. In Slurm, the way to slurmctld and back takes
+// longer.
+constexpr seconds kAbortPatience{2};
 constexpr size_t kInputBytes = 64 * 1024;
 
 class StepRun {
  public:
   StepRun(StepRunOptions setup, std::vector<FrameSocket> daemons)
-      : setup_(std::move(setup)), options_(*setup_.options) {
+      : setup_(std::move(setup)), options_(*setup_.options), gathering_(daemons.size()) {
     for (size_t i = 0; i < daemons.size(); ++i)
       nodes_.push_back({.socket = std::move(daemons[i]), .share = &setup_.grant.nodes[i]});
     for (const NodeShare& share : setup_.grant.nodes) tasks_ += share.tasks.size();
@@ -52,7 +56,7 @@ class StepRun {
     while (std::ranges::any_of(nodes_, [](const Node& node) { return !node.done; }))
       HOLDFAST_CHECK(Turn());
     if (killed_by_signal_ && !aborted_) Say("Force Terminated StepId=" + StepName());
-    return worst_;
+    return abort_code_ != 0 ? abort_code_ : worst_;
   }
 
  private:
@@ -70,7 +74,7 @@ class StepRun {
 
   int MillisecondsLeft() const {
     std::optional<Clock::time_point> next;
-    for (const auto& deadline : {time_limit_, early_signal_, wait_limit_, kill_at_})
+    for (const auto& deadline : {time_limit_, early_signal_, wait_limit_, kill_at_, abort_at_})
       if (deadline && (!next || *deadline < *next)) next = deadline;
     if (!next) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now());
@@ -132,6 +136,15 @@ class StepRun {
         case RshFrame::kInputTaken:
           node.has_input = false;
           break;
+        case RshFrame::kContribute:
+          TakeContribution(node, message->data);
+          break;
+        case RshFrame::kLetter:
+          PassOn(node, message->data);
+          break;
+        case RshFrame::kStepAbort:
+          AbortAsAsked(message->data);
+          break;
         case RshFrame::kStepDone:
           node.done = true;
           node.socket = FrameSocket(UniqueFd());
@@ -146,6 +159,35 @@ class StepRun {
     Say("error: Node failure on " + node.share->host + ": the step's daemon there has ended");
     worst_ = std::max(worst_, 1);
     Abort();
+  }
+
+  uint32_t IndexOf(const Node& node) const { return static_cast<uint32_t>(&node - nodes_.data()); }
+
+  void TakeContribution(const Node& node, const std::string& bytes) {
+    auto contribution = ParseContribution(bytes);
+    if (!contribution) return;
+    const auto complete = gathering_.Add(IndexOf(node), std::move(*contribution));
+    if (!complete) return;
+    const std::string gathered = Serialize(complete->gathered);
+    for (const uint32_t each : complete->nodes)
+      if (!nodes_[each].done) nodes_[each].socket.Queue(RshFrame::kGathered, gathered);
+  }
+
+  void PassOn(const Node& node, const std::string& bytes) {
+    auto letter = ParseLetter(bytes);
+    if (!letter || letter->node >= nodes_.size() || nodes_[letter->node].done) return;
+    Node& to = nodes_[letter->node];
+    letter->node = IndexOf(node);
+    to.socket.Queue(RshFrame::kLetter, Serialize(*letter));
+  }
+
+  // A task's MPI_Abort: the step is cancelled. Only PMIx says with which code.
+  void AbortAsAsked(const std::string& bytes) {
+    const auto wish = ParseAbortWish(bytes);
+    if (!wish || aborted_ || abort_at_) return;
+    abort_code_ = static_cast<int>(wish->code);
+    aborting_task_ = wish->ending_task;
+    abort_at_ = Clock::now() + (aborting_task_ ? kAbortPatience : seconds(0));
   }
 
   void Write(const Sink& sink, const std::string& bytes) {
@@ -173,6 +215,7 @@ class StepRun {
     for (const TaskExit& exit : *exits) {
       alike[{exit.status.signal, exit.status.code}].push_back(exit.task);
       ended_.push_back(exit.task);
+      if (abort_at_ && exit.task == aborting_task_) abort_at_ = Clock::now();
       ++node.ended;
     }
     bool bad = false;
@@ -224,6 +267,10 @@ class StepRun {
       kill_at_ = now + seconds(setup_.kill_wait_seconds);
     }
     if (passed(kill_at_)) SendSignal(SIGKILL);
+    if (passed(abort_at_) && !aborted_) {
+      SayCancelled("");
+      Abort();
+    }
   }
 
   // As `scancel` of a step does: SIGTERM, and KillWait later SIGKILL.
@@ -328,13 +375,16 @@ class StepRun {
   StepRunOptions setup_;
   const Options& options_;
   std::vector<Node> nodes_;
+  Gathering gathering_;
   size_t tasks_ = 0, label_width_ = 1;
   UniqueFd signals_;
   bool input_open_ = true;
   std::vector<uint32_t> ended_;
-  int worst_ = 0;
+  int worst_ = 0, abort_code_ = 0;
   bool aborted_ = false, terminating_ = false, killed_by_signal_ = false;
-  std::optional<Clock::time_point> interrupted_, time_limit_, early_signal_, wait_limit_, kill_at_;
+  std::optional<Clock::time_point> interrupted_, time_limit_, early_signal_, wait_limit_, kill_at_,
+      abort_at_;
+  std::optional<uint32_t> aborting_task_;
 };
 
 }  // namespace

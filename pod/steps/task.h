@@ -12,6 +12,10 @@
 
 namespace holdfast::pod {
 
+// Where a task finds its connection to PMI: out of the way of the descriptors that shells and
+// programs choose themselves.
+inline constexpr int kPmiFd = 200;
+
 // Starts task `index` of the node; `order` is a descriptor with the serialized order in it, which
 // stays the caller's. Descriptors 0, 1 and 2 of the task are `fds`.
 Result<Process> StartTask(const UniqueFd& order, size_t index,

@@ -26,16 +26,16 @@ Status FurnishPod(const Pod& pod, const Furniture& furniture) {
   const auto furnish = [&]() -> Status {
     HOLDFAST_TRY(const UniqueFd root, OpenPodRoot(pod));
     HOLDFAST_TRY(const UniqueFd directory, OpenInPod(root, kPodDirectory, O_RDONLY | O_DIRECTORY));
-    std::string programs[3];
-    constexpr const char* kNames[] = {"pod-root", "holdfast-rsh", "holdfast-srun"};
-    for (size_t i = 0; i < std::size(kNames); ++i) {
-      HOLDFAST_TRY(programs[i], ReadFile(furniture.program_directory + "/" + kNames[i]));
+    constexpr const char* kPaths[] = {pod::kPodRootPath, pod::kRshPath, pod::kSrunPath,
+                                      pod::kPmixPath};
+    std::string programs[std::size(kPaths)];
+    for (size_t i = 0; i < std::size(kPaths); ++i) {
+      HOLDFAST_TRY(programs[i], ReadFile(furniture.program_directory + "/" + NameOf(kPaths[i])));
     }
 
     const ScopedIdentity as_owner(pod.options().owner);
-    HOLDFAST_CHECK(WriteBelow(directory, NameOf(pod::kPodRootPath), programs[0], 0500));
-    HOLDFAST_CHECK(WriteBelow(directory, NameOf(pod::kRshPath), programs[1], 0500));
-    HOLDFAST_CHECK(WriteBelow(directory, NameOf(pod::kSrunPath), programs[2], 0500));
+    for (size_t i = 0; i < std::size(kPaths); ++i)
+      HOLDFAST_CHECK(WriteBelow(directory, NameOf(kPaths[i]), programs[i], 0500));
     HOLDFAST_CHECK(
         WriteBelow(directory, NameOf(pod::kPeersPath), pod::SerializePeers(furniture.peers), 0400));
     if (furniture.launch.empty()) return {};

@@ -40,7 +40,7 @@ load compare
         srun $option true && echo done; done; srun true : true; srun --mpi=wrong true; true')
     wait_for_end "$job"
     output=$(on ctl cat /shared/alice/out)
-    for name in --pty --x11 --het-group --gpus --prolog --no-allocate 'several components' --mpi=wrong; do
+    for name in --pty --x11 --het-group --gpus --prolog --no-allocate 'several components' "MPI type 'wrong'"; do
         assert_contains "$output" "$name"
     done
     [[ $output != *done* ]]
