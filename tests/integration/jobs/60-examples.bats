@@ -25,7 +25,11 @@ moved_twice() {
 }
 in_directory() { alice env -C "$@"; }
 
-setup() { alice rm -rf unmoved moved; }
+setup() {
+    on ctl scancel --user=alice --quiet || true # what a test that failed has left
+    eventually 60 no_jobs
+    alice rm -rf unmoved moved
+}
 
 @test "farm: a hundred steps, each run once" {
     alice tee counted.py >/dev/null <<END
@@ -43,22 +47,22 @@ END
 }
 
 @test "mpi4py: four interpreters and one HDF5 file" {
-    moved_twice mpi4py/nbody 'step 40 ' STEPS=1000 PAUSE_MS=300
+    moved_twice mpi4py/nbody 'step 40 ' STEPS=1000 PAUSE_MS=600
     assert_equal "$(on ctl cat /shared/alice/moved/err)" ""
 }
 
 @test "ddp: gradients summed over sockets" {
-    moved_twice ddp/train 'epoch 50 ' EPOCHS=1000 PAUSE_MS=15
+    moved_twice ddp/train 'epoch 50 ' EPOCHS=1000 PAUSE_MS=25
 }
 
 @test "analytics: a file that is larger than the job's memory" {
-    moved_twice analytics/analytics '40 MiB' MEBIBYTES=600 PAUSE_MS=100
+    moved_twice analytics/analytics '40 MiB' MEBIBYTES=600 PAUSE_MS=200
 }
 
 @test "licence: the server is asked again after each move" {
     on ctl pkill -f licence/server.py || true
     on ctl python3 -u "$examples/licence/server.py" 27000 >/dev/null 2>&1 3>&- &
     eventually 10 on ctl nc -z localhost 27000
-    moved_twice licence/solver 'step 10 ' LICENCE_SERVER=ctl:27000 STEPS=200
+    moved_twice licence/solver 'step 10 ' LICENCE_SERVER=ctl:27000 STEPS=250
     assert_equal "$(on ctl grep -c 'licence lost' /shared/alice/moved/err)" 2
 }
