@@ -57,6 +57,23 @@ saved_job() {
     assert_equal "$(as bob ctl curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Munge $(as bob ctl munge -n)" http://localhost:6829/v1/jobs)" 401
 }
 
+@test "thousands of silent connections to both ports keep nobody out" {
+    job=$(submit -p nograce --checkpoint -o crowd.out --wrap 'for i in {1..300}; do echo $i; sleep 0.1; done')
+    eventually 60 details_are "$job" .state running
+    as bob n3 python3 /src/tests/integration/security/crowd.py ctl 6828 6829 >"$BATS_TEST_TMPDIR/crowd" 3>&- &
+    crowd=$!
+    eventually 60 grep -q there "$BATS_TEST_TMPDIR/crowd"
+    for _ in 1 2 3 4 5; do
+        details_are "$job" .state running
+        alice holdfast list >/dev/null
+    done
+    move "$job"
+    kill -0 "$crowd"
+    pkill -P "$crowd" || true
+    kill "$crowd" || true
+    alice scancel "$job"
+}
+
 @test "a packet that an ordinary user sends to a job's network does not arrive" {
     job=$(submit --checkpoint -N2 -o inject.out <<<$'#!/bin/bash\necho ready; sleep 100')
     wait_for_text /shared/alice/inject.out ready
