@@ -29,7 +29,8 @@ void Break(Turn& turn) {
   AddNodes(job.exclusions.next, suspicion.nodes);
   AddNodes(job.exclusions.next, job.lost_nodes());
   const bool may_be_saved = job.newest() != 0 || job.stage == Stage::kCommitting;
-  if (job.started && !may_be_saved)
+  // As if Slurm had lost a node.
+  if (job.started && !may_be_saved && ProspectOf(job) == Prospect::kEnd)
     return RefuseAll(turn, why + "; it has no checkpoint to go back to");
   if (++job.attempts >= turn.policy.restore_attempts)
     return Hold(turn, fmt::format("{} (failure {} without progress)", why, job.attempts));

@@ -30,8 +30,9 @@ PROGRAMS = {
     "steps": ("--nodes=2 --ntasks-per-node=2",
               "for i in {1..15}; do srun bash -c 'echo step $0 task $SLURM_PROCID; sleep 2' $i | sort; done"),
     "pool": ("--cpus-per-task=2", "exec python3 /src/tests/soak/pool.py"),
-    "files": ("", "rm -f /tmp/data $0.numbers; for i in {1..100}; do echo $i $RANDOM >>$0.numbers; head -c 100000 /dev/zero | tr '\\0' $((i % 10)) >>/tmp/data;"
-                  " sleep 0.3; done; wc -l <$0.numbers; md5sum </tmp/data; rm $0.numbers"),
+    "files": ("", "rm -f /tmp/data; exec 3>$0.numbers; for i in {1..100}; do echo $i $RANDOM >&3;"
+                  " head -c 100000 /dev/zero | tr '\\0' $((i % 10)) >>/tmp/data; sleep 0.3; done;"
+                  " wc -l <$0.numbers; md5sum </tmp/data; rm $0.numbers"),
 }
 # What a job may be in when it is over.
 OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "DEADLINE"}

@@ -480,7 +480,21 @@ TEST_F(StateTest, LostWardenWithACheckpointIsRestoredElsewhere) {
   EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
 }
 
-TEST_F(StateTest, LostWardenWithoutACheckpointEndsTheJob) {
+TEST_F(StateTest, LostWardenWithoutACheckpointLetsTheScriptStartOver) {
+  Run();
+  world.wardens[1].alive = false;
+  world.Disconnect(1);
+  world.Fire(TimerKind::kReconnect);
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.start.restore_job, 0U);
+  EXPECT_THAT(world.job.start.note, HasSubstr("its script starts over"));
+}
+
+TEST_F(StateTest, LostWardenWithoutACheckpointEndsAJobThatMayNotStartOver) {
+  world.slurm.requeue = false;
   Run();
   world.wardens[1].alive = false;
   world.Disconnect(1);
