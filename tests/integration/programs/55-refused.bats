@@ -37,7 +37,7 @@ refused() {
 }
 
 @test "a program whose main thread has ended" {
-    refused mainless '(mainless) has lost its main thread' <<'END'
+    refused without-main '(mainless) has lost its main thread' <<'END'
 ../mainless &
 sleep 1
 echo READY
