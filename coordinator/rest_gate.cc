@@ -127,6 +127,8 @@ RestGate::RestGate(const Limits& limits)
 RestGate::~RestGate() { Stop(); }
 
 void RestGate::Start() {
+  // httplib has the kernel keep five that have not been accepted.
+  ::listen(svr_sock_, static_cast<int>(limits_.waiting));
   gate_ = std::thread([this] { RunGate(); });
   for (size_t i = 0; i < limits_.threads; ++i) workers_.emplace_back([this] { RunWorker(); });
 }

@@ -73,7 +73,7 @@ TEST_F(SuspensionTest, WhoDoesNotComeBackAfterwardsIsMissed) {
   EXPECT_TRUE(world.job.start.suspicion);
   world.AnswerAsk();
   EXPECT_EQ(world.job.stage, Stage::kLeaving);
-  EXPECT_TRUE(world.job.departure.hold) << "it has no checkpoint";
+  EXPECT_FALSE(world.job.departure.hold) << "it has no checkpoint, and starts over";
 }
 
 TEST_F(SuspensionTest, ACheckpointUnderWayIsGivenUp) {
