@@ -34,6 +34,7 @@
 #include "warden/criu/criu.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
+#include "warden/criu/node_connections.h"
 #include "warden/criu/terminals.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
@@ -137,6 +138,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   HOLDFAST_TRY(LentNames names, LentNames::Lend(pod));
   HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
   for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
+  HOLDFAST_TRY(const auto sockets, UnixSockets(pod));
+  for (const std::string& socket : sockets) request.mutable_opts()->add_external(socket);
   request.mutable_opts()->set_timeout(static_cast<uint32_t>(options.timeout.count()));
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
   HOLDFAST_CHECK(criu.WaitForStage("pre-dump"));
@@ -171,14 +174,15 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions&
   return frozen;
 }
 
-// Whoever connects, and is not accepted before the freeze, is found by CRIU.
+// Whoever connects shortly before the freeze is found by CRIU.
 Result<std::unique_ptr<Dump>> FreezeWhenAccepted(const Pod& pod, const SaveOptions& options,
                                                  const EventSink& events) {
   while (true) {
     HOLDFAST_CHECK(AwaitAccepts(pod, options.accepts_until));
     auto frozen = FreezeEitherWay(pod, options, events);
-    if (frozen || !IsAboutAccepts(frozen.error()) || Clock::now() >= options.accepts_until)
-      return frozen;
+    const bool passes =
+        !frozen && (IsAboutAccepts(frozen.error()) || IsAboutNewConnection(frozen.error()));
+    if (!passes || Clock::now() >= options.accepts_until) return frozen;
   }
 }
 
@@ -217,10 +221,11 @@ Result<std::vector<Record>> LoadImage(const UniqueFd& images, const std::string&
   return ParseImage<Record>(name, contents, magic);
 }
 
-// With the names that lent ones are saved as.
+// With the names that lent ones are saved as, and no connection to the node's daemons.
 Status SaveFiles(const Dump& dump, storage::PodWriter& writer) {
   HOLDFAST_TRY(auto files,
                LoadImage<image::file_entry>(dump.images(), "files.img", ImageMagic::kFiles));
+  EndNodeConnections(files);
   std::vector<const google::protobuf::MessageLite*> records;
   for (image::file_entry& file : files) {
     const auto name = dump.names().find(file.reg().name());
