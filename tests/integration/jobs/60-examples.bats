@@ -38,7 +38,7 @@ with open("begun", "a") as begun:
     begun.write(sys.argv[1] + "\n")
 runpy.run_path("$examples/farm/lyapunov.py", run_name="__main__")
 END
-    moved_twice farm/farm '3.' STEPS=700000 LYAPUNOV=/shared/alice/counted.py
+    moved_twice farm/farm '3.' STEPS=1500000 LYAPUNOV=/shared/alice/counted.py
     diff <(seq 100) <(on ctl sort -n /shared/alice/moved/begun)
 }
 
