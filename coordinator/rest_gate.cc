@@ -167,8 +167,8 @@ void RestGate::RunGate() {
            waiting_.empty() ? -1 : MillisecondsUntil(waiting_.front().deadline));
     auto readiness = polled.begin();
     for (auto it = waiting_.begin(); it != waiting_.end();) {
-      const bool stays = (++readiness)->revents == 0 ? steady_clock::now() < it->deadline
-                                                     : Receive(*it);
+      const bool stays =
+          (++readiness)->revents == 0 ? steady_clock::now() < it->deadline : Receive(*it);
       it = stays ? std::next(it) : waiting_.erase(it);
     }
     eventfd_t ignored;
@@ -183,8 +183,7 @@ void RestGate::RunGate() {
 
 bool RestGate::Receive(Connection& connection) {
   std::array<char, 16384> buffer;
-  const ssize_t size =
-      ::recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  const ssize_t size = ::recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (size < 0) return errno == EAGAIN || errno == EINTR;
   if (size == 0) return false;
   connection.received.append(buffer.data(), static_cast<size_t>(size));

@@ -35,6 +35,7 @@
 #include "warden/criu/dump_check.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
+#include "warden/criu/node_connections.h"
 #include "warden/criu/terminals.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
@@ -141,6 +142,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   HOLDFAST_TRY(LentNames names, LentNames::Lend(pod));
   HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
   for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
+  HOLDFAST_TRY(const auto sockets, UnixSockets(pod));
+  for (const std::string& socket : sockets) request.mutable_opts()->add_external(socket);
   request.mutable_opts()->set_timeout(static_cast<uint32_t>(options.timeout.count()));
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
   HOLDFAST_CHECK(criu.WaitForStage("pre-dump"));
@@ -175,14 +178,15 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions&
   return frozen;
 }
 
-// Whoever connects, and is not accepted before the freeze, is found by CRIU.
+// Whoever connects shortly before the freeze is found by CRIU.
 Result<std::unique_ptr<Dump>> FreezeWhenAccepted(const Pod& pod, const SaveOptions& options,
                                                  const EventSink& events) {
   while (true) {
     HOLDFAST_CHECK(AwaitAccepts(pod, options.accepts_until));
     auto frozen = FreezeEitherWay(pod, options, events);
-    if (frozen || !IsAboutAccepts(frozen.error()) || Clock::now() >= options.accepts_until)
-      return frozen;
+    const bool passes =
+        !frozen && (IsAboutAccepts(frozen.error()) || IsAboutNewConnection(frozen.error()));
+    if (!passes || Clock::now() >= options.accepts_until) return frozen;
   }
 }
 
@@ -224,13 +228,15 @@ Result<std::vector<Record>> LoadImage(const UniqueFd& images, const std::string&
 constexpr const char* kFilesImage = "files.img";
 constexpr const char* kRemapsImage = "remap-fpath.img";
 
-// With the names that files have, and not those that CRIU would have given them.
+// With the names that files have, and not those that CRIU would have given them, and no connection
+// to the node's daemons.
 Result<FileImages> LoadFileImages(const Pod& pod, const UniqueFd& images) {
   FileImages loaded;
   HOLDFAST_TRY(loaded.files, LoadImage<image::file_entry>(images, kFilesImage, ImageMagic::kFiles));
   HOLDFAST_TRY(loaded.remaps, LoadImage<image::remap_file_path_entry>(images, kRemapsImage,
                                                                       ImageMagic::kRemapPath));
   HOLDFAST_CHECK(UseOtherNames(pod, loaded));
+  EndNodeConnections(loaded.files);
   return loaded;
 }
 

@@ -39,6 +39,9 @@ constexpr Known kWords[] = {
      "save again when it has been read"},
     {"Can't dump that handle", "an inotify watch on a file that cannot be found by its path again",
      "let the program work in the directory that it watches, or watch another"},
+    {"without peer",
+     "a datagram socket that is connected to a daemon of the node, such as syslog's",
+     "save again when it is closed (closelog(3))"},
     {"Can't lookup mount", "a file of a file system without a path, such as a POSIX message queue",
      "use a System V message queue"},
 };

@@ -38,16 +38,16 @@ with open("begun", "a") as begun:
     begun.write(sys.argv[1] + "\n")
 runpy.run_path("$examples/farm/lyapunov.py", run_name="__main__")
 END
-    moved_twice farm/farm '3.4600 ' STEPS=1000000 LYAPUNOV=/shared/alice/counted.py
+    moved_twice farm/farm '3.' STEPS=1500000 LYAPUNOV=/shared/alice/counted.py
     diff <(seq 100) <(on ctl sort -n /shared/alice/moved/begun)
 }
 
 @test "montecarlo: every estimate is the same" {
-    moved_twice montecarlo/montecarlo 'batch 2 ' SCENARIOS=600000 BATCHES=100
+    moved_twice montecarlo/montecarlo 'batch 2 ' SCENARIOS=1500000 BATCHES=100
 }
 
 @test "mpi4py: four interpreters and one HDF5 file" {
-    moved_twice mpi4py/nbody 'step 40 ' STEPS=1000 PAUSE_MS=600
+    moved_twice mpi4py/nbody 'step 40 ' STEPS=1000 PAUSE_MS=450
     assert_equal "$(on ctl cat /shared/alice/moved/err)" ""
 }
 
@@ -55,8 +55,9 @@ END
     moved_twice ddp/train 'epoch 50 ' EPOCHS=1000 PAUSE_MS=25
 }
 
-@test "analytics: a file that is larger than the job's memory" {
-    moved_twice analytics/analytics '40 MiB' MEBIBYTES=600 PAUSE_MS=200
+# The lab's shared disk is in memory, which the job pays for: no file larger than that.
+@test "analytics: in the middle of a stream" {
+    moved_twice analytics/analytics '40 MiB' MEBIBYTES=200 PAUSE_MS=500
 }
 
 @test "licence: the server is asked again after each move" {
