@@ -25,8 +25,8 @@ class RestGate final : public httplib::Server {
  public:
   struct Limits {
     size_t threads = 32;
-    size_t waiting = 1024;                // connections at the gate
-    size_t request_bytes = 80 << 10;      // head and body
+    size_t waiting = 1024;                       // connections at the gate
+    size_t request_bytes = 80 << 10;             // head and body
     std::chrono::milliseconds patience{10'000};  // for a request to come, and for its answer to go
   };
   explicit RestGate(const Limits& limits);

@@ -74,8 +74,8 @@ double Loss(const std::array<Position, kShares>& portfolio, uint64_t scenario) {
       const double volatility = portfolio[i].volatility;
       const double shock =
           std::sqrt(kCorrelation) * market + std::sqrt(1 - kCorrelation) * normal(generator);
-      logarithm[i] += (kRate - volatility * volatility / 2) * kDay +
-                      volatility * std::sqrt(kDay) * shock;
+      logarithm[i] +=
+          (kRate - volatility * volatility / 2) * kDay + volatility * std::sqrt(kDay) * shock;
     }
   }
   double loss = 0;
@@ -110,7 +110,8 @@ int main(int argc, char** argv) {
 
   const auto portfolio = Portfolio();
   const int count = static_cast<int>(share);
-  std::vector<double> mine(share), batch_losses(rank == 0 ? share * static_cast<uint64_t>(ranks) : 0);
+  std::vector<double> mine(share),
+      batch_losses(rank == 0 ? share * static_cast<uint64_t>(ranks) : 0);
   std::vector<double> losses;
   for (uint64_t batch = 0; batch < batches; ++batch) {
     const uint64_t first =
