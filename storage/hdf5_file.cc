@@ -116,7 +116,9 @@ Result<Hdf5File> Hdf5File::Create(size_t user_block_bytes) {
 Result<Hdf5File> Hdf5File::Open(std::span<const std::byte> image) {
   HOLDFAST_TRY(const Hdf5Id access, CoreAccess(image));
   HOLDFAST_TRY(Hdf5Id file, Own(H5Fopen(kName, H5F_ACC_RDONLY, access.get()), "open"));
-  return Hdf5File(std::move(file), 0);
+  Hdf5File opened(std::move(file), 0);
+  opened.image_bytes_ = image.size();
+  return opened;
 }
 
 Result<std::vector<std::byte>> Hdf5File::Image() {
@@ -173,14 +175,21 @@ Status Hdf5File::AddText(const std::string& path, const std::string& name,
   return Check(H5Awrite(attribute.get(), type.get(), &text), name);
 }
 
+Result<size_t> Hdf5File::CountOf(const std::string& path, const Hdf5Id& space, size_t bytes) const {
+  const hssize_t count = H5Sget_simple_extent_npoints(space.get());
+  HOLDFAST_CHECK(Check(count, path));
+  // HDF5 would read what was never written as zeros.
+  if (bytes == 0 || static_cast<size_t>(count) > image_bytes_ / bytes)
+    return Fail(Code::kCorrupt, "HDF5: " + path + ": larger than the file");
+  return static_cast<size_t>(count);
+}
+
 Result<std::vector<std::byte>> Hdf5File::Bytes(const std::string& path, size_t width) {
   HOLDFAST_TRY(const Hdf5Id dataset, Own(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), path));
   HOLDFAST_TRY(const Hdf5Id space, Own(H5Dget_space(dataset.get()), path));
-  const hssize_t size = H5Sget_simple_extent_npoints(space.get());
-  HOLDFAST_CHECK(Check(size, path));
-  if (static_cast<size_t>(size) % width != 0)
-    return Fail(Code::kCorrupt, "HDF5: " + path + ": unexpected shape");
-  std::vector<std::byte> data(static_cast<size_t>(size));
+  HOLDFAST_TRY(const size_t size, CountOf(path, space, 1));
+  if (size % width != 0) return Fail(Code::kCorrupt, "HDF5: " + path + ": unexpected shape");
+  std::vector<std::byte> data(size);
   if (data.empty()) return data;
   HOLDFAST_CHECK(Check(
       H5Dread(dataset.get(), H5T_STD_U8LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data.data()), path));
@@ -252,20 +261,19 @@ Result<Hdf5File::PackedRows> Hdf5File::ReadRows(const std::string& path,
   HOLDFAST_TRY(const Hdf5Id dataset, Own(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), path));
   HOLDFAST_TRY(rows.type, RowType(columns, row_bytes));
   HOLDFAST_TRY(rows.space, Own(H5Dget_space(dataset.get()), path));
-  const hssize_t count = H5Sget_simple_extent_npoints(rows.space.get());
-  HOLDFAST_CHECK(Check(count, path));
   HOLDFAST_TRY(const Hdf5Id stored, Own(H5Dget_type(dataset.get()), path));
+  HOLDFAST_TRY(const size_t count, CountOf(path, rows.space, H5Tget_size(stored.get())));
   for (const ColumnType& column : columns)
     if (H5Tget_member_index(stored.get(), column.name) < 0) {
       H5Eclear2(H5E_DEFAULT);
       return Fail(Code::kCorrupt, "HDF5: " + path + ": no column " + column.name);
     }
-  rows.data.resize(static_cast<size_t>(count) * row_bytes);
+  rows.data.resize(count * row_bytes);
   if (count == 0) return rows;
   HOLDFAST_CHECK(Check(
       H5Dread(dataset.get(), rows.type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data.data()),
       path));
-  rows.count = static_cast<size_t>(count);
+  rows.count = count;
   return rows;
 }
 

@@ -80,6 +80,8 @@ class Hdf5File {
  private:
   explicit Hdf5File(Hdf5Id file, size_t user_block_bytes)
       : file_(std::move(file)), user_block_bytes_(user_block_bytes) {}
+  // Of elements of so many bytes each. kCorrupt if the file has no room for them.
+  Result<size_t> CountOf(const std::string& path, const Hdf5Id& space, size_t bytes) const;
   Result<Hdf5Id> CreateDataset(const std::string& path, hid_t type, hid_t space);
   Status WriteRows(const std::string& path, std::span<const ColumnType> columns, size_t row_bytes,
                    size_t rows, const std::vector<std::byte>& packed);
@@ -100,6 +102,7 @@ class Hdf5File {
 
   Hdf5Id file_;
   size_t user_block_bytes_;
+  size_t image_bytes_ = 0;  // of one that was opened
 };
 
 template <typename Row>

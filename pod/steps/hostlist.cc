@@ -36,10 +36,10 @@ bool AddRange(std::string_view range, const std::string& before, std::string_vie
   const size_t dash = range.find('-');
   const std::string_view low = range.substr(0, dash);
   const std::string_view high = dash == std::string_view::npos ? low : range.substr(dash + 1);
-  const auto first = ParseNumber<uint32_t>(low), last = ParseNumber<uint32_t>(high);
+  const auto first = ParseNumber<uint64_t>(low), last = ParseNumber<uint64_t>(high);
   if (!first || !last || *last < *first || *last - *first >= kMaxHosts - hosts.size()) return false;
-  for (uint64_t number = *first; number <= *last; ++number)
-    hosts.push_back(before + Padded(number, low.size()) + std::string(after));
+  for (uint64_t more = 0; more <= *last - *first; ++more)
+    hosts.push_back(before + Padded(*first + more, low.size()) + std::string(after));
   return true;
 }
 
@@ -68,10 +68,11 @@ Result<std::vector<std::string>> ExpandHosts(std::string_view text) {
     }
     if (open == std::string_view::npos || close == std::string_view::npos || close < open)
       return Malformed(text);
+    const std::string_view after = item.substr(close + 1);
+    if (after.find_first_of("[]") != std::string_view::npos) return Malformed(text);
     std::string_view ranges = item.substr(open + 1, close - open - 1);
     while (!ranges.empty())
-      if (!AddRange(TakeItem(ranges), std::string(item.substr(0, open)), item.substr(close + 1),
-                    hosts))
+      if (!AddRange(TakeItem(ranges), std::string(item.substr(0, open)), after, hosts))
         return Malformed(text);
   }
   return hosts;

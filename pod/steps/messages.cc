@@ -7,6 +7,9 @@
 namespace holdfast::pod {
 namespace {
 
+// Of a Launch that is the same for every task: it may not be empty.
+const std::vector<std::string> kNoProgram = {"task"};
+
 std::unexpected<Error> Malformed(const char* what) {
   return Fail(Code::kCorrupt, std::string(what) + " of a step is malformed");
 }
@@ -95,7 +98,7 @@ std::string Serialize(const DaemonOrder& order) {
   for (const auto& argv : order.programs) writer.Add(argv);
   writer.Add(order.program_of);
   Launch common = order.common;
-  common.argv = {"task"};
+  common.argv = kNoProgram;
   writer.Add(std::string_view(Serialize(common)));
   writer.Add(uint64_t{order.binding.cpus.size()});
   for (const auto& cpus : order.binding.cpus) writer.Add(cpus);
@@ -156,6 +159,7 @@ Result<DaemonOrder> ParseDaemonOrder(std::string_view bytes) {
   for (const auto& argv : order.programs) sound = sound && !argv.empty();
   if (!sound) return Malformed("the order");
   HOLDFAST_TRY(order.common, ParseLaunch(common));
+  if (order.common.argv != kNoProgram) return Malformed("the order");
   return order;
 }
 

@@ -150,19 +150,17 @@ Status SavedProcesses::Note(const std::string& name, const std::string& contents
 }
 
 std::string SavedProcesses::PathOf(uint32_t file_id) const {
-  const auto found = files_.find(file_id);
+  auto found = files_.find(file_id);
   if (found == files_.end()) return "";
+  // A FIFO and a terminal name the file that has their path.
   const image::file_entry& file = found->second;
-  switch (file.type()) {
-    case kRegular:
-      return deleted_.contains(file_id) ? "" : file.reg().name();
-    case kFifo:
-      return file.fifo().has_regf_id() ? PathOf(file.fifo().regf_id()) : "";
-    case kTerminal:
-      return file.tty().has_regf_id() ? PathOf(file.tty().regf_id()) : "";
-    default:
-      return "";
-  }
+  if (file.type() == kFifo && file.fifo().has_regf_id())
+    found = files_.find(file.fifo().regf_id());
+  else if (file.type() == kTerminal && file.tty().has_regf_id())
+    found = files_.find(file.tty().regf_id());
+  const bool has_path =
+      found != files_.end() && found->second.type() == kRegular && !deleted_.contains(found->first);
+  return has_path ? found->second.reg().name() : "";
 }
 
 Result<std::map<pid_t, SavedProcess>> SavedProcesses::Processes() const {

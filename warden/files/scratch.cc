@@ -310,19 +310,26 @@ Result<uint64_t> SaveScratch(const Pod& pod, const std::map<std::string, std::st
   return total;
 }
 
-Result<scratch::Table> RestoreScratch(const Pod& pod, storage::PodReader& reader,
-                                      unsigned threads) {
-  HOLDFAST_TRY(const std::string bytes, reader.ReadImage(kScratchTable));
+Result<scratch::Table> ParseScratchTable(const std::string& bytes, const Identity& owner,
+                                         uint64_t stream_bytes) {
   scratch::Table table;
   if (!table.ParseFromString(bytes) || table.version() != kVersion)
     return Fail(Code::kCorrupt, "the table of private files cannot be read");
   for (const std::string& root : table.roots())
     if (std::ranges::find(kRoots, root) == std::end(kRoots))
       return Fail(Code::kCorrupt, "the table of private files names " + root);
-  HOLDFAST_TRY(const uint32_t stream, FindStream(reader));
-  const Identity& owner = pod.options().owner;
   for (const scratch::Entry& entry : table.entries())
-    HOLDFAST_CHECK(CheckEntry(table, entry, owner, reader.streams()[stream].size_bytes));
+    HOLDFAST_CHECK(CheckEntry(table, entry, owner, stream_bytes));
+  return table;
+}
+
+Result<scratch::Table> RestoreScratch(const Pod& pod, storage::PodReader& reader,
+                                      unsigned threads) {
+  const Identity& owner = pod.options().owner;
+  HOLDFAST_TRY(const std::string bytes, reader.ReadImage(kScratchTable));
+  HOLDFAST_TRY(const uint32_t stream, FindStream(reader));
+  HOLDFAST_TRY(scratch::Table table,
+               ParseScratchTable(bytes, owner, reader.streams()[stream].size_bytes));
 
   HOLDFAST_TRY(const std::vector<UniqueFd> roots, OpenRoots(pod, table));
   const ScopedIdentity as_owner(owner);

@@ -32,6 +32,11 @@ bool IsScratch(const std::string& path);
 Result<uint64_t> SaveScratch(const Pod& pod, const std::map<std::string, std::string>& names,
                              storage::PodWriter& writer, unsigned threads);
 
+// kCorrupt or kDenied unless the table names nothing outside of the private directories, of the
+// stream, or of what is the owner's.
+Result<scratch::Table> ParseScratchTable(const std::string& bytes, const Identity& owner,
+                                         uint64_t stream_bytes);
+
 // The pod is new, its private directories empty. Everything is made with the identity of the pod's
 // owner, so that nothing can come out that the owner could not have made. kDenied if an entry says
 // otherwise. Returns what was made.

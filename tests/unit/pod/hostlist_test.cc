@@ -12,11 +12,14 @@ TEST(ExpandHosts, ReadsWhatSlurmWrites) {
   EXPECT_THAT(*ExpandHosts("n[1-3,7],login"), ElementsAre("n1", "n2", "n3", "n7", "login"));
   EXPECT_THAT(*ExpandHosts("n[008-010]"), ElementsAre("n008", "n009", "n010"));
   EXPECT_THAT(*ExpandHosts("n2,n1,n2"), ElementsAre("n2", "n1", "n2"));
+  EXPECT_THAT(*ExpandHosts("n[5000000000-5000000001]"), ElementsAre("n5000000000", "n5000000001"));
+  EXPECT_THAT(*ExpandHosts("n[18446744073709551615]"), ElementsAre("n18446744073709551615"));
   EXPECT_THAT(*ExpandHosts(""), SizeIs(0));
 }
 
 TEST(ExpandHosts, RefusesWhatIsNone) {
-  for (const char* text : {"n[1-", "n[2-1]", "n]1[", "n[1-9999999]", "n[x]"})
+  for (const char* text :
+       {"n[1-", "n[2-1]", "n]1[", "n[1-9999999]", "n[x]", "n[1-2][", "n[1-2]m[3]"})
     EXPECT_FALSE(ExpandHosts(text)) << text;
 }
 

@@ -38,6 +38,9 @@ TEST(Messages, RefuseEveryTruncationAndGarbage) {
     wrong[at] = static_cast<char>(wrong[at] ^ 0x80);
     [[maybe_unused]] const auto parsed = ParseDaemonOrder(wrong);  // and does not crash
   }
+  std::string with_program = order;
+  with_program.replace(with_program.find("task"), 4, "rogu");
+  EXPECT_FALSE(ParseDaemonOrder(with_program)) << "not what Serialize writes";
   EXPECT_FALSE(ParseDaemonOrder(std::string(1000, '\xff')));
   EXPECT_FALSE(ParseStepRequest(std::string(64, '\xff')));
   EXPECT_FALSE(ParseStepGrant("x"));
