@@ -29,6 +29,8 @@ constexpr uint32_t kGhost = 1;
 // What a file server's client calls a file that was removed while it is open; goes with its last
 // descriptor (fs/nfs/unlink.c of Linux).
 constexpr std::string_view kSillyPrefix = ".nfs";
+// The same of FUSE (hide_node in lib/fuse.c of libfuse).
+constexpr std::string_view kHiddenPrefix = ".fuse_hidden";
 
 // What processes have open or mapped under each of the paths.
 Result<std::map<std::string, std::vector<UniqueFd>>> OpenAll(const Pod& pod,
@@ -69,7 +71,7 @@ std::optional<std::string> FindIn(const UniqueFd& root, const std::string& path,
   if (!names) return std::nullopt;
   for (const std::string& name : *names) {
     struct stat info = {};
-    if (!name.starts_with(kSillyPrefix) &&
+    if (!name.starts_with(kSillyPrefix) && !name.starts_with(kHiddenPrefix) &&
         ::fstatat(parent->get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
         IdOf(info) == file)
       return directory + "/" + name;
