@@ -104,8 +104,10 @@ TEST_F(FrozenProcessTest, SaysWhatIsNotThere) {
 // A child with that id, or any, that does nothing; -1 if there can be none.
 pid_t StartChild(pid_t id) {
   clone_args arguments{.exit_signal = SIGCHLD};
-  arguments.set_tid = reinterpret_cast<uint64_t>(&id);
-  arguments.set_tid_size = id > 0 ? 1 : 0;
+  if (id > 0) {
+    arguments.set_tid = reinterpret_cast<uint64_t>(&id);
+    arguments.set_tid_size = 1;
+  }
   const auto child = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
   while (child == 0) ::pause();
   return child;
