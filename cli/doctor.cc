@@ -125,12 +125,14 @@ Status TryConnect(const std::string& host, uint16_t port) {
       Error::FromErrno(fmt::format("connecting to {} port {}", host, port), error));
 }
 
-std::vector<Check> ExamineCoordinator(const std::string& host, uint16_t rest_port,
-                                      uint16_t warden_port) {
+std::vector<Check> ExamineCoordinator(const config::Config& config) {
+  const std::string& host = config.coordinator.host;
+  const uint16_t warden_port = config.coordinator.warden_port;
   const std::string remedy = fmt::format(
       "start holdfast-coordinator on {}, open its ports, or correct coordinator.host", host);
   std::vector<Check> checks;
-  Client client(host, rest_port, kAnswerTimeout);
+  Client client(host, config.coordinator.rest_port, kAnswerTimeout,
+                Client::OfUser(config.coordinator.user));
   if (const auto health = client.Get("/v1/health"); !health) {
     checks.push_back(Failed("coordinator", health.error().message(), remedy));
   } else {
@@ -164,8 +166,7 @@ std::vector<Check> Examine(const std::string& config_path, const Result<config::
   };
   const config::Config settings = config.value_or(config::Config{});
   checks.push_back(ExamineMunge());
-  add(ExamineCoordinator(settings.coordinator.host, settings.coordinator.rest_port,
-                         settings.coordinator.warden_port));
+  add(ExamineCoordinator(settings));
   checks.push_back(ExamineCheckpointDirectory(settings.checkpoint.directory));
   add(ExamineSlurm());
   if (!Output({"slurmd", "-V"})) {

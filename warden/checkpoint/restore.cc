@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "warden/attributes/attributes.h"
 #include "warden/checkpoint/preflight.h"
+#include "warden/checkpoint/work_directory.h"
 #include "warden/criu/comparison.h"
 #include "warden/criu/criu.h"
 #include "warden/criu/images.h"
@@ -50,36 +51,6 @@ using Clock = Criu::Clock;
 
 // CRIU's helpers take pids too, from after the last one given; far below this there is none left.
 constexpr uint32_t kRoomForHelpers = 1000;
-
-// The owner's, for CRIU, below one that only root can enter. Removes the images when it goes.
-class WorkDirectory {
- public:
-  static Result<WorkDirectory> Create(const std::string& path, const Identity& owner) {
-    HOLDFAST_CHECK(RemoveTree(path));
-    HOLDFAST_CHECK(MakeDirectories(path, 0700));
-    WorkDirectory directory;
-    directory.path_ = path;
-    const std::string images = path + "/images";
-    HOLDFAST_CHECK(MakeDirectories(images, 0700));
-    HOLDFAST_TRY(directory.fd_, OpenFile(images, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    if (::fchown(directory.fd_.get(), owner.uid, owner.gid) != 0)
-      return FailErrno("giving " + images + " to the job's user");
-    return directory;
-  }
-  WorkDirectory(WorkDirectory&& other) noexcept
-      : path_(std::exchange(other.path_, "")), fd_(std::move(other.fd_)) {}
-  WorkDirectory& operator=(WorkDirectory&&) = delete;
-  ~WorkDirectory() {
-    if (!path_.empty()) [[maybe_unused]]
-      const Status removed = RemoveTree(path_);
-  }
-  const UniqueFd& fd() const { return fd_; }
-
- private:
-  WorkDirectory() = default;
-  std::string path_;
-  UniqueFd fd_;
-};
 
 // What restore itself needs to know from the images.
 struct Images {
@@ -154,8 +125,8 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
 // Makes the next process of the pod get a pid above all that the images need.
 Status SkipPids(const Pod& pod, uint32_t highest_pid) {
   HOLDFAST_TRY(const std::string text, ReadFile("/proc/sys/kernel/pid_max"));
-  const uint32_t limit = static_cast<uint32_t>(std::stoul(text));
-  if (highest_pid + kRoomForHelpers >= limit) return {};
+  const uint64_t limit = std::stoul(text);
+  if (uint64_t{highest_pid} + kRoomForHelpers >= limit) return {};
   SpawnOptions options;
   options.argv = {"/bin/sh", "-c",
                   "echo " + std::to_string(highest_pid) + " > /proc/sys/kernel/ns_last_pid"};

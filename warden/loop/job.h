@@ -32,6 +32,8 @@ struct Job {
   std::string CheckpointLogs(uint32_t checkpoint) const {
     return log_directory + "/" + std::to_string(checkpoint) + "/pod" + std::to_string(pod());
   }
+  // Of all jobs on this node, while they are being restored.
+  std::string WorkDirectories() const { return config.node.log_directory + "/restoring"; }
 };
 
 }  // namespace holdfast::warden

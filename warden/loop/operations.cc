@@ -219,7 +219,7 @@ Status Operations::Restore(Origin& origin) {
   const RestoreOptions options{
       .criu = job_.config.node.criu,
       .log_directory = job_.CheckpointLogs(origin.manifest.checkpoint),
-      .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
+      .work_directory = fmt::format("{}/{}-{}", job_.WorkDirectories(), job_.id(), job_.pod()),
       .threads = kThreads,
       .timeout = job_.config.checkpoint.timeout,
       .memory = later ? MemoryComes::kLater : MemoryComes::kFirst,

@@ -23,6 +23,7 @@
 #include "pod/launch.h"
 #include "pod/task_link.h"
 #include "storage/site.h"
+#include "warden/checkpoint/work_directory.h"
 #include "warden/files/capture.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/cgroup.h"
@@ -87,6 +88,10 @@ Status Configure(Job& job) {
                       {"pod", job.pod()},
                       {"pods", environment.pods},
                       {"node", environment.node}});
+
+  // Memory of other jobs, whose wardens were killed. If it cannot be removed, this job may run.
+  if (const Status removed = RemoveAbandoned(job.WorkDirectories()); !removed)
+    log::Failure("remove-abandoned", removed.error());
 
   HOLDFAST_TRY(job.keys, storage::LoadKeys(config));
   HOLDFAST_TRY(job.options, Complete(environment.options, config, job.owner().uid));

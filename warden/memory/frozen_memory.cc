@@ -1,6 +1,7 @@
 #include "warden/memory/frozen_memory.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -17,9 +18,9 @@ namespace {
 // One pagemap and where its pages come from.
 struct Source {
   uint32_t stream = 0;
-  pid_t pid = 0;       // in the pod; 0 for memory that processes share
-  pid_t node_pid = 0;  // the same on the node
-  UniqueFd pages;      // CRIU's pages file, if there is one
+  pid_t pid = 0;                         // in the pod; 0 for memory that processes share
+  std::optional<FrozenProcess> process;  // if pages still lie in it
+  UniqueFd pages;                        // CRIU's pages file, if there is one
 };
 
 struct Work {
@@ -34,6 +35,28 @@ Status ReadSlowly(pid_t node_pid, uint64_t address, std::span<std::byte> out) {
   return ReadFullAt(memory, out, address);
 }
 
+Status ReadMemory(pid_t node_pid, uint64_t address, std::span<std::byte> out) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const iovec local{.iov_base = out.data() + done, .iov_len = out.size() - done};
+    const iovec remote{.iov_base = reinterpret_cast<void*>(address + done),
+                       .iov_len = out.size() - done};
+    const ssize_t n = ::process_vm_readv(node_pid, &local, 1, &remote, 1, 0);
+    if (n < 0 && errno == EFAULT) {
+      if (Status status = ReadSlowly(node_pid, address + done, out.subspan(done)); !status)
+        return std::unexpected(std::move(status).error().Wrap("reading memory of process " +
+                                                              std::to_string(node_pid)));
+      return {};
+    }
+    if (n < 0) return FailErrno("reading memory of process " + std::to_string(node_pid));
+    if (n == 0)
+      return Fail(Code::kInternal,
+                  "reading memory of process " + std::to_string(node_pid) + ": nothing is there");
+    done += static_cast<size_t>(n);
+  }
+  return {};
+}
+
 Status ReadPiece(const Source& source, const MemoryPiece& piece, std::span<std::byte> buffer) {
   size_t filled = 0;
   for (const MemoryRun& run : piece.runs) {
@@ -42,7 +65,7 @@ Status ReadPiece(const Source& source, const MemoryPiece& piece, std::span<std::
     if (!run.lazy) {
       HOLDFAST_CHECK(ReadFullAt(source.pages, part, run.file_offset));
     } else {
-      HOLDFAST_CHECK(ReadMemory(source.node_pid, run.address, part));
+      HOLDFAST_CHECK(source.process->Read(run.address, part));
     }
   }
   return {};
@@ -81,7 +104,7 @@ class FrozenPieces {
     source->pid = pid;
     if (HasLazyPages(pagemap)) {
       if (pid == 0) return Fail(Code::kUnsupported, name + ": shared memory that was not saved");
-      HOLDFAST_TRY(source->node_pid, pod_.OuterPid(pid));
+      HOLDFAST_TRY(source->process, FrozenProcess::Open(pod_, pid));
     }
     const std::string pages_name = "pages-" + std::to_string(pagemap.pages_id) + ".img";
     if (auto pages = OpenAt(images_, pages_name, O_RDONLY)) {
@@ -117,25 +140,29 @@ class FrozenPieces {
 
 }  // namespace
 
-Status ReadMemory(pid_t node_pid, uint64_t address, std::span<std::byte> out) {
-  size_t done = 0;
-  while (done < out.size()) {
-    const iovec local{.iov_base = out.data() + done, .iov_len = out.size() - done};
-    const iovec remote{.iov_base = reinterpret_cast<void*>(address + done),
-                       .iov_len = out.size() - done};
-    const ssize_t n = ::process_vm_readv(node_pid, &local, 1, &remote, 1, 0);
-    if (n < 0 && errno == EFAULT) {
-      if (Status status = ReadSlowly(node_pid, address + done, out.subspan(done)); !status)
-        return std::unexpected(std::move(status).error().Wrap("reading memory of process " +
-                                                              std::to_string(node_pid)));
-      return {};
-    }
-    if (n < 0) return FailErrno("reading memory of process " + std::to_string(node_pid));
-    if (n == 0)
-      return Fail(Code::kInternal,
-                  "reading memory of process " + std::to_string(node_pid) + ": nothing is there");
-    done += static_cast<size_t>(n);
-  }
+Result<FrozenProcess> FrozenProcess::Open(const Pod& pod, pid_t pid) {
+  HOLDFAST_TRY(const pid_t node_pid, pod.OuterPid(pid));
+  HOLDFAST_TRY(FrozenProcess process, Open(node_pid));
+  // It is the pod's if the pod still has it, under the same id.
+  HOLDFAST_TRY(const pid_t now, pod.OuterPid(pid));
+  if (now != node_pid) return process.Gone();
+  return process;
+}
+
+Result<FrozenProcess> FrozenProcess::Open(pid_t node_pid) {
+  UniqueFd handle(static_cast<int>(::syscall(SYS_pidfd_open, node_pid, 0)));
+  if (!handle.valid()) return FailErrno("opening process " + std::to_string(node_pid));
+  return FrozenProcess(node_pid, std::move(handle));
+}
+
+std::unexpected<Error> FrozenProcess::Gone() const {
+  return Fail(Code::kUnavailable, "process " + std::to_string(node_pid_) +
+                                      " was killed while its memory was being read");
+}
+
+Status FrozenProcess::Read(uint64_t address, std::span<std::byte> out) const {
+  HOLDFAST_CHECK(ReadMemory(node_pid_, address, out));
+  if (::syscall(SYS_pidfd_send_signal, handle_.get(), 0, nullptr, 0) != 0) return Gone();
   return {};
 }
 
