@@ -101,7 +101,7 @@ END
     for pause in 0 100; do # first the uninterrupted run
         option=--checkpoint=on
         [ $pause != 0 ] || option=--checkpoint=off
-        job=$(alice env ROUNDS=150 PAUSE_MS=$pause sbatch --parsable $option -o "ring.$pause" "$examples/ring/ring.sbatch")
+        job=$(alice env ROUNDS=150 PAUSE_MS=$pause sbatch --parsable $option -o "ring.$pause" /src/tests/integration/main/mpirun.sbatch)
         [ $pause != 0 ] || wait_for_end "$job"
     done
     wait_for_text /shared/alice/ring.100 round
