@@ -39,6 +39,7 @@
 #include "warden/files/gone_names.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/affinity.h"
+#include "warden/isolation/clocks.h"
 #include "warden/isolation/pod_files.h"
 #include "warden/memory/huge_pages.h"
 #include "warden/memory/restore_memory.h"
@@ -180,7 +181,8 @@ class Restored final : public HeldPod {
 };
 
 Result<Criu> RunCriu(Pod& pod, const RestoreOptions& options, const UniqueFd& directory,
-                     uint32_t highest_pid, bool lazy) {
+                     const Attributes& saved, uint32_t highest_pid, bool lazy) {
+  HOLDFAST_CHECK(SetClocks(pod, saved));
   HOLDFAST_CHECK(SkipPids(pod, highest_pid));
   rpc::criu_req request;
   request.set_type(rpc::RESTORE);
@@ -283,7 +285,8 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
                    LazyMemory::Listen(directory.fd(), std::move(lazy), reader, std::move(filling)));
     }
     HOLDFAST_CHECK(RemoveGhosts(pod, images.of_files));
-    auto criu = RunCriu(pod, options, directory.fd(), images.highest_pid, memory != nullptr);
+    auto criu = RunCriu(pod, options, directory.fd(), reader.info().attributes, images.highest_pid,
+                        memory != nullptr);
     if (criu) {
       Status as_saved = CompareFiles(pod, saved);
       if (as_saved) as_saved = RemoveLent(pod, scratch);

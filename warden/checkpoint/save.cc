@@ -43,6 +43,7 @@
 #include "warden/files/lent_names.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/affinity.h"
+#include "warden/isolation/clocks.h"
 #include "warden/memory/frozen_memory.h"
 
 namespace holdfast::warden {
@@ -273,7 +274,9 @@ Status SaveFileRecords(const Pod& pod, Dump& dump, const FileImages& images,
 }
 
 Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
-                const CriuVersion& version) {
+                const CriuVersion& version, Result<Attributes> clocks) {
+  HOLDFAST_TRY(Attributes attributes, std::move(clocks));
+  attributes.merge(DescribeNode(version));
   HOLDFAST_TRY(const auto processes,
                LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
   char node[256] = {};
@@ -284,7 +287,7 @@ Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writ
                   .owner = pod.options().owner,
                   .processes = static_cast<uint32_t>(processes.size()),
                   .root_pid = static_cast<uint32_t>(pod.root_pid()),
-                  .attributes = DescribeNode(version)});
+                  .attributes = std::move(attributes)});
   return {};
 }
 
@@ -323,8 +326,9 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     const auto begin = Clock::now();
     HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeWhenAccepted(pod, options, events));
     events("frozen", Clock::now() - begin, "");
+    const auto clocks = DescribeClocks(pod);
     Status status = SaveContents(pod, *frozen, writer, options, events);
-    if (status) status = SaveInfo(pod, frozen->images(), writer, version);
+    if (status) status = SaveInfo(pod, frozen->images(), writer, version, clocks);
     // Last: all that has been read is of one moment. If not, that is also why anything else failed.
     if (Status still = frozen->StillFrozen(); !still) status = std::move(still);
     if (status) return frozen;

@@ -41,6 +41,7 @@ class Pod {
   virtual ~Pod() = default;  // kills it
 
   virtual const PodOptions& options() const = 0;
+  virtual pid_t init_pid() const = 0;  // of its PID 1, on the node
   // Namespaces of the pod as descriptors of /proc/PID/ns.
   virtual const UniqueFd& mount_namespace() const = 0;
   virtual const UniqueFd& network_namespace() const = 0;

@@ -1,5 +1,5 @@
 // Phases, all as root, none touching a path that the job's user could have prepared:
-//   1. Isolate      no mount made here reaches the node
+//   1. Isolate      no mount made here reaches the node; clocks of its own
 //   2. MountPrivate /tmp, /dev/shm, /dev/pts, the pod's directory, /proc, /sys, /etc/hosts,
 //                   /etc/resolv.conf, srun
 //   3. NameHost     the host name, and `lo` up
@@ -61,6 +61,9 @@ Result<InitArguments> ParseArguments(int argc, char** argv) {
 Status Isolate() {
   if (::mount("", "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
     return FailErrno("separating the pod's mounts from the node's");
+  // For what it starts: clocks.h.
+  if (::unshare(CLONE_NEWTIME) != 0)
+    return FailErrno("giving the pod clocks of its own (time_namespaces(7), CONFIG_TIME_NS)");
   return {};
 }
 

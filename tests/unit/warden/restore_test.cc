@@ -356,6 +356,44 @@ TEST_F(RestoreTest, RestoresAgainAndAgainFromTheSameImages) {
   EXPECT_FALSE(FileExists(directory_ + "/work"));
 }
 
+// As on a node that was booted at another time.
+TEST_F(RestoreTest, ClocksGoOn) {
+  MakePod();
+  StartRoot(R"(exec python3 -uc '
+import time
+while True:
+    print(time.monotonic_ns())
+    time.sleep(0.02)')");
+  ASSERT_TRUE(Sees("/tmp/out", "\n"));
+  ASSERT_TRUE(Save());
+  const auto last_line = [this] {
+    const std::string text = ReadInPod("/tmp/out");
+    const size_t end = text.rfind('\n');
+    const size_t begin = text.rfind('\n', end - 1) + 1;
+    return std::stoll(text.substr(begin, end - begin));
+  };
+  std::string& saved = checkpoint_.info.attributes["monotonic_ns"];
+  for (const int64_t days : {0, 40, 3}) {
+    const int64_t then =
+        std::chrono::nanoseconds(std::chrono::days(days) + std::chrono::minutes(1)).count();
+    if (days != 0) saved = std::to_string(then);
+    const int64_t at_save = std::stoll(saved);
+    MakePod();
+    const auto held = Restore();
+    ASSERT_TRUE(held) << held.error().message();
+    const std::string before = ReadInPod("/tmp/out");
+    if (days == 0) {
+      EXPECT_LE(last_line(), at_save);
+    }
+    ASSERT_TRUE((*held)->Resume());
+    for (int i = 0; i < 1000 && ReadInPod("/tmp/out").size() <= before.size() + 1; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_GE(last_line(), at_save);
+    EXPECT_LT(last_line() - at_save, std::chrono::nanoseconds(std::chrono::hours(1)).count());
+    EndPod();
+  }
+}
+
 TEST_F(RestoreTest, ExitOfTheRestoredRootIsSeen) {
   MakePod();
   StartRoot("while ! test -e /tmp/end; do sleep 0.01; done; exit 9");
