@@ -987,6 +987,25 @@ TEST_F(StateTest, WishesThatCannotBeGrantedSayWhy) {
   EXPECT_EQ(world.job.checkpoint->number, before.checkpoint->number);
 }
 
+// Whatever an interval's checkpoint is about to do, a user need not wait to ask for more.
+TEST_F(StateTest, AWishTakesTheCheckpointOfAnInterval) {
+  const auto due = [this] { return world.Happen(Wish{.reason = Reason::kInterval}); };
+  Run();
+  ASSERT_TRUE(due());
+  ASSERT_TRUE(Save());
+  EXPECT_EQ(world.job.checkpoint->reason, Reason::kSave);
+  EXPECT_THAT(Save().error().message(), HasSubstr("checkpoint 1 (save) is in progress"));
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_THAT(world.committed, ElementsAre(1U));
+  ASSERT_TRUE(due());
+  EXPECT_FALSE(due());
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kMigrate, .stop = true, .excluded = {"n1"}}));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.start.restore_checkpoint, 2U);
+  EXPECT_THAT(world.committed, ElementsAre(1U, 2U));
+}
+
 TEST_F(StateTest, UnknownPairsAreRejected) {
   Run();
   v1::Committed committed;
