@@ -297,6 +297,7 @@ struct Live {
   uint32_t commit_round = 0;      // pod 0 has asked for that confirmation; 0: it has not
   bool confirmed = false;         // it may have written the manifest: only its word counts now
   bool requeue_failed = false;    // and must be asked for again
+  int64_t vacated_s = 0;          // its nodes are known to be rid of it since then; 0: they are not
   uint32_t awaited_start = 0;     // Slurm has begun it; its wardens have not come yet
   int64_t end_asked_ns = 0;       // Slurm was asked whether the script's end is its doing, or 0
   bool suspended = false;         // by Slurm: nobody of it can answer, and no time passes for it

@@ -69,28 +69,58 @@ void Arrive(Turn& turn, const Record& record) {
   turn.Do(std::move(amend));
 }
 
-// slurmctld was killed before it had kept that it requeued the job, or before it was asked to, and
-// has taken the end of the released step for the job's.
-bool IsForgotten(const Job& job, const Record& record) {
-  return record.failed() && !record.completing && record.restart_count == job.start.restart_count &&
-         !job.start.ended && ProspectOf(job) != Prospect::kEnd;
+// A start on a node in the second in which the one before has ended there is refused by slurmd,
+// which takes its credential for the old one ("Job credential revoked"), and the job has FAILED.
+// Slurm itself waits for two minutes.
+bool IsTooSoon(Turn& turn) {
+  Job& job = turn.job;
+  const auto is_excluded = [&](const std::string& node) {
+    return std::ranges::contains(job.exclusions.next, node);
+  };
+  if (std::ranges::all_of(job.nodes(), is_excluded)) return false;
+  const int64_t now_s = turn.now() / 1'000'000'000;
+  if (job.vacated_s == 0) job.vacated_s = now_s;
+  return now_s == job.vacated_s;
+}
+
+// Slurm takes it for failed, and its script has not ended.
+bool FailedByMistake(const Job& job, const Record& record) {
+  return record.failed() && record.restart_count == job.start.restart_count && !job.start.ended &&
+         ProspectOf(job) != Prospect::kEnd;
+}
+
+// Slurm could not launch it, and takes that for its end: no warden has come.
+bool RetryLaunch(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  if (!record.failed() || record.restart_count <= job.start.restart_count ||
+      ProspectOf(job) == Prospect::kEnd)
+    return false;
+  if (record.completing) return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause}), true;
+  job.awaited_start = record.restart_count;
+  OnNoWarden(turn, Timer{TimerKind::kPhase});
+  return true;
 }
 
 // One look at how far the requeue has got.
 void Follow(Turn& turn, const Record& record) {
   Job& job = turn.job;
-  if (GoesOn(turn, record) || IsForgotten(job, record)) {
+  if (RetryLaunch(turn, record)) return;
+  // slurmctld was killed before it had kept that it requeued the job, or before it was asked to,
+  // and has taken the end of the released step for the job's.
+  const bool forgotten = FailedByMistake(job, record);
+  if (GoesOn(turn, record) || (forgotten && !record.completing)) {
     // It may have been a later start than that whose wardens came.
     turn.Do(Requeue{.hold = job.departure.hold, .restart_count = record.restart_count});
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
-  if (IsOver(job, record)) return End(turn, record.state_name);
+  if (IsOver(job, record) && !forgotten) return End(turn, record.state_name);
   // On a node that is DOWN Slurm does not wait for what is left of the job. It could not start it
   // there beside that, and may yet end it there, which would end the new start as well.
   const bool lives_on =
       job.start.eviction && job.start.eviction->dead_node &&
       turn.now() - job.since_ns < std::chrono::nanoseconds(turn.policy.step_end).count();
-  if (record.state == Record::State::kPending && !record.completing && !lives_on)
+  if (record.state == Record::State::kPending && !record.completing && !IsTooSoon(turn) &&
+      !lives_on)
     return Arrive(turn, record);
   if (record.state == Record::State::kRunning && record.restart_count > job.start.restart_count) {
     // Started again already. Its wardens decide what becomes of it.
@@ -113,6 +143,7 @@ bool IsQueued(Turn& turn, const Record& record) {
     turn.Do(Requeue{.hold = false, .restart_count = record.restart_count});
     return false;
   }
+  if (RetryLaunch(turn, record)) return false;
   if (IsOver(job, record)) return End(turn, record.state_name), false;
   if (record.state == Record::State::kRunning && record.restart_count > job.awaited_start) {
     job.awaited_start = record.restart_count;
@@ -124,8 +155,9 @@ bool IsQueued(Turn& turn, const Record& record) {
 // It is to start soon.
 void SeeToQueue(Turn& turn, const Record& record) {
   Job& job = turn.job;
-  // Slurm may not have answered when it was told to.
+  // Slurm may not have answered when it was told to. After launches that failed it holds a job.
   job.departure.release &= record.held;
+  job.departure.release |= record.requeued_too_often;
   if (job.departure.release) turn.Do(Amend{.release = true});
   if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
     // Better on one of the nodes it was to avoid than nowhere.
@@ -154,7 +186,14 @@ void OnRecordActive(Turn& turn, const Record& record) {
   if (IsEvicted(turn, record)) return Evict(turn, record);
   // Requeued by somebody else: an administrator, or Slurm when a node failed.
   if (record.state == Record::State::kPending || GoesOn(turn, record)) return Abandon(turn, record);
-  if (IsOver(job, record)) return End(turn, record.state_name);
+  if (IsOver(job, record)) {
+    if (!record.lost_its_pods() || !FailedByMistake(job, record))
+      return End(turn, record.state_name);
+    if (record.completing) return turn.Do(Ask{});
+    // Its wardens were killed, and whoever would have seen to that was not there either.
+    job.start.suspicion = Suspicion{.why = "its processes were lost", .nodes = job.lost_nodes()};
+    return Break(turn);
+  }
   if (record.state == Record::State::kTerminal) {
     if (!EndIfBelieved(turn, record)) DeliverPending(turn);
     return;

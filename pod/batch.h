@@ -23,4 +23,9 @@ inline constexpr const char* kStepdFdVariable = "HOLDFAST_STEPD_FD";
 // Set by the plugin for a task of the pod step: its end of pod/task_link.h.
 inline constexpr const char* kTaskFdVariable = "HOLDFAST_TASK_FD";
 
+// What the batch step ends with if the job's processes were lost before the script had ended, and
+// nobody took the job away for it: EX_TEMPFAIL of sysexits(3). The coordinator knows by it that the
+// script has not failed.
+inline constexpr int kProcessesLost = 75;
+
 }  // namespace holdfast::pod

@@ -29,9 +29,10 @@ namespace {
 // then.
 constexpr std::chrono::seconds kStepEndPatience{10};
 // A step that ends before its script does so mostly because Slurm takes the job away, and this
-// process with it: longer than that takes, nothing is said. The job's output is not the place for
-// it, and may by then be written by the job's next start.
-constexpr std::chrono::seconds kStepLossPatience{40};
+// process with it, or because a warden was killed, for which the coordinator requeues the job, also
+// if it has just been started again itself: longer than that takes, nothing is said. The job's
+// output is not the place for it, and may by then be written by the job's next start.
+constexpr std::chrono::seconds kStepLossPatience{120};
 
 std::optional<std::string_view> Find(const std::vector<std::string>& environment,
                                      std::string_view name) {
@@ -245,9 +246,10 @@ class Supervisor {
     HOLDFAST_TRY(const ExitStatus status, step_->Wait());
     while (step_output_.valid()) OnStepOutput();
     std::fputs(step_messages_.c_str(), stderr);
-    return Fail(Code::kInternal,
-                "the step that holds the job's processes ended before the script (" +
-                    status.ToString() + ")");
+    std::fprintf(stderr,
+                 "holdfast: the step that holds the job's processes ended before the script (%s)\n",
+                 status.ToString().c_str());
+    return ExitStatus{.code = kProcessesLost};
   }
 
   Launch launch_;

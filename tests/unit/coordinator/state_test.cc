@@ -110,10 +110,8 @@ TEST_F(StateTest, HeldBySlurmForTooManyRequeuesItIsReleased) {
   Preempt();
   world.Settle();
   ASSERT_EQ(world.job.stage, Stage::kLeaving);
-  world.Clean();
   world.slurm.held = world.slurm.requeued_too_often = true;
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   EXPECT_EQ(world.job.stage, Stage::kWaiting);
   EXPECT_FALSE(world.slurm.held);
 }
@@ -147,16 +145,54 @@ TEST_F(StateTest, IfSlurmTakesTheEndOfTheReleasedStepForTheJobsItIsBroughtBack) 
   EXPECT_EQ(world.requeues, 2);
 }
 
-TEST_F(StateTest, ALaterStartThatFailsIsNotBroughtBack) {
+// As "Job credential revoked": slurmctld takes it for the job's end.
+TEST_F(StateTest, AStartThatSlurmCannotLaunchIsTriedAgain) {
+  Run();
+  Preempt();
+  world.Settle();
+  for (uint32_t attempt = 1; attempt < world.policy.restore_attempts; ++attempt) {
+    world.slurm.state = Record::State::kTerminal;
+    world.slurm.state_name = "FAILED";
+    world.slurm.restart_count = world.job.start.restart_count + 1;
+    world.Clean();
+    world.Fire(TimerKind::kAsk);
+    world.Settle();
+    EXPECT_EQ(world.job.stage, Stage::kLeaving);
+    EXPECT_EQ(world.requeues, 1 + static_cast<int>(attempt));
+  }
+}
+
+TEST_F(StateTest, TheReleasedStepsEndIsNotTheJobsWhileItIsCompletingEither) {
   Run();
   Preempt();
   world.Settle();
   world.slurm.state = Record::State::kTerminal;
   world.slurm.state_name = "FAILED";
+  world.slurm.restart_count = world.job.start.restart_count;
+  world.slurm.completing = true;
+  world.Fire(TimerKind::kAsk);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
   world.Clean();
   world.Fire(TimerKind::kAsk);
   world.Settle();
-  EXPECT_EQ(world.job.stage, Stage::kEnded);
+  EXPECT_EQ(world.requeues, 2);
+}
+
+// Warden and coordinator were killed, and the batch step has waited in vain.
+TEST_F(StateTest, AJobWhosePodsWereLostIsBroughtBack) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "FAILED";
+  world.slurm.exit_code = pod::kProcessesLost;
+  world.Disconnect(0);
+  world.Disconnect(1);
+  world.AnswerAsk();
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  EXPECT_EQ(world.requeues, 1);
 }
 
 TEST_F(StateTest, SigtermThatIsNotPreemptionIsDelivered) {
@@ -222,9 +258,7 @@ TEST_F(StateTest, PreemptionInTheMiddleOfARestore) {
   Run();
   Preempt();
   world.Settle();
-  world.Clean();
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   world.StartJob();
   world.slurm.start_time = world.now / 1'000'000'000;
   world.Connect(0);
@@ -589,9 +623,7 @@ class RestoreTest : public StateTest {
     GoToRestore();
   }
   void GoToRestore() {
-    world.Clean();
-    world.Fire(TimerKind::kAsk);
-    world.Settle();
+    world.Vacate();
     ASSERT_EQ(world.job.stage, Stage::kWaiting);
     world.StartJob();
     world.Connect(0);
@@ -610,9 +642,7 @@ TEST_F(RestoreTest, ExclusionsAreForOneStartAndKeepTheUsers) {
   world.job.exclusions.set = world.slurm.excluded;
   ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kMigrate, .stop = true, .excluded = {"n3"}}));
   world.Settle();
-  world.Clean();
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   EXPECT_THAT(world.slurm.excluded, ElementsAre("n3", "n9"));
 }
 
