@@ -99,6 +99,24 @@ Check ExamineCheckpointDirectory(const std::string& setting) {
             fmt::format("{}: {} free", path, FormatBytes(1ULL * space.f_bavail * space.f_frsize)));
 }
 
+Check ExaminePrivateDirectories(const std::string& directories, const std::string& place) {
+  const std::string name = "private directories";
+  const auto paths = config::ListOf(directories);
+  if (paths.empty()) return Ok(name, "none");
+  for (const std::string& path : paths) {
+    struct stat info{};
+    if (::stat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+      return Failed(name, path + " is no directory on this node",
+                    "make it, or take it out of node.private_directories");
+  }
+  struct statvfs space{};
+  if (::statvfs(NearestDirectory(place).c_str(), &space) != 0)
+    return Failed(name, Error::Errno(place).message(),
+                  "look at the disk, or at node.private_place");
+  return Ok(name, fmt::format("{} in {}: {} free", directories, place,
+                              FormatBytes(1ULL * space.f_bavail * space.f_frsize)));
+}
+
 Status TryConnect(const std::string& host, uint16_t port) {
   const addrinfo hints{.ai_flags = AI_ADDRCONFIG, .ai_socktype = SOCK_STREAM};
   addrinfo* found = nullptr;
@@ -176,6 +194,8 @@ std::vector<Check> Examine(const std::string& config_path, const Result<config::
   checks.push_back(ExamineSiteKey(settings.node.key_file));
   if (const std::string& path = settings.checkpoint.encryption_key_file; !path.empty())
     checks.push_back(ExamineEncryptionKeys(path));
+  checks.push_back(
+      ExaminePrivateDirectories(settings.node.private_directories, settings.node.private_place));
   add(ExamineKernel());
   add(ExamineCriu(settings.node.criu));
   add(ExamineJobNetwork(settings.node.vxlan_port));

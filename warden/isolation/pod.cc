@@ -180,7 +180,10 @@ Result<std::unique_ptr<Pod>> Pod::Create(const PodOptions& options) {
                   hosts_file,
                   resolver_file,
                   std::to_string(options.owner.uid),
-                  std::to_string(options.owner.gid)};
+                  std::to_string(options.owner.gid),
+                  std::to_string(options.private_directories.size())};
+    for (const PrivateDirectory& directory : options.private_directories)
+      spawn.argv.insert(spawn.argv.end(), {directory.path, directory.place});
     for (const gid_t group : options.owner.groups) spawn.argv.push_back(std::to_string(group));
     spawn.env.emplace();
     spawn.fds = {

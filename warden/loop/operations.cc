@@ -40,6 +40,10 @@ constexpr uint64_t kRoomKept = 16 << 20;
 // For what is only removed: sooner or later the next checkpoint does that.
 constexpr std::chrono::seconds kRemovalLimit{30};
 
+// For a pod's private directories, which the job's end and its requeueing wait for, because then
+// Slurm kills the warden: what is left the next one on the node removes.
+constexpr std::chrono::seconds kFilesLimit{10};
+
 // After Slurm's SIGTSTP it takes two seconds to suspend the job (_handle_suspend in
 // src/slurmd/slurmstepd/req.c).
 constexpr std::chrono::seconds kSuspending{4};
@@ -79,10 +83,10 @@ void Operations::TellOf(uint32_t checkpoint, const std::string& name,
 
 void Operations::Destroy() {
   const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
-  if (pod_) {
-    // Killed first: destroying a frozen pod would let it go on.
-    if (const Status killed = pod_->Kill(); !killed) log::Failure("kill", killed.error());
-  }
+  Status killed;
+  // Killed first: destroying a frozen pod would let it go on.
+  if (pod_) killed = pod_->Kill();
+  if (!killed) log::Failure("kill", killed.error());
   precopy_.reset();
   frozen_.reset();
   held_.reset();
@@ -92,6 +96,13 @@ void Operations::Destroy() {
   outside_.reset();
   network_.reset();
   pod_.reset();
+  if (killed) RemovePrivateDirectories();
+}
+
+void Operations::RemovePrivateDirectories() {
+  if (!private_directories_) return;
+  const Status removed = private_directories_->Remove(steady_clock::now() + kFilesLimit);
+  if (!removed) log::Failure("remove-private", removed.error());
 }
 
 Status Operations::Create(const v1::Welcome& welcome) {
@@ -179,6 +190,12 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   if (has_outside)
     pod.resolver = MakeResolverConfiguration(ReadFile("/etc/resolv.conf").value_or(""));
   HOLDFAST_TRY(pod.hosts, MakeHosts(network_options_, has_outside ? node_hosts : ""));
+  HOLDFAST_TRY(auto directories,
+               PrivateDirectories::Create(
+                   job_.config.node.private_place,
+                   fmt::format("{}-{}-{}", job_.id(), job_.environment.restart_count, job_.pod()),
+                   config::ListOf(job_.config.node.private_directories)));
+  pod.private_directories = private_directories_.emplace(std::move(directories)).list();
   HOLDFAST_TRY(pod_, Pod::Create(pod));
   waits_ = UniqueFd(::memfd_create("holdfast-waits", MFD_CLOEXEC));
   if (!waits_.valid()) return FailErrno("making a file in memory");
@@ -377,7 +394,7 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
                             .timeout = job_.config.checkpoint.timeout,
                             .accepts_until = accepts_until + kAcceptsWhenCut,
                             .output_paths = job_.output_paths,
-                            .local_directories = job_.config.node.local_directories,
+                            .local_directories = config::ListOf(job_.config.node.local_directories),
                             .may_go_on = [this] { return MayGoOn(); }};
   HOLDFAST_TRY(const auto room, MemoryRoom());
   HOLDFAST_CHECK(CheckDumpMemory(*pod_, room));
@@ -429,6 +446,7 @@ Status Operations::Release() {
   writer_.reset();
   outside_.reset();
   network_.reset();
+  if (killed) RemovePrivateDirectories();
   if (killed) Tell("released", steady_clock::now() - begin, "");
   return killed;
 }

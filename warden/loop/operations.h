@@ -17,6 +17,7 @@
 #include "warden/isolation/network.h"
 #include "warden/isolation/outside.h"
 #include "warden/isolation/pod.h"
+#include "warden/isolation/private_directories.h"
 #include "warden/loop/job.h"
 #include "warden/loop/precopy.h"
 #include "warden/loop/roles.h"
@@ -93,6 +94,8 @@ class Operations final : public PodOperations {
   // Any thread.
   Status MayGoOn() const;
   void Destroy();
+  // Once no process of the pod is left.
+  void RemovePrivateDirectories();
   // What a save that has failed leaves behind goes on, unless CRIU has damaged it.
   Status GoOnIfIntact();
   // A point of the timeline: what ended now took `duration`.
@@ -108,6 +111,7 @@ class Operations final : public PodOperations {
   uint32_t checkpoint_ = 0;  // that the operation under way is about
   NetworkOptions network_options_;
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
+  std::optional<PrivateDirectories> private_directories_;
   std::unique_ptr<Pod> pod_;
   std::optional<Casualties> casualties_;  // while it is being saved
   std::optional<Error> damage_;

@@ -31,7 +31,7 @@ two_are_ready() { [ "$(on ctl grep -c ready /shared/alice/ranks.out)" = 2 ]; }
 
 @test "the kernel would kill CRIU first; what is restored keeps the score that it had" {
     for node in n1 n2 n3 n4; do
-        on "$node" sh -c 'printf "%s\n" "#!/bin/sh" "cat /proc/self/oom_score_adj >>/var/tmp/scores" "exec criu \"\$@\"" >/usr/local/sbin/noted-criu; chmod 755 /usr/local/sbin/noted-criu; install -m 666 /dev/null /var/tmp/scores; cp /etc/holdfast/holdfast.yaml /etc/holdfast/holdfast.yaml.own; sed -i "s|^  criu: criu|  criu: /usr/local/sbin/noted-criu|" /etc/holdfast/holdfast.yaml'
+        on "$node" sh -c 'printf "%s\n" "#!/bin/sh" "cat /proc/self/oom_score_adj >>/srv/scores" "exec criu \"\$@\"" >/usr/local/sbin/noted-criu; chmod 755 /usr/local/sbin/noted-criu; install -m 666 /dev/null /srv/scores; cp /etc/holdfast/holdfast.yaml /etc/holdfast/holdfast.yaml.own; sed -i "s|^  criu: criu|  criu: /usr/local/sbin/noted-criu|" /etc/holdfast/holdfast.yaml'
     done
     plain=$(alice sbatch --parsable --checkpoint=off -p urgent -o plain.out --wrap 'cat /proc/self/oom_score_adj')
     wait_for_state "$plain" COMPLETED
@@ -43,7 +43,7 @@ two_are_ready() { [ "$(on ctl grep -c ready /shared/alice/ranks.out)" = 2 ]; }
     alice touch go
     wait_for_state "$job" COMPLETED
     assert_equal "$(on ctl sort -u /shared/alice/score.out)" "$(on ctl cat /shared/alice/plain.out)"
-    assert_contains "$(on "$node" cat /var/tmp/scores)" 1000
+    assert_contains "$(on "$node" cat /srv/scores)" 1000
 }
 teardown() {
     for node in n1 n2 n3 n4; do on "$node" sh -c '[ ! -e /etc/holdfast/holdfast.yaml.own ] || mv /etc/holdfast/holdfast.yaml.own /etc/holdfast/holdfast.yaml'; done

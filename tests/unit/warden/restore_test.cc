@@ -74,6 +74,48 @@ TEST_F(RestoreTest, ShellTreeWithPipesGoesOn) {
   EXPECT_TRUE(Sees("/tmp/log", "trapped"));
 }
 
+TEST_F(RestoreTest, DirectoriesOfItsOwnOnTheDiskComeBack) {
+  private_paths_ = {"/opt", "/tmp"};
+  MakePod();
+  StartRoot(R"(mkdir -p /opt/work/sub; cd /opt/work/sub; exec python3 -c '
+import fcntl, mmap, os, random, socket, tempfile, time
+data = random.Random(1).randbytes(5 << 20)
+kept = open("../kept", "wb+"); kept.write(data); kept.flush()
+mapped = mmap.mmap(kept.fileno(), 0); mapped[0:5] = b"first"
+appended = open("/tmp/appended", "ab"); appended.write(b"one "); appended.flush()
+deleted = tempfile.TemporaryFile(dir="/opt/work"); deleted.write(data[:2 << 20]); deleted.flush()
+gone = open("gone", "wb+"); os.link("gone", "linked"); os.unlink("gone"); gone.write(b"gone"); gone.flush()
+locked = open("/tmp/locked", "w"); fcntl.flock(locked, fcntl.LOCK_EX)
+named = socket.socket(socket.AF_UNIX); named.bind("/opt/work/named"); named.listen()
+print("ready", flush=True)
+for turn in ("check1", "check2"):
+    while not os.path.exists("/tmp/" + turn): time.sleep(0.01)
+    assert os.getcwd() == "/opt/work/sub", "cwd"
+    kept.seek(0); assert kept.read() == bytes(mapped), "kept and mapped are one file"
+    assert mapped[5:] == data[5:], "mapped"
+    mapped[5:10] = turn[:5].encode(); data = bytes(mapped)
+    appended.write(turn.encode()); appended.flush()
+    deleted.seek(1 << 20); assert deleted.read() == data[1 << 20:2 << 20], "deleted"
+    assert open("linked").read() == "gone", "linked"
+    try: fcntl.flock(open("/tmp/locked"), fcntl.LOCK_SH | fcntl.LOCK_NB); assert False, "lock"
+    except BlockingIOError: pass
+    socket.socket(socket.AF_UNIX).connect("/opt/work/named")
+    print(turn, "is well", sorted(os.listdir("..")), open("/tmp/appended").read(), flush=True)
+time.sleep(1000)')");
+  ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
+  for (const std::string turn : {"check1", "check2"}) {
+    Move();
+    const auto root = OpenPodRoot(*pod_);
+    ASSERT_TRUE(root);
+    const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
+    ASSERT_TRUE(tmp && OpenAt(*tmp, turn, O_WRONLY | O_CREAT));
+    ASSERT_TRUE(Sees("/tmp/out", turn + " is well ['kept', 'named', 'sub'] one check1"))
+        << ReadInPod("/tmp/out");
+  }
+  EndPod();
+  EXPECT_EQ(ListDirectory(directory_ + "/private").value(), std::vector<std::string>{});
+}
+
 TEST_F(RestoreTest, MemoryThreadsAndSharedMemoryComeBack) {
   MakePod();
   StartRoot(R"(exec python3 -c '
