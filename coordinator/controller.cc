@@ -51,6 +51,8 @@ Status Controller::Start() {
     const std::lock_guard lock(mutex_);
     policy_.interruptions = interruptions;
     for (Job& job : jobs) {
+      // Of releases in which a job had one.
+      if (job.vni % kVnisOfAJob != 0 || vnis_.contains(job.vni)) job.vni = FreeVni(job.id);
       writer_.Know(job);
       vnis_.insert(job.vni);
       jobs_.emplace(job.id, std::move(job));
@@ -119,14 +121,20 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
   return {};
 }
 
+uint32_t Controller::FreeVni(uint32_t job_id) const {
+  constexpr uint32_t kJobs = kVniCount / kVnisOfAJob;
+  uint32_t place = job_id % kJobs;
+  while (place == 0 || vnis_.contains(place * kVnisOfAJob)) place = (place + 1) % kJobs;
+  return place * kVnisOfAJob;
+}
+
 Job& Controller::AddJob(const v1::Hello& hello) {
   Job job;
   job.id = hello.job_id();
   job.start.restart_count = hello.restart_count();
   job.uid = hello.uid();
   job.gid = hello.gid();
-  job.vni = job.id % kVniCount;
-  while (job.vni == 0 || vnis_.contains(job.vni)) job.vni = (job.vni + 1) % kVniCount;
+  job.vni = FreeVni(job.id);
   vnis_.insert(job.vni);
   // A restart of a job that the journal does not know: it never got here, or the journal was lost.
   job.started = hello.restart_count() > 0 && (first_job_ == 0 || job.id <= first_job_);

@@ -201,13 +201,18 @@ struct ArrayTask {
   bool operator==(const ArrayTask&) const = default;
 };
 
+// One for each start, in turns: the network of the start before may still be there, on a node whose
+// warden was killed, for as long as the kernel tries to end connections of processes that are gone;
+// and what it then sends is not to reach the job.
+inline constexpr uint32_t kVnisOfAJob = 16;
+
 struct Durable {
   uint32_t id = 0;
   uid_t uid = 0;
   gid_t gid = 0;
   Stage stage = Stage::kGathering;
   JobOptions options;
-  uint32_t vni = 0;
+  uint32_t vni = 0;                    // the first of kVnisOfAJob
   std::vector<std::string> hostnames;  // by pod, from the job's first start on
   bool started = false;                // processes of it have run
   uint32_t first_checkpoint = 1;       // lower numbers belong to an earlier job with this id
@@ -319,6 +324,7 @@ struct Job : Durable, Live {
   bool may_be_renewed() const;
   bool can_save() const;  // they do, and Slurm lets them
   bool all_in(v1::Phase phase) const;
+  uint32_t vni_of_start() const { return vni + start.restart_count % kVnisOfAJob; }
 };
 
 // Those of `more` that are not among `nodes` yet.

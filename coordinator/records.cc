@@ -144,6 +144,12 @@ bool IsQueued(Turn& turn, const Record& record) {
     return false;
   }
   if (RetryLaunch(turn, record)) return false;
+  if (FailedByMistake(job, record)) {
+    // slurmctld was killed before it had kept the requeue.
+    Depart(turn, Reason::kRequeued);
+    Follow(turn, record);
+    return false;
+  }
   if (IsOver(job, record)) return End(turn, record.state_name), false;
   if (record.state == Record::State::kRunning && record.restart_count > job.awaited_start) {
     job.awaited_start = record.restart_count;

@@ -18,7 +18,7 @@ TEST_F(ControllerTest, PreemptedJobComesBackOnOtherNodes) {
   StartJob({"n1", "n2"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
   EXPECT_EQ(wardens_[0]->welcome().credential(), "999:holdfast-coordinator 4242 warden's");
-  EXPECT_EQ(wardens_[0]->welcome().network().vni(), kJob);
+  EXPECT_EQ(wardens_[0]->welcome().network().vni(), kJob * kVnisOfAJob);
   EXPECT_EQ(wardens_[0]->welcome().network().mtu(), 1449U);
 
   slurm_.Change(kJob, [](Record& job) { job.preempt_time = job.start_time + 1; });
@@ -31,6 +31,7 @@ TEST_F(ControllerTest, PreemptedJobComesBackOnOtherNodes) {
 
   StartJob({"n3", "n4"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
+  EXPECT_EQ(wardens_[0]->welcome().network().vni(), kJob * kVnisOfAJob + 1) << "another start";
   EXPECT_EQ(wardens_[0]->welcome().restore_checkpoint(), 1U);
   EXPECT_EQ(wardens_[0]->welcome().network().peers(1).hostname(), "n2");
   EXPECT_EQ(wardens_[0]->welcome().network().peers(1).node(), "n4");
@@ -228,10 +229,11 @@ TEST_F(ControllerTest, VnisOfJobsDiffer) {
   StartJob({"n1"}, 5);
   ASSERT_TRUE(Reaches(Stage::kRunning, 5));
   const auto first = std::move(wardens_);
-  StartJob({"n2"}, 5 + (1U << 24));
-  ASSERT_TRUE(Reaches(Stage::kRunning, 5 + (1U << 24)));
-  EXPECT_EQ(Get(5).vni, 5U);
-  EXPECT_EQ(Get(5 + (1U << 24)).vni, 6U);
+  constexpr uint32_t kOther = 5 + (1U << 24);
+  StartJob({"n2"}, kOther);
+  ASSERT_TRUE(Reaches(Stage::kRunning, kOther));
+  EXPECT_EQ(Get(5).vni, 5 * kVnisOfAJob);
+  EXPECT_EQ(Get(kOther).vni, 6 * kVnisOfAJob);
 }
 
 }  // namespace

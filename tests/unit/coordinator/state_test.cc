@@ -145,6 +145,24 @@ TEST_F(StateTest, IfSlurmTakesTheEndOfTheReleasedStepForTheJobsItIsBroughtBack) 
   EXPECT_EQ(world.requeues, 2);
 }
 
+TEST_F(StateTest, ARequeueThatSlurmForgetsWhileTheJobIsQueuedIsAskedForAgain) {
+  Run();
+  Preempt();
+  world.Settle();
+  world.Vacate();
+  ASSERT_EQ(world.job.stage, Stage::kWaiting);
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "FAILED";
+  world.slurm.restart_count = world.job.start.restart_count;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  world.RunThroughQueue();
+  EXPECT_EQ(world.requeues, 2);
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
+}
+
 // As "Job credential revoked": slurmctld takes it for the job's end.
 TEST_F(StateTest, AStartThatSlurmCannotLaunchIsTriedAgain) {
   Run();
