@@ -40,6 +40,7 @@
 #include "warden/criu/late_calls.h"
 #include "warden/criu/terminals.h"
 #include "warden/files/gone_names.h"
+#include "warden/files/nameless.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/affinity.h"
 #include "warden/isolation/pod_files.h"
@@ -173,10 +174,14 @@ Status SkipPids(const Pod& pod, uint32_t highest_pid) {
 struct Library {
   std::string calls;  // records of late_calls.h
   UniqueFd file;      // where they go, when all is restored
+  NamelessFiles nameless;
+
+  bool needed() const { return !calls.empty() || !nameless.empty(); }
 };
 
-Result<Library> PrepareLibrary(const Images& images) {
+Result<Library> PrepareLibrary(const Pod& pod, const Images& images, const UniqueFd& directory) {
   Library library;
+  HOLDFAST_TRY(library.nameless, NamelessFiles::Open(pod, images.of_files, directory));
   HOLDFAST_TRY(library.calls, LateCalls(images.attributes));
   library.file = UniqueFd(::memfd_create("holdfast-calls", MFD_CLOEXEC));
   if (!library.file.valid()) return FailErrno("making a file in memory");
@@ -239,9 +244,10 @@ Result<Criu> RunCriu(Pod& pod, const RestoreOptions& options, const UniqueFd& di
   CriuRun run{.program = options.criu,
               .log_path = options.log_directory + "/restore.log",
               .images = &directory};
-  if (!library.calls.empty()) {
+  if (library.needed()) {
     run.preload = options.criu_preload;
     run.preload_fds = {{library.file.get(), kCallsFd}};
+    library.nameless.GiveTo(run);
   }
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
   HOLDFAST_CHECK(criu.WaitForStage("setup-namespaces"));
@@ -338,12 +344,13 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
                    LazyMemory::Listen(directory.fd(), std::move(lazy), reader, std::move(filling)));
     }
     HOLDFAST_CHECK(RemoveGhosts(pod, images.of_files));
-    HOLDFAST_TRY(Library library, PrepareLibrary(images));
+    HOLDFAST_TRY(Library library, PrepareLibrary(pod, images, directory.fd()));
     auto criu =
         RunCriu(pod, options, directory.fd(), library, images.highest_pid, memory != nullptr);
     if (criu) {
       Status as_saved = CompareFiles(pod, saved);
       if (as_saved) as_saved = RemoveLent(pod, scratch);
+      if (as_saved) as_saved = library.nameless.SetTimes();
       if (as_saved && !images.terminals.empty()) as_saved = RestoreTerminals(pod, images.terminals);
       if (!as_saved) criu = std::unexpected(std::move(as_saved).error());
     }

@@ -172,6 +172,8 @@ Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req reque
                  {sockets.second.get(), kRpcFd},
                  {run.images->get(), kImagesFd}};
   if (!run.preload.empty()) options.env->push_back("LD_PRELOAD=" + run.preload);
+  options.env->insert(options.env->end(), run.preload_environment.begin(),
+                      run.preload_environment.end());
   options.fds.insert(options.fds.end(), run.preload_fds.begin(), run.preload_fds.end());
   if (run.page_socket) {
     // The protocol has no field for this in a lazy dump; the command line has.

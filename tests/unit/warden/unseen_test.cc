@@ -185,6 +185,31 @@ TEST_F(UnseenTest, KeysOfTheJobsOwnAreRefused) {
   }
 }
 
+// In the pod's own /tmp, and in a directory of the job's.
+TEST_F(UnseenTest, AFileWithoutANameCanStillGetOne) {
+  for (const std::string& directory : {std::string("/tmp"), user_directory()}) {
+    Start("directory = '" + directory + R"py('
+os.chdir(directory)
+flags = os.O_TMPFILE | os.O_RDWR
+first, second, never = os.open(".", flags, 0o640), os.open(".", flags, 0o640), os.open(".", flags, 0o600)
+again = os.open("/proc/self/fd/%d" % first, os.O_RDONLY)
+os.write(first, b"written "); os.write(second, b"second"); os.write(never, b"x" * 3000000)
+os.utime(first, ns=(10**18, 10**18 + 5000))
+def tell():
+    if os.path.exists("/tmp/tell"):
+        os.write(second, b" time")
+        for fd, name in ((first, "first"), (second, "second")): os.link("/proc/self/fd/%d" % fd, name, src_dir_fd=0)
+        return (open("first").read(), open("second").read(), os.stat("first").st_mode, os.stat("first").st_mtime_ns,
+                os.pread(again, 99, 0), os.pread(never, 9, 2999991), sorted(n for n in os.listdir(".") if "ghost" in n or "#" in n)))py");
+    Move();
+    Move();
+    Finish();
+    EXPECT_EQ(
+        Told("after"),
+        "('written ', 'second time', 33184, 1000000000000005000, b'written ', b'xxxxxxxxx', [])");
+  }
+}
+
 TEST_F(UnseenTest, ProcessesWithoutAnyOfItAreLeftAlone) {
   Start("def tell(): return 'nothing'");
   Move();
