@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,8 +36,10 @@
 #include "warden/criu/dump_check.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
+#include "warden/criu/known_waits.h"
 #include "warden/criu/node_connections.h"
 #include "warden/criu/terminals.h"
+#include "warden/criu/unseen.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
 #include "warden/files/gone_names.h"
@@ -82,10 +85,12 @@ Result<UniqueFd> MemoryDirectory(const Identity& owner) {
 
 class Dump final : public FrozenPod {
  public:
-  Dump(LentNames names, Criu criu, UniqueFd images, std::optional<UniqueFd> page_socket)
+  Dump(LentNames names, Criu criu, UniqueFd images, UniqueFd unseen,
+       std::optional<UniqueFd> page_socket)
       : names_(std::in_place, std::move(names)),
         criu_(std::move(criu)),
         images_(std::move(images)),
+        unseen_(std::move(unseen)),
         page_socket_(std::move(page_socket)) {}
 
   Status Resume() override {
@@ -106,6 +111,8 @@ class Dump final : public FrozenPod {
   }
 
   const UniqueFd& images() const { return images_; }
+  // What CRIU's library has found within the processes.
+  const UniqueFd& unseen() const { return unseen_; }
   const std::vector<storage::FileRecord>& files() const override { return files_; }
   void SetFiles(std::vector<storage::FileRecord> files) { files_ = std::move(files); }
 
@@ -114,18 +121,20 @@ class Dump final : public FrozenPod {
  private:
   std::optional<LentNames> names_;
   Criu criu_;
-  UniqueFd images_;
+  UniqueFd images_, unseen_;
   std::optional<UniqueFd> page_socket_;
   std::vector<storage::FileRecord> files_;
 };
 
 Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options, bool lazy) {
   HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
+  UniqueFd unseen(::memfd_create("holdfast-unseen", MFD_CLOEXEC));
+  if (!unseen.valid()) return FailErrno("making a file in memory");
   CriuRun run{.program = options.criu,
               .log_path = options.log_directory + "/dump.log",
               .images = &images,
               .preload = options.criu_preload,
-              .waits = options.waits,
+              .preload_fds = {{options.waits->get(), kWaitsFd}, {unseen.get(), kUnseenFd}},
               .may_go_on = options.may_go_on};
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
@@ -138,8 +147,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   request.mutable_opts()->set_pid(pod.root_pid());
   request.mutable_opts()->set_leave_running(true);
   request.mutable_opts()->set_lazy_pages(lazy);
-  // Only with the library, which makes nothing of it.
-  request.mutable_opts()->set_link_remap(options.waits != nullptr);
+  // The library makes nothing of it.
+  request.mutable_opts()->set_link_remap(true);
   HOLDFAST_TRY(LentNames names, LentNames::Lend(pod));
   HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
   for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
@@ -153,7 +162,7 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   std::optional<UniqueFd> page_socket;
   if (pages) page_socket = std::move(pages->first);
   return std::make_unique<Dump>(std::move(names), std::move(criu), std::move(images),
-                                std::move(page_socket));
+                                std::move(unseen), std::move(page_socket));
 }
 
 // Whether CRIU refused because of how it was asked to treat memory, not because of the processes.
@@ -307,7 +316,9 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_CHECK(SaveFileImages(dump, files, writer));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
-  HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod));
+  HOLDFAST_TRY(const std::string unseen,
+               ReadFile("/proc/self/fd/" + std::to_string(dump.unseen().get())));
+  HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod, unseen));
   HOLDFAST_CHECK(writer.AddImage(kAttributesImage, attributes));
   HOLDFAST_TRY(const std::string terminals, SaveTerminals(pod));
   if (terminals.empty()) return {};

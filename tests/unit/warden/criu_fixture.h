@@ -169,6 +169,7 @@ class CriuTest : public ::testing::Test {
     reader_->OnRead(on_read_);
     return HeldPod::Restore(*pod_, *reader_,
                             {.criu = "criu",
+                             .criu_preload = HOLDFAST_TEST_CRIU_RESTORE_PRELOAD,
                              .log_directory = directory_ + "/log",
                              .work_directory = directory_ + "/work",
                              .timeout = std::chrono::seconds(60),
