@@ -122,6 +122,7 @@ class Controller {
   std::shared_ptr<WardenLink> LinkOn(const std::string& node) const;
   void OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice);
   Job& AddJob(const v1::Hello& hello);
+  void CloseLinks(uint32_t job_id);  // of wardens of an earlier job with that id
   void RemoveJob(uint32_t job_id);
   void ArmTimer(const Timers::Key& key, std::chrono::milliseconds after);
   void RunTimers();

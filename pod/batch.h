@@ -13,6 +13,10 @@ inline constexpr const char* kOpenModeVariable = "SLURM_HOLDFAST_OPEN_MODE";
 // Set by sbatch if the job has a --signal: how many seconds before its time limit Slurm sends it.
 inline constexpr const char* kWarningVariable = "SLURM_HOLDFAST_WARNING";
 
+// Set by sbatch: when the job was submitted (storage/urls/job_name.h). It stays with the job
+// however often Slurm starts it, which gives it a new SubmitTime each time.
+inline constexpr const char* kSubmittedVariable = "SLURM_HOLDFAST_SUBMITTED";
+
 // Set by holdfast-batch for the pod step and so marks it; the name of the abstract socket where
 // holdfast-batch waits for the task of pod 0.
 inline constexpr const char* kPodStepVariable = "HOLDFAST_POD_STEP";

@@ -44,7 +44,7 @@ std::optional<std::string_view> Find(const std::vector<std::string>& environment
 // Slurm's variables that describe the job, and the way to Slurm. Others would be taken by srun for
 // options of the step: SLURM_CPUS_PER_TASK alone would take the job's other CPUs from the pods.
 bool SrunNeeds(std::string_view entry) {
-  constexpr std::array<std::string_view, 14> kPrefixes{"PATH=",
+  constexpr std::array<std::string_view, 15> kPrefixes{"PATH=",
                                                        "HOME=",
                                                        "USER=",
                                                        "LANG=",
@@ -57,6 +57,7 @@ bool SrunNeeds(std::string_view entry) {
                                                        "SLURM_SPANK_",
                                                        "SLURM_SACK_",
                                                        "SLURM_RESTART_COUNT=",
+                                                       kSubmittedVariable,
                                                        kWarningVariable};
   return std::ranges::any_of(kPrefixes,
                              [&](std::string_view prefix) { return entry.starts_with(prefix); });

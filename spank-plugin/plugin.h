@@ -3,6 +3,7 @@
 #pragma once
 
 extern "C" {
+#include <slurm/slurm.h>
 #include <slurm/spank.h>
 }
 
@@ -19,6 +20,10 @@ struct Site {
   std::string config = "/etc/holdfast/holdfast.yaml";  // config=
 };
 Result<Site> ParseSite(int argc, char** argv);
+
+// site.cc: slurm.conf as this process has read it, which SPANK does not offer; null if this Slurm
+// hides it.
+const slurm_conf_t* SlurmConfiguration();
 
 // submit.cc: in sbatch, salloc and srun, for whoever submits.
 //

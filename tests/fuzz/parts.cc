@@ -36,13 +36,14 @@ void Feed(std::string_view bytes) {
       // Zeros are not compared.
       if (file.size() > kDigestAt + kDigestBytes)
         std::memset(file.data() + kDigestAt, 0, kDigestBytes);
-      (void)DecodeManifest(AsBytes(file), std::nullopt, {.job_id = 7, .checkpoint = 1, .uid = 8});
+      (void)DecodeManifest(AsBytes(file), std::nullopt,
+                           {.job = {"lab", 7, "20261128T004824Z"}, .checkpoint = 1, .uid = 8});
   }
 }
 
 std::vector<std::string> Seeds() {
   Part part;
-  part.job_id = 7;
+  part.job = {"lab", 7, "20261128T004824Z"};
   part.checkpoint = 1;
   part.info = {
       .pod = 0, .node = "n1", .hostname = "n1", .owner = {.uid = 8, .gid = 8, .groups = {8}}};
@@ -53,7 +54,7 @@ std::vector<std::string> Seeds() {
   const auto plain = EncodePart(part);
   const SiteKey key{{std::byte{1}}};
   const auto sealed = SealPart(part, *plain, key);
-  Manifest manifest{.job_id = 7,
+  Manifest manifest{.job = {"lab", 7, "20261128T004824Z"},
                     .checkpoint = 1,
                     .unix_ms = 1,
                     .uid = 8,

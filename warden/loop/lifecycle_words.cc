@@ -18,7 +18,9 @@ void Lifecycle::SayHello() {
   v1::Hello hello;
   const pod::WardenEnvironment& environment = job_.environment;
   hello.set_protocol(protocol::kProtocolVersion);
+  hello.set_cluster(environment.cluster);
   hello.set_job_id(environment.job_id);
+  hello.set_submitted(environment.submitted);
   hello.set_restart_count(environment.restart_count);
   hello.set_pod(environment.pod);
   hello.set_pods(environment.pods);

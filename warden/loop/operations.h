@@ -83,6 +83,7 @@ class Operations final : public PodOperations {
 
  private:
   struct Origin;  // what is restored
+  Result<std::unique_ptr<storage::JobStore>> OpenOther(uint32_t id) const;
   Result<Origin> FindOrigin(const v1::Welcome& welcome);
   Status MakePod(const v1::Network& network, const std::vector<std::string>& hostnames);
   Status Furnish(const v1::Welcome& welcome);
