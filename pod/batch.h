@@ -21,8 +21,10 @@ inline constexpr const char* kSubmittedVariable = "SLURM_HOLDFAST_SUBMITTED";
 // holdfast-batch waits for the task of pod 0.
 inline constexpr const char* kPodStepVariable = "HOLDFAST_POD_STEP";
 
-// Set by the plugin for holdfast-batch: where it reads what slurmstepd has to say about the job.
+// Set by the plugin for holdfast-batch: a socket where it reads what slurmstepd has to say about
+// the job, and tells the plugin there, by this byte, that the job ran out of memory and failed.
 inline constexpr const char* kStepdFdVariable = "HOLDFAST_STEPD_FD";
+inline constexpr char kOutOfMemory = 'm';
 
 // Set by the plugin for a task of the pod step: its end of pod/task_link.h.
 inline constexpr const char* kTaskFdVariable = "HOLDFAST_TASK_FD";

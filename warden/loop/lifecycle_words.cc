@@ -87,7 +87,8 @@ pod::Frame Lifecycle::Farewell() const {
     return {.type = pod::FrameType::kFailed,
             .message = fmt::format("node {}: {}", job_.environment.node, ended_->message())};
   return {.type = pod::FrameType::kEnded,
-          .status = {.code = ended_->exit_code(), .signal = ended_->signal()}};
+          .status = {.code = ended_->exit_code(), .signal = ended_->signal()},
+          .out_of_memory = out_of_memory_};
 }
 
 }  // namespace holdfast::warden

@@ -182,6 +182,7 @@ Status Operations::Restore(Origin& origin) {
       .files = origin.files.get(),
       .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
   HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *source_, options, events));
+  others_oom_kills_ = OomKills().value_or(0);
   std::string bindings;
   if (std::ranges::contains(source_->images(), kBindingsImage)) {
     HOLDFAST_TRY(bindings, source_->ReadImage(kBindingsImage));
@@ -237,6 +238,7 @@ Status Operations::Save(const v1::Prepare& prepare) {
 Status Operations::GoOnIfIntact() {
   const auto casualties = std::exchange(casualties_, std::nullopt);
   const Status intact = casualties ? casualties->Check() : Status();
+  others_oom_kills_ = OomKills().value_or(0);
   if (intact) return network_->Uncut();
   damage_ = intact.error();
   HOLDFAST_CHECK(pod_->Kill());

@@ -14,6 +14,7 @@
 #include "warden/checkpoint/restore.h"
 #include "warden/checkpoint/save.h"
 #include "warden/criu/casualties.h"
+#include "warden/isolation/memory_room.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/outside.h"
 #include "warden/isolation/pod.h"
@@ -68,6 +69,7 @@ class Operations final : public PodOperations {
   Status RemoveCheckpoints() override;
 
   Result<ExitStatus> TakeExit() override { return pod_->TakeExit(); }
+  bool ran_out_of_memory() const override { return OomKills().value_or(0) > others_oom_kills_; }
   std::optional<Error> damage() const override;
   const v1::Prepared& prepared() const override { return prepared_; }
   const std::vector<v1::Saved>& saved() const override { return inventory_.saved; }
@@ -111,6 +113,7 @@ class Operations final : public PodOperations {
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
   std::unique_ptr<Pod> pod_;
   std::optional<Casualties> casualties_;  // while it is being saved
+  uint64_t others_oom_kills_ = 0;         // CRIU's, whom the kernel takes first
   std::optional<Error> damage_;
   UniqueFd waits_;                              // of pod_, for its saves
   std::unique_ptr<storage::PodReader> source_;  // of memory_
