@@ -15,12 +15,6 @@ namespace {
 
 constexpr uint32_t kVniCount = 1U << 24;  // RFC 7348
 
-bool IsNewJob(const Job& known, const v1::Hello& hello) {
-  if (hello.phase() != v1::PHASE_FRESH) return false;
-  return hello.restart_count() < known.start.restart_count ||
-         (known.stage == Stage::kEnded && hello.restart_count() == known.start.restart_count);
-}
-
 }  // namespace
 
 Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
@@ -89,9 +83,15 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
   if (found != jobs_.end() && IsNewJob(found->second, hello)) {
     log::Info("job-id-reused", {{"job", job_id}});
     writer_.Forget(job_id);
+    CloseLinks(job_id);
     RemoveJob(job_id);
     found = jobs_.end();
   }
+  if (found != jobs_.end() && AreTwoJobs(found->second, hello))
+    return Fail(Code::kDenied,
+                fmt::format("job {} was submitted at {}; that of {}, which had its id before, is "
+                            "over",
+                            job_id, found->second.submitted, hello.submitted()));
   const bool added = found == jobs_.end();
   if (added) AddJob(hello);
   // The link comes first: the answer to the last Hello goes out from within Post.
@@ -151,6 +151,12 @@ Job& Controller::AddJob(const v1::Hello& hello) {
       job.hostnames = source->second.hostnames;
   }
   return jobs_[job.id] = std::move(job);
+}
+
+void Controller::CloseLinks(uint32_t job_id) {
+  const auto end = links_.lower_bound({job_id + 1, 0});
+  for (auto link = links_.lower_bound({job_id, 0}); link != end; link = links_.erase(link))
+    link->second->Close();
 }
 
 void Controller::RemoveJob(uint32_t job_id) {

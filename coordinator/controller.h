@@ -123,6 +123,7 @@ class Controller {
   void OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice);
   uint32_t FreeVni(uint32_t job_id) const;
   Job& AddJob(const v1::Hello& hello);
+  void CloseLinks(uint32_t job_id);  // of wardens of an earlier job with that id
   void RemoveJob(uint32_t job_id);
   void ArmTimer(const Timers::Key& key, std::chrono::milliseconds after);
   void RunTimers();

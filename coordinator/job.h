@@ -240,6 +240,9 @@ struct Durable {
   std::optional<bool> requeue;
   uint32_t renewals = 0;           // how often it was saved at its time limit and requeued
   std::optional<ArrayTask> array;  // once Slurm has been asked
+  // Which of all jobs with this id it is, as its wardens say (storage/urls/job_name.h).
+  std::string cluster;
+  std::string submitted;
 
   bool operator==(const Durable&) const = default;
 

@@ -198,6 +198,11 @@ class LibslurmClient : public SlurmClient {
     return SlurmError("cancelling job " + job, errno);
   }
 
+  Result<std::string> ClusterName() override {
+    HOLDFAST_TRY(const Configuration configuration, LoadConfiguration());
+    return std::string(configuration->cluster_name != nullptr ? configuration->cluster_name : "");
+  }
+
   Result<uid_t> SlurmUser() override {
     HOLDFAST_TRY(const Configuration configuration, LoadConfiguration());
     return configuration->slurm_user_id;

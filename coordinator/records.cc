@@ -20,6 +20,7 @@ bool IsOver(const Job& job, const Record& record) {
 
 void End(Turn& turn, const std::string& how) {
   CountTime(turn, /*interrupted=*/false);
+  GiveUpCheckpoint(turn, "the job ended meanwhile: " + how);
   DisarmRunTimers(turn);
   turn.Do(Disarm{TimerKind::kAsk});
   turn.Enter(Stage::kEnded);

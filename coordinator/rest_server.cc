@@ -163,11 +163,13 @@ void RestServer::Route() {
   };
   server_->Get("/v1/health", [this](const httplib::Request& request, httplib::Response& response) {
     const Result<uid_t> slurm = slurm_.SlurmUser();
+    const Result<std::string> cluster = slurm_.ClusterName();
     const JournalHealth journal = controller_.journal_health();
     response.set_content(
         protocol::ToText({{"status", slurm && journal.error.empty() ? "ok" : "degraded"},
                           {"version", HOLDFAST_VERSION},
                           {"protocol", protocol::kProtocolVersion},
+                          {"cluster", cluster.value_or("")},
                           {"slurm", slurm ? "ok" : slurm.error().message()},
                           {"journal", journal.error.empty() ? "ok" : Describe(journal)}}),
         "application/json");
@@ -295,6 +297,8 @@ Result<std::string> RestServer::ListExpired(uid_t uid) {
   json jobs = json::array();
   for (const Job& job : controller_.Expired())
     jobs.push_back({{"job_id", job.id},
+                    {"cluster", job.cluster},
+                    {"submitted", job.submitted},
                     {"uid", job.uid},
                     {"gid", job.gid},
                     {"directory", job.options.directory}});

@@ -40,6 +40,8 @@ class SlurmClient {
   // The node gets no new jobs, for this reason; success, and no effect, if it gets none already.
   // kNotFound: Slurm has no such node. kDenied: Slurm lets administrators do this, not operators.
   virtual Status Drain(const std::string& node, const std::string& reason) = 0;
+  // By which its jobs' checkpoints are told from those of others.
+  virtual Result<std::string> ClusterName() = 0;
   // Who may see everything, beside root.
   virtual Result<uid_t> SlurmUser() = 0;
 };

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <tuple>
 
 #include "base/files.h"
 #include "base/numbers.h"
@@ -45,7 +47,7 @@ std::optional<std::string_view> Find(const std::vector<std::string>& environment
 // Slurm's variables that describe the job, and the way to Slurm. Others would be taken by srun for
 // options of the step: SLURM_CPUS_PER_TASK alone would take the job's other CPUs from the pods.
 bool SrunNeeds(std::string_view entry) {
-  constexpr std::array<std::string_view, 14> kPrefixes{"PATH=",
+  constexpr std::array<std::string_view, 15> kPrefixes{"PATH=",
                                                        "HOME=",
                                                        "USER=",
                                                        "LANG=",
@@ -58,6 +60,7 @@ bool SrunNeeds(std::string_view entry) {
                                                        "SLURM_SPANK_",
                                                        "SLURM_SACK_",
                                                        "SLURM_RESTART_COUNT=",
+                                                       kSubmittedVariable,
                                                        kWarningVariable};
   return std::ranges::any_of(kPrefixes,
                              [&](std::string_view prefix) { return entry.starts_with(prefix); });
@@ -78,8 +81,8 @@ Result<std::string> RandomName() {
 
 class Supervisor {
  public:
-  Supervisor(Launch launch, UniqueFd stepd_output)
-      : launch_(std::move(launch)), stepd_output_(std::move(stepd_output)) {}
+  Supervisor(Launch launch, UniqueFd stepd)
+      : launch_(std::move(launch)), stepd_(std::move(stepd)) {}
 
   Result<ExitStatus> Run() {
     const auto ended = RunToEnd();
@@ -96,7 +99,7 @@ class Supervisor {
                                  {.fd = listener_.get(), .events = POLLIN},
                                  {.fd = task_.get(), .events = POLLIN},
                                  {.fd = step_output_.get(), .events = POLLIN},
-                                 {.fd = stepd_output_.get(), .events = POLLIN},
+                                 {.fd = stepd_.get(), .events = POLLIN},
                                  {.fd = step_gone_ ? -1 : step_->pidfd().get(), .events = POLLIN}}};
       constexpr int kLossPatienceMs =
           static_cast<int>(std::chrono::milliseconds(kStepLossPatience).count());
@@ -179,6 +182,10 @@ class Supervisor {
     switch (frame->type) {
       case FrameType::kEnded: {
         ended_ = frame->status;
+        if (frame->out_of_memory && stepd_.valid()) {
+          // Without it the job has FAILED, which is true as well.
+          std::ignore = ::send(stepd_.get(), &kOutOfMemory, sizeof kOutOfMemory, MSG_NOSIGNAL);
+        }
         // Late or failed, it does not change how the script ended.
         [[maybe_unused]] const auto step = step_->Wait(kStepEndPatience);
         return {};
@@ -220,8 +227,8 @@ class Supervisor {
   // belongs there if the job gets Slurm's signals or ends; if it is saved, it never happened.
   void OnStepdOutput() {
     char buffer[4096];
-    const ssize_t n = ::read(stepd_output_.get(), buffer, sizeof buffer);
-    if (n <= 0) return stepd_output_.Reset();
+    const ssize_t n = ::read(stepd_.get(), buffer, sizeof buffer);
+    if (n <= 0) return stepd_.Reset();
     Keep(stepd_messages_, {buffer, static_cast<size_t>(n)});
     if (stepd_wanted_) ShowStepd();
   }
@@ -253,7 +260,7 @@ class Supervisor {
   }
 
   Launch launch_;
-  UniqueFd signals_, listener_, task_, step_output_, stepd_output_;
+  UniqueFd signals_, listener_, task_, step_output_, stepd_;
   std::optional<Process> step_;
   std::string step_messages_;
   std::string stepd_messages_;
@@ -295,15 +302,15 @@ Result<SpawnOptions> PodStepCommand(const std::vector<std::string>& environment,
 }
 
 Result<ExitStatus> Supervise(std::vector<std::string> script_argv) {
-  UniqueFd stepd_output;
+  UniqueFd stepd;
   if (const char* const number = ::getenv(kStepdFdVariable)) {
     const auto fd = ParseNumber<int>(number);
     if (!fd || ::fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
       return Fail(Code::kInvalid, std::string(kStepdFdVariable) + " is not a descriptor");
-    stepd_output = UniqueFd(*fd);
+    stepd = UniqueFd(*fd);
   }
   HOLDFAST_TRY(Launch launch, CaptureLaunch(std::move(script_argv)));
-  return Supervisor(std::move(launch), std::move(stepd_output)).Run();
+  return Supervisor(std::move(launch), std::move(stepd)).Run();
 }
 
 }  // namespace holdfast::pod

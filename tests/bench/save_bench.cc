@@ -202,7 +202,7 @@ class Bench {
     const std::string place = directory + "/store";
     Must(MakeDirectories(place, 0700));
     if (::chown(place.c_str(), owner_.uid, owner_.gid) != 0) Die(Error::Errno("chown"));
-    store_ = Must(storage::JobStore::Open(place, 1, owner_, storage::SiteKey{}));
+    store_ = Must(storage::JobStore::Open(place, {.id = 1}, owner_, storage::SiteKey{}));
     Must(store_->Prepare());
     checkpoint_ = 0;
   }
@@ -272,7 +272,7 @@ class Bench {
                                              Events()));
     const storage::PartSummary part = Must(writer->Finish());
     storage::Manifest manifest;
-    manifest.job_id = 1;
+    manifest.job = {.id = 1};
     manifest.checkpoint = number;
     manifest.uid = owner_.uid;
     manifest.gid = owner_.gid;

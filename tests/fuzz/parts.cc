@@ -63,7 +63,7 @@ std::string WithNumbers(const std::string& image, std::string_view bytes) {
 
 Part SamplePart() {
   Part part;
-  part.job_id = 7;
+  part.job = {"lab", 7, "20261128T004824Z"};
   part.checkpoint = 1;
   part.info = {
       .pod = 0, .node = "n1", .hostname = "n1", .owner = {.uid = 8, .gid = 8, .groups = {8}}};
@@ -94,7 +94,7 @@ Part SamplePart() {
 }
 
 Manifest SampleManifest() {
-  Manifest manifest{.job_id = 7,
+  Manifest manifest{.job = {"lab", 7, "20261128T004824Z"},
                     .checkpoint = 1,
                     .unix_ms = 1,
                     .uid = 8,
@@ -133,8 +133,9 @@ void UseManifest(std::string_view numbers) {
   static const std::string sample = AsText(*EncodeManifest(SampleManifest(), kKey));
   std::string head = sample.substr(0, kUserBlockBytes);
   std::memset(head.data() + kDigestAt, 0, kDigestBytes);
-  const auto manifest = DecodeManifest(AsBytes(head + WithNumbers(sample, numbers)), std::nullopt,
-                                       {.job_id = 7, .checkpoint = 1, .uid = 8});
+  const auto manifest =
+      DecodeManifest(AsBytes(head + WithNumbers(sample, numbers)), std::nullopt,
+                     {.job = {"lab", 7, "20261128T004824Z"}, .checkpoint = 1, .uid = 8});
   if (!manifest) return;
   for (size_t pod = 0; pod < manifest->parts.size(); ++pod)
     Must(manifest->parts[pod].pod == pod, "parts are those of the pods, in order");

@@ -26,6 +26,12 @@ struct Job {
   std::vector<std::string> output_paths;  // pod 0: the job's output files
 
   uint32_t id() const { return environment.job_id; }
+  storage::JobName name() const {
+    if (environment.submitted.empty()) return {.id = environment.job_id};
+    return {.cluster = environment.cluster,
+            .id = environment.job_id,
+            .submitted = environment.submitted};
+  }
   uint32_t pod() const { return environment.pod; }
   const Identity& owner() const { return environment.owner; }
   // Where logs of one checkpoint of this pod go.

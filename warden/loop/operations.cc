@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "pod/launch.h"
 #include "pod/pod_directory.h"
-#include "storage/site.h"
 #include "warden/criu/accept_queues.h"
 #include "warden/criu/dump_memory.h"
 #include "warden/isolation/affinity.h"
@@ -19,6 +18,7 @@
 #include "warden/isolation/memory_room.h"
 #include "warden/loop/furnish.h"
 #include "warden/loop/job_files.h"
+#include "warden/loop/origin.h"
 #include "warden/loop/summaries.h"
 
 namespace holdfast::warden {
@@ -49,13 +49,6 @@ constexpr std::chrono::seconds kFilesLimit{10};
 constexpr std::chrono::seconds kSuspending{4};
 
 }  // namespace
-
-struct Operations::Origin {
-  storage::Manifest manifest;
-  std::unique_ptr<storage::JobStore> other;  // if it is another job's checkpoint
-  std::unique_ptr<storage::PodReader> reader;
-  std::unique_ptr<storage::PodReader> files;  // if the checkpoint has any
-};
 
 Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store, Inventory found,
                        std::function<void(v1::FromWarden)> tell)
@@ -119,50 +112,13 @@ Status Operations::Create(const v1::Welcome& welcome) {
     HOLDFAST_CHECK(Restore(origin));
     Tell(
         "restored", steady_clock::now() - begin,
-        fmt::format("checkpoint {} of job {}", origin.manifest.checkpoint, origin.manifest.job_id));
+        fmt::format("checkpoint {} of job {}", origin.manifest.checkpoint, origin.manifest.job.id));
     return {};
   };
   log_path_ = job_.log_directory;
   Status created = create();
   if (!created) Destroy();
   return created;
-}
-
-Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
-  Origin origin;
-  storage::JobStore* store = store_.get();
-  if (welcome.restore_job() != job_.id()) {
-    HOLDFAST_TRY(origin.other, storage::JobStore::Open(
-                                   job_.options.directory, welcome.restore_job(), job_.owner(),
-                                   job_.keys, storage::CloudSettings(job_.config)));
-    store = origin.other.get();
-  }
-  uint32_t checkpoint = welcome.restore_checkpoint();
-  if (checkpoint == 0) {
-    HOLDFAST_TRY(const auto listing, store->List());
-    if (listing.good.empty())
-      return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint in {}",
-                                               welcome.restore_job(), job_.options.directory));
-    checkpoint = listing.good.back().checkpoint;
-  }
-  checkpoint_ = checkpoint;
-  log_path_ = job_.CheckpointLogs(checkpoint) + "/restore.log";
-  HOLDFAST_TRY(origin.manifest, store->ReadManifest(checkpoint));
-  const storage::Manifest& manifest = origin.manifest;
-  if (manifest.uid != job_.owner().uid)
-    return Fail(Code::kDenied, fmt::format("checkpoint {} belongs to uid {}, the job to uid {}",
-                                           checkpoint, manifest.uid, job_.owner().uid));
-  if (manifest.parts.size() != job_.environment.pods ||
-      manifest.hostnames.size() != manifest.parts.size())
-    return Fail(Code::kInvalid,
-                fmt::format("checkpoint {} is of a job on {} nodes, this one is on {}: give it "
-                            "as many",
-                            checkpoint, manifest.parts.size(), job_.environment.pods));
-  HOLDFAST_TRY(origin.reader, store->Read(manifest, job_.pod()));
-  if (manifest.files) {
-    HOLDFAST_TRY(origin.files, store->Read(manifest, manifest.files->pod));
-  }
-  return origin;
 }
 
 Status Operations::MakePod(const v1::Network& network, const std::vector<std::string>& hostnames) {
@@ -243,6 +199,7 @@ Status Operations::Restore(Origin& origin) {
       .files = origin.files.get(),
       .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
   HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *source_, options, events));
+  others_oom_kills_ = OomKills().value_or(0);
   std::string bindings;
   if (std::ranges::contains(source_->images(), kBindingsImage)) {
     HOLDFAST_TRY(bindings, source_->ReadImage(kBindingsImage));
@@ -298,6 +255,7 @@ Status Operations::Save(const v1::Prepare& prepare) {
 Status Operations::GoOnIfIntact() {
   const auto casualties = std::exchange(casualties_, std::nullopt);
   const Status intact = casualties ? casualties->Check() : Status();
+  others_oom_kills_ = OomKills().value_or(0);
   if (intact) return network_->Uncut();
   damage_ = intact.error();
   HOLDFAST_CHECK(pod_->Kill());

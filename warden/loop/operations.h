@@ -14,6 +14,7 @@
 #include "warden/checkpoint/restore.h"
 #include "warden/checkpoint/save.h"
 #include "warden/criu/casualties.h"
+#include "warden/isolation/memory_room.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/outside.h"
 #include "warden/isolation/pod.h"
@@ -69,6 +70,7 @@ class Operations final : public PodOperations {
   Status RemoveCheckpoints() override;
 
   Result<ExitStatus> TakeExit() override { return pod_->TakeExit(); }
+  bool ran_out_of_memory() const override { return OomKills().value_or(0) > others_oom_kills_; }
   std::optional<Error> damage() const override;
   const v1::Prepared& prepared() const override { return prepared_; }
   const std::vector<v1::Saved>& saved() const override { return inventory_.saved; }
@@ -84,6 +86,7 @@ class Operations final : public PodOperations {
 
  private:
   struct Origin;  // what is restored
+  Result<std::unique_ptr<storage::JobStore>> OpenOther(uint32_t id) const;
   Result<Origin> FindOrigin(const v1::Welcome& welcome);
   Status MakePod(const v1::Network& network, const std::vector<std::string>& hostnames);
   Status Furnish(const v1::Welcome& welcome);
@@ -114,6 +117,7 @@ class Operations final : public PodOperations {
   std::optional<PrivateDirectories> private_directories_;
   std::unique_ptr<Pod> pod_;
   std::optional<Casualties> casualties_;  // while it is being saved
+  uint64_t others_oom_kills_ = 0;         // CRIU's, whom the kernel takes first
   std::optional<Error> damage_;
   UniqueFd waits_;                              // of pod_, for its saves
   std::unique_ptr<storage::PodReader> source_;  // of memory_

@@ -102,6 +102,7 @@ Status Configure(Job& job) {
 
   RemoveLeftovers(job);
 
+  HOLDFAST_CHECK(storage::CheckCluster(environment.cluster));
   HOLDFAST_TRY(job.keys, storage::LoadKeys(config));
   HOLDFAST_TRY(job.options, Complete(environment.options, config, job.owner().uid));
   HOLDFAST_TRY(job.underlay, FindUnderlay(config.coordinator.host, config.coordinator.warden_port));
@@ -117,7 +118,7 @@ struct Store {
 // Pod 0 proves that the job can be saved before it runs, and knows what has been saved.
 Result<Store> TryStore(const Job& job) {
   Store store;
-  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory, job.id(), job.owner(),
+  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory, job.name(), job.owner(),
                                                    job.keys, storage::CloudSettings(job.config)));
   if (job.pod() != 0) return store;
   HOLDFAST_CHECK(store.jobs->Prepare());

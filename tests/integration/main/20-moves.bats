@@ -126,7 +126,7 @@ END
 @test "periodic checkpoints are taken, and the newest two are kept" {
     job=$(submit --checkpoint=2s --checkpoint-dir=/shared/alice/ckpt -o periodic.out <<<$'#!/bin/bash\nfor i in {1..150}; do sleep 0.1; done')
     wait_for_state "$job" RUNNING
-    eventually 30 sh -c "[ \"\$(ls /shared/alice/ckpt/$job 2>/dev/null | grep -c manifest)\" = 2 ]"
+    eventually 30 sh -c "[ \"\$(ls /shared/alice/ckpt/lab-$job-* 2>/dev/null | grep -c manifest)\" = 2 ]"
     eventually 30 details_are "$job" '[.checkpoints[] | select(.state == "removed")] | length > 0' true
     wait_for_state "$job" COMPLETED
 }

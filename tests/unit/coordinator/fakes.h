@@ -98,6 +98,7 @@ class FakeSlurm : public SlurmClient {
     if (deny_drain) return Fail(Code::kDenied, "not an administrator");
     return DrainAsRoot(node, reason);
   }
+  Result<std::string> ClusterName() override { return "lab"; }
   Result<uid_t> SlurmUser() override { return 64030; }
 
   // Test side.

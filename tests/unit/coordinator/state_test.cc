@@ -213,6 +213,23 @@ TEST_F(StateTest, AJobWhosePodsWereLostIsBroughtBack) {
   EXPECT_EQ(world.requeues, 1);
 }
 
+// Slurm has ended it (scancel, its time limit), and says so before the wardens are missed.
+TEST_F(StateTest, ACheckpointThatTheJobDidNotOutliveHasFailed) {
+  Run();
+  ASSERT_TRUE(Save());
+  Reach(Stage::kFreezing);
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "CANCELLED";
+  world.slurm.completing = false;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  ASSERT_EQ(world.job.stage, Stage::kEnded);
+  EXPECT_FALSE(world.job.checkpoint);
+  ASSERT_FALSE(world.history.empty());
+  EXPECT_EQ(world.history.back().committed_ns, 0);
+  EXPECT_EQ(world.history.back().error, "the job ended meanwhile: CANCELLED");
+}
+
 TEST_F(StateTest, SigtermThatIsNotPreemptionIsDelivered) {
   Run();
   ASSERT_TRUE(world.Happen(Sigterm(), 0));

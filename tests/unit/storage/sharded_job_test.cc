@@ -103,13 +103,13 @@ class ShardedJobTest : public JobTest {
  protected:
   Part PartOf(uint32_t checkpoint) {
     const auto part =
-        LoadPart({*backend_, keys_, kJobId, kUid}, store_->ReadManifest(checkpoint)->parts.at(0));
+        LoadPart({*backend_, keys_, kJob, kUid}, store_->ReadManifest(checkpoint)->parts.at(0));
     EXPECT_TRUE(part);
     return *part;
   }
   void Encrypt() {
     keys_ = storage::Keys(kSiteKey, {{SiteKey{{std::byte{11}}}}, "/etc/holdfast/encryption.key"});
-    store_ = MakeJobStore(backend_, kJobId, kUid, keys_);
+    store_ = MakeJobStore(backend_, kJob, kUid, keys_);
   }
 
   storage::Keys keys_{kSiteKey};
@@ -306,7 +306,7 @@ TEST_F(Version1Test, EncryptedTheSame) {
 class LargeVersion1Test : public ShardedJobTest {
  protected:
   void Save() {
-    Part part{.job_id = kJobId, .checkpoint = 1};
+    Part part{.job = kJob, .checkpoint = 1};
     part.streams = {{kPages, job_.pieces * uint64_t{kBlockBytes}}};
     Bytes pack;
     for (uint32_t i = 0; i < job_.pieces; ++i) {
@@ -368,7 +368,8 @@ class MemoryBoundTest : public testing::Test {
   }
   void TearDown() override { EXPECT_TRUE(RemoveTree(directory_)); }
   std::unique_ptr<JobStore> Open() {
-    auto store = JobStore::Open("file://" + directory_, kJobId, CurrentIdentity(), kSiteKey);
+    auto store =
+        JobStore::Open("file://" + directory_, {.id = kJobId}, CurrentIdentity(), kSiteKey);
     EXPECT_TRUE(store);
     return std::move(*store);
   }
