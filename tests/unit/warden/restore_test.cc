@@ -109,7 +109,10 @@ time.sleep(1000)')");
     const auto root = OpenPodRoot(*pod_);
     ASSERT_TRUE(root);
     const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
-    ASSERT_TRUE(tmp && OpenAt(*tmp, turn, O_WRONLY | O_CREAT));
+    {
+      const ScopedIdentity as_owner(owner_);
+      ASSERT_TRUE(tmp && OpenAt(*tmp, turn, O_WRONLY | O_CREAT));
+    }
     ASSERT_TRUE(Sees("/tmp/out", turn + " is well ['kept', 'named', 'sub'] one check1"))
         << ReadInPod("/tmp/out");
   }
