@@ -99,7 +99,8 @@ for turn in ("check1", "check2"):
     assert open("linked").read() == "gone", "linked"
     try: fcntl.flock(open("/tmp/locked"), fcntl.LOCK_SH | fcntl.LOCK_NB); assert False, "lock"
     except BlockingIOError: pass
-    socket.socket(socket.AF_UNIX).connect("/opt/work/named")
+    caller = socket.socket(socket.AF_UNIX); caller.connect("/opt/work/named")
+    named.accept()[0].close(); caller.close()  # none is left to be accepted
     print(turn, "is well", sorted(os.listdir("..")), open("/tmp/appended").read(), flush=True)
 time.sleep(1000)')");
   ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
@@ -108,7 +109,10 @@ time.sleep(1000)')");
     const auto root = OpenPodRoot(*pod_);
     ASSERT_TRUE(root);
     const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
-    ASSERT_TRUE(tmp && OpenAt(*tmp, turn, O_WRONLY | O_CREAT));
+    {
+      const ScopedIdentity as_owner(owner_);
+      ASSERT_TRUE(tmp && OpenAt(*tmp, turn, O_WRONLY | O_CREAT));
+    }
     ASSERT_TRUE(Sees("/tmp/out", turn + " is well ['kept', 'named', 'sub'] one check1"))
         << ReadInPod("/tmp/out");
   }
