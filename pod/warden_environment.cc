@@ -111,7 +111,9 @@ Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment)
   HOLDFAST_TRY(parsed.owner.groups, Groups(environment));
   HOLDFAST_TRY(parsed.warning_seconds, Number<uint32_t>(environment, "WARNING"));
   HOLDFAST_TRY(parsed.cluster, Text(environment, "CLUSTER"));
-  parsed.submitted = Find(environment, "SUBMITTED").value_or("");
+  const auto submitted = Find(environment, "SUBMITTED");
+  if (!submitted) return std::unexpected(Bad("SUBMITTED", "is missing"));
+  parsed.submitted = *submitted;
   if (!parsed.submitted.empty() && !storage::IsSubmissionTime(parsed.submitted))
     return std::unexpected(Bad("SUBMITTED", "is not a time of submission: " + parsed.submitted));
   HOLDFAST_TRY(parsed.config_path, Text(environment, "CONFIG"));
