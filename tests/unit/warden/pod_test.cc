@@ -93,9 +93,9 @@ TEST_F(PodTest, HasDirectoriesOfItsOwnOnTheDisk) {
   pod_ = std::move(*pod);
   EXPECT_EQ(Run("ls -A " + options_.state_directory + " /tmp"),
             "/tmp:\nfrom-outside\n\n" + options_.state_directory + ":\n");
-  EXPECT_EQ(
-      Run("echo inside >/tmp/file; findmnt -no OPTIONS -T /tmp/file | tr , '\\n' | grep ^no[sd]"),
-      "nosuid\nnodev\n");
+  EXPECT_EQ(Run("echo inside >/tmp/file; awk '$5 == \"/tmp\" { last = $6 } END { print last }' "
+                "/proc/self/mountinfo | tr , '\\n' | grep ^no[sd]"),
+            "nosuid\nnodev\n");
   EXPECT_EQ(ReadFile(place + "/1/file").value_or(""), "inside\n");
   EXPECT_FALSE(FileExists("/tmp/from-outside"));
 }
