@@ -16,9 +16,11 @@ namespace {
 using nlohmann::json;
 
 storage::JobName NameIn(const json& record) {
-  return {.cluster = record.value("cluster", ""),
-          .id = record.at("job_id").get<uint32_t>(),
-          .submitted = record.value("submitted", "")};
+  storage::JobName name{.id = record.at("job_id").get<uint32_t>(),
+                        .submitted = record.value("submitted", "")};
+  // A job of an earlier release: nothing of it is in its checkpoints.
+  if (!name.submitted.empty()) name.cluster = record.value("cluster", "");
+  return name;
 }
 
 bool HasEnded(const json& record) { return record.at("state") == "ended"; }

@@ -174,7 +174,7 @@ place_of() { on ctl sh -c "ls -d /shared/alice/ckpt/$1-$2-*"; } # CLUSTER JOB
     # Slurm starts it again: still it has nothing to do with the old one's.
     saved "$new"
     move "$new"
-    assert_equal "$(details "$new" '.restored_from.checkpoint > 0, .moves')" $'true\n1'
+    assert_equal "$(details "$new" '.restored_from.checkpoint > 0, (.moves | length)')" $'true\n1'
     alice touch new.go
     wait_for_state "$new" COMPLETED
     whole new

@@ -142,6 +142,25 @@ TEST_F(CheckpointsTest, AForgottenJobIsFoundByItsDirectory) {
   EXPECT_TRUE(coordinator_.posted.empty());
 }
 
+// The coordinator knows which cluster it is of, and its checkpoints do not.
+TEST_F(CheckpointsTest, AJobOfAnEarlierReleaseIsFoundWhereThatKeptIt) {
+  const JobName old{.id = kJobId};
+  const auto store = JobStore::Open(directory_, old, CurrentIdentity(), kSiteKey);
+  ASSERT_OK(store);
+  ASSERT_OK((*store)->Prepare());
+  const auto part = WritePod(**store, 1, 0, memory_);
+  ASSERT_OK(part);
+  Manifest manifest = ManifestOf(1, {*part});
+  manifest.job = old;
+  manifest.uid = ::geteuid();
+  ASSERT_OK((*store)->Commit(manifest));
+  SetRecord({{"submitted", ""}});
+  const auto verified = As(kSomebody).Verify({.job = kJobId});
+  ASSERT_OK(verified);
+  ASSERT_EQ(verified->at("checkpoints").size(), 1u);
+  EXPECT_EQ(verified->at("checkpoints")[0].at("state"), "good") << verified->dump();
+}
+
 // The id started again, and both jobs are long forgotten.
 TEST_F(CheckpointsTest, OfSeveralJobsWithOneIdItIsToBeSaidWhich) {
   const JobName later{kJob.cluster, kJobId, "20270101T000000Z"};
