@@ -154,8 +154,8 @@ place_of() { on ctl sh -c "ls -d /shared/alice/ckpt/$1-$2-*"; } # CLUSTER JOB
     alice holdfast resume "$theirs"
     eventually 90 details_are "$theirs" .state held
     assert_contains "$(details "$theirs" .last_error)" 'or by another cluster than other'
-    alice sh -c "rm -r $place && mv kept $place"
-    goes_on swapped "$theirs"
+    alice scancel "$theirs"
+    alice rm -rf kept
     cluster lab 10001
     goes_on lab "$job"
 }
