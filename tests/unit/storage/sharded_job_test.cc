@@ -374,8 +374,7 @@ class MemoryBoundTest : public testing::Test {
   }
   void TearDown() override { EXPECT_TRUE(RemoveTree(directory_)); }
   std::unique_ptr<JobStore> Open() {
-    auto store =
-        JobStore::Open("file://" + directory_, kJob, CurrentIdentity(), kSiteKey);
+    auto store = JobStore::Open("file://" + directory_, kJob, CurrentIdentity(), kSiteKey);
     EXPECT_TRUE(store);
     return std::move(*store);
   }
