@@ -204,7 +204,7 @@ struct ArrayTask {
 // One for each start, in turns: the network of the start before may still be there, on a node whose
 // warden was killed, for as long as the kernel tries to end connections of processes that are gone;
 // and what it then sends is not to reach the job.
-inline constexpr uint32_t kVnisOfAJob = 16;
+inline constexpr uint32_t kVnisOfAJob = 4;
 
 struct Durable {
   uint32_t id = 0;
