@@ -16,11 +16,8 @@ namespace {
 using nlohmann::json;
 
 storage::JobName NameIn(const json& record) {
-  storage::JobName name{.id = record.at("job_id").get<uint32_t>(),
-                        .submitted = record.value("submitted", "")};
-  // A job of an earlier release: nothing of it is in its checkpoints.
-  if (!name.submitted.empty()) name.cluster = record.value("cluster", "");
-  return name;
+  return storage::NameOfJob(record.value("cluster", ""), record.at("job_id").get<uint32_t>(),
+                            record.value("submitted", ""));
 }
 
 bool HasEnded(const json& record) { return record.at("state") == "ended"; }
@@ -160,21 +157,21 @@ Result<Checkpoints::Place> Checkpoints::Find(const Request& request) {
       .job = {.id = request.job}, .directory = request.directory, .owner = {}, .record = {}};
   // Also with --checkpoint-dir: whether the job has ended is not to be guessed.
   auto record = api_.Get(fmt::format("/v1/jobs/{}", request.job));
-  const bool another =
-      record && !request.submitted.empty() && request.submitted != NameIn(*record).submitted;
-  if (another && request.directory.empty())
+  if (!record && record.error().code() != Code::kNotFound)
+    return std::unexpected(std::move(record).error());
+  const bool is_meant =
+      record && (request.submitted.empty() || request.submitted == NameIn(*record).submitted);
+  if (!is_meant && request.directory.empty()) {
+    if (!record)
+      return Fail(Code::kNotFound,
+                  record.error().message() +
+                      "\n  next: if it ended long ago, name its directory with --checkpoint-dir");
     return Fail(Code::kInvalid,
                 fmt::format("the coordinator knows {}: where that of {} was saved --checkpoint-dir "
                             "has to say",
                             NameIn(*record).Text(), request.submitted));
-  if (record && !another)
-    place.record = std::move(*record);
-  else if (!record && record.error().code() != Code::kNotFound)
-    return std::unexpected(std::move(record).error());
-  else if (!record && request.directory.empty())
-    return Fail(Code::kNotFound,
-                record.error().message() +
-                    "\n  next: if it ended long ago, name its directory with --checkpoint-dir");
+  }
+  if (is_meant) place.record = std::move(*record);
   if (place.directory.empty())
     place.directory = place.record->at("options").at("directory").get<std::string>();
   HOLDFAST_TRY(place.owner, OwnerOf(request, place.record));

@@ -30,6 +30,11 @@ std::string JobName::Text() const {
   return text;
 }
 
+JobName NameOfJob(std::string_view cluster, uint32_t id, std::string_view submitted) {
+  if (submitted.empty()) return {.id = id};
+  return {.cluster = std::string(cluster), .id = id, .submitted = std::string(submitted)};
+}
+
 std::string JobDirectoryPrefix(std::string_view cluster, uint32_t id) {
   return std::string(cluster) + "-" + std::to_string(id) + "-";
 }

@@ -30,6 +30,9 @@ struct JobName {
   std::string Text() const;
 };
 
+// Of what is known of a job. If no time of submission is, its cluster is of no use: the release
+// that it was submitted by put neither into its checkpoints.
+JobName NameOfJob(std::string_view cluster, uint32_t id, std::string_view submitted);
 // What Directory gave; nothing for any other name.
 std::optional<JobName> ParseJobDirectory(std::string_view directory);
 // What the directories of a cluster's jobs of that id begin with.

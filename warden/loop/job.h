@@ -27,10 +27,7 @@ struct Job {
 
   uint32_t id() const { return environment.job_id; }
   storage::JobName name() const {
-    if (environment.submitted.empty()) return {.id = environment.job_id};
-    return {.cluster = environment.cluster,
-            .id = environment.job_id,
-            .submitted = environment.submitted};
+    return storage::NameOfJob(environment.cluster, environment.job_id, environment.submitted);
   }
   uint32_t pod() const { return environment.pod; }
   const Identity& owner() const { return environment.owner; }

@@ -7,6 +7,11 @@ namespace {
 
 constexpr std::time_t kTime = 1'795'826'904;  // date -u -d @1795826904: 2026-11-28 00:48:24
 
+TEST(JobNameTest, WithoutATimeOfSubmissionThereIsNoCluster) {
+  EXPECT_EQ(NameOfJob("lab", 7, ""), JobName{.id = 7});
+  EXPECT_EQ(NameOfJob("lab", 7, "20261128T004824Z"), (JobName{"lab", 7, "20261128T004824Z"}));
+}
+
 TEST(JobNameTest, DirectoriesParseBack) {
   for (const JobName& job :
        {JobName{"lab", 4242, SubmissionTime(kTime)}, JobName{"a-17", 1, SubmissionTime(0)},
