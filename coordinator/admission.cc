@@ -179,7 +179,8 @@ Status Admission::LookUp(const Streams& streams) {
       job_ids.insert(stream->hello().job_id());
   }
   if (cluster_.empty()) {
-    HOLDFAST_TRY(cluster_, slurm_.ClusterName());
+    HOLDFAST_TRY(const Cluster cluster, slurm_.LoadCluster());
+    cluster_ = cluster.name;
   }
   if (job_ids.empty()) return {};
   HOLDFAST_TRY(std::vector<Record> records, slurm_.LoadMany({job_ids.begin(), job_ids.end()}));

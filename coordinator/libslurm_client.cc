@@ -198,14 +198,11 @@ class LibslurmClient : public SlurmClient {
     return SlurmError("cancelling job " + job, errno);
   }
 
-  Result<std::string> ClusterName() override {
+  Result<Cluster> LoadCluster() override {
     HOLDFAST_TRY(const Configuration configuration, LoadConfiguration());
-    return std::string(configuration->cluster_name != nullptr ? configuration->cluster_name : "");
-  }
-
-  Result<uid_t> SlurmUser() override {
-    HOLDFAST_TRY(const Configuration configuration, LoadConfiguration());
-    return configuration->slurm_user_id;
+    return Cluster{
+        .name = configuration->cluster_name != nullptr ? configuration->cluster_name : "",
+        .slurm_user = configuration->slurm_user_id};
   }
 
  private:

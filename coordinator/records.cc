@@ -10,6 +10,8 @@
 namespace holdfast::coordinator {
 namespace {
 
+constexpr int64_t kSecond = 1'000'000'000;
+
 // Slurm was asked before this start of the job, or its departure, began.
 bool IsStale(const Turn& turn, const Record& record) { return record.asked_ns < turn.job.since_ns; }
 
@@ -73,15 +75,12 @@ void Arrive(Turn& turn, const Record& record) {
 // A start on a node in the second in which the one before has ended there is refused by slurmd,
 // which takes its credential for the old one ("Job credential revoked"), and the job has FAILED.
 // Slurm itself waits for two minutes.
-bool IsTooSoon(Turn& turn) {
-  Job& job = turn.job;
+bool IsTooSoon(const Turn& turn) {
+  const Job& job = turn.job;
   const auto is_excluded = [&](const std::string& node) {
     return std::ranges::contains(job.exclusions.next, node);
   };
-  if (std::ranges::all_of(job.nodes(), is_excluded)) return false;
-  const int64_t now_s = turn.now() / 1'000'000'000;
-  if (job.vacated_s == 0) job.vacated_s = now_s;
-  return now_s == job.vacated_s;
+  return turn.now() / kSecond == job.vacated_s && !std::ranges::all_of(job.nodes(), is_excluded);
 }
 
 // Slurm takes it for failed, and its script has not ended.
@@ -120,9 +119,10 @@ void Follow(Turn& turn, const Record& record) {
   const bool lives_on =
       job.start.eviction && job.start.eviction->dead_node &&
       turn.now() - job.since_ns < std::chrono::nanoseconds(turn.policy.step_end).count();
-  if (record.state == Record::State::kPending && !record.completing && !IsTooSoon(turn) &&
-      !lives_on)
-    return Arrive(turn, record);
+  if (record.state == Record::State::kPending && !record.completing) {
+    if (job.vacated_s == 0) job.vacated_s = turn.now() / kSecond;
+    if (!lives_on && !IsTooSoon(turn)) return Arrive(turn, record);
+  }
   if (record.state == Record::State::kRunning && record.restart_count > job.start.restart_count) {
     // Started again already. Its wardens decide what becomes of it.
     turn.Do(Disarm{TimerKind::kAsk});
@@ -181,7 +181,7 @@ void SeeToQueue(Turn& turn, const Record& record) {
     return;
   }
   if (!job.departure.hurry) return;
-  job.departure.hurry = record.begin_time > turn.now() / 1'000'000'000;
+  job.departure.hurry = record.begin_time > turn.now() / kSecond;
   if (job.departure.hurry) turn.Do(Amend{.eligible = true});
 }
 

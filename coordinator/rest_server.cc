@@ -162,15 +162,14 @@ void RestServer::Route() {
     };
   };
   server_->Get("/v1/health", [this](const httplib::Request& request, httplib::Response& response) {
-    const Result<uid_t> slurm = slurm_.SlurmUser();
-    const Result<std::string> cluster = slurm_.ClusterName();
+    const Result<Cluster> cluster = slurm_.LoadCluster();
     const JournalHealth journal = controller_.journal_health();
     response.set_content(
-        protocol::ToText({{"status", slurm && journal.error.empty() ? "ok" : "degraded"},
+        protocol::ToText({{"status", cluster && journal.error.empty() ? "ok" : "degraded"},
                           {"version", HOLDFAST_VERSION},
                           {"protocol", protocol::kProtocolVersion},
-                          {"cluster", cluster.value_or("")},
-                          {"slurm", slurm ? "ok" : slurm.error().message()},
+                          {"cluster", cluster ? cluster->name : ""},
+                          {"slurm", cluster ? "ok" : cluster.error().message()},
                           {"journal", journal.error.empty() ? "ok" : Describe(journal)}}),
         "application/json");
     response.status = 200;
@@ -250,8 +249,8 @@ void RestServer::Prove(const httplib::Request& request, httplib::Response& respo
 
 bool RestServer::SeesAll(uid_t uid) {
   if (uid == 0 || uid == ::geteuid()) return true;
-  const Result<uid_t> slurm_user = slurm_.SlurmUser();
-  return slurm_user && uid == *slurm_user;
+  const Result<Cluster> cluster = slurm_.LoadCluster();
+  return cluster && uid == cluster->slurm_user;
 }
 
 Result<Job> RestServer::FindJob(const httplib::Request& request, uid_t uid) {
