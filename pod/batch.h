@@ -1,5 +1,6 @@
 // What the plugin and holdfast-batch tell each other through a job's environment, beside the
-// warden's (pod/warden_environment.h). None of it reaches the job's script.
+// warden's (pod/warden_environment.h), and the coordinator by how the batch step ends. None of it
+// reaches the job's script.
 #pragma once
 
 namespace holdfast::pod {

@@ -21,8 +21,6 @@ namespace {
 // Files begin at multiples of this in the stream.
 constexpr uint64_t kAlignment = 4096;
 
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-
 // Walks one root after the other and fills the table.
 class Walker {
  public:

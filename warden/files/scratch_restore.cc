@@ -22,8 +22,6 @@
 namespace holdfast::warden {
 namespace {
 
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-
 bool IsSafePath(const std::string& path) {
   return !path.empty() && path.front() != '/' && ("/" + path + "/").find("/../") == path.npos &&
          path.find('\0') == path.npos;
