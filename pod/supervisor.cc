@@ -143,9 +143,10 @@ class Supervisor {
     terminated_ |= signal == SIGTERM;
     // Slurm takes a job away with SIGTERM; if it was released or its step is gone, there is nobody
     // left to pass it to.
-    if (signal == kLeaveSignal) ended_ = ExitStatus{.signal = SIGTERM};
-    if (signal == SIGTERM && (released_ || step_gone_)) LeaveAfterStep();
-    if (ended_) return {};
+    if (signal == kLeaveSignal || ((released_ || step_gone_) && signal == SIGTERM)) {
+      Leave();
+      return {};
+    }
     // Where a process cannot be started, say, it is better to signal too few than to end the job.
     const bool to_group = witness_->Saw(signal).value_or(false);
     early_signals_.push_back({.type = FrameType::kSignal,
@@ -197,17 +198,18 @@ class Supervisor {
         return {};
       case FrameType::kReleased:
         released_ = true;
-        if (frame->leave) LeaveAfterStep();
+        if (frame->leave) Leave();
         return {};
       default:
         return Fail(Code::kInternal, "the pod step sent what only holdfast-batch sends");
     }
   }
 
-  // Its tasks have ended or are about to, and srun has to be there to hear of it: each slurmstepd
-  // would otherwise try to tell it for three seconds, and the job's nodes would not be free.
-  void LeaveAfterStep() {
-    if (!step_gone_) std::ignore = step_->Wait(kStepEndPatience);
+  // The tasks of a job that was released have ended or are about to, and srun has to be there to
+  // hear of it: each slurmstepd would otherwise try to tell it for three seconds, and the job's
+  // nodes would not be free.
+  void Leave() {
+    if (released_ && !step_gone_) std::ignore = step_->Wait(kStepEndPatience);
     ended_ = ExitStatus{.signal = SIGTERM};
   }
 
