@@ -13,6 +13,8 @@
 namespace holdfast {
 namespace {
 
+constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+
 std::string ParentOf(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path();
   return parent.empty() ? "." : parent;
@@ -160,5 +162,14 @@ Result<std::string> ReadLink(const std::string& path) {
 }
 
 bool FileExists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+int64_t ToNanoseconds(const timespec& time) {
+  return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
+}
+
+timespec ToTimespec(int64_t nanoseconds) {
+  return {.tv_sec = nanoseconds / kNanosecondsPerSecond,
+          .tv_nsec = nanoseconds % kNanosecondsPerSecond};
+}
 
 }  // namespace holdfast

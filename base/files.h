@@ -50,6 +50,10 @@ Result<std::vector<std::string>> ListDirectory(const std::string& path);
 Result<std::string> ReadLink(const std::string& path);
 bool FileExists(const std::string& path);
 
+// A file's time, in nanoseconds since the epoch.
+int64_t ToNanoseconds(const timespec& time);
+timespec ToTimespec(int64_t nanoseconds);
+
 inline std::span<const std::byte> AsBytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }

@@ -35,7 +35,7 @@ std::vector<uint32_t> Numbers(const std::vector<storage::Manifest>& manifests) {
   return numbers;
 }
 
-json Failed(uint32_t number, const Error& error) {
+json Unverified(uint32_t number, const Error& error) {
   const bool damaged = error.code() == Code::kCorrupt || error.code() == Code::kNotFound;
   return {
       {"number", number}, {"state", damaged ? "damaged" : "unread"}, {"error", error.message()}};
@@ -133,12 +133,12 @@ Result<json> Checkpoints::Verify(const Request& request) {
       checkpoint["contents"] = verified->contents;
       checkpoint["read_bytes"] = verified->read_bytes;
     } else {
-      checkpoint.update(Failed(manifest.checkpoint, verified.error()));
+      checkpoint.update(Unverified(manifest.checkpoint, verified.error()));
     }
     checkpoints.push_back(std::move(checkpoint));
   }
   for (const auto& [number, error] : listing.bad)
-    if (wanted(number)) checkpoints.push_back(Failed(number, error));
+    if (wanted(number)) checkpoints.push_back(Unverified(number, error));
   if (checkpoints.empty())
     return Fail(Code::kNotFound,
                 request.checkpoint

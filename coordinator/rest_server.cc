@@ -22,7 +22,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxBodyBytes = 64 * 1024;
-constexpr size_t kThreads = 32;  // requests that wait for a checkpoint hold one each
+constexpr size_t kRequestThreads = 32;  // requests that wait for a checkpoint hold one each
 constexpr int kMaxWaitSeconds = 600;
 constexpr size_t kMaxReasonBytes = 200;
 
@@ -71,7 +71,7 @@ Result<int> ReadWait(const httplib::Request& request) {
 void AnswerError(httplib::Response& response, const Error& error, int status,
                  const std::string& next) {
   response.status = status;
-  response.set_content(protocol::ToText(ToJson(error, next)), "application/json");
+  response.set_content(protocol::ToText(coordinator::ToJson(error, next)), "application/json");
 }
 
 std::string Describe(const JournalHealth& journal) {
@@ -107,7 +107,7 @@ RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator
     : controller_(controller),
       slurm_(slurm),
       authenticator_(authenticator),
-      server_(std::make_unique<RestGate>(RestGate::Limits{.threads = kThreads})) {
+      server_(std::make_unique<RestGate>(RestGate::Limits{.threads = kRequestThreads})) {
   server_->set_payload_max_length(kMaxBodyBytes);
   server_->set_ipv6_v6only(false);
   server_->set_error_handler([](const httplib::Request&, httplib::Response& response) {
@@ -131,7 +131,7 @@ class RestServer::Seat {
     const std::lock_guard lock(server_.seats_mutex_);
     size_t all = 0;
     for (const auto& [user, count] : server_.seats_) all += count;
-    taken_ = all < kThreads * 3 / 4 && server_.seats_[uid] < kThreads / 4;
+    taken_ = all < kRequestThreads * 3 / 4 && server_.seats_[uid] < kRequestThreads / 4;
     if (taken_) ++server_.seats_[uid];
   }
   Seat(const Seat&) = delete;

@@ -12,9 +12,9 @@
 namespace holdfast::storage {
 namespace {
 
-constexpr int64_t kVersion = 2;
-constexpr int64_t kNamelessVersion = 1;  // of jobs without cluster and time of submission
-constexpr const char* kFormat = "holdfast manifest";
+constexpr int64_t kManifestVersion = 2;
+constexpr int64_t kNamelessManifestVersion = 1;  // of jobs without cluster and time of submission
+constexpr const char* kManifestFormat = "holdfast manifest";
 constexpr const char* kFilesTable = "/files";  // one row, or no such table
 // Names the key that is derived from the site key: do not change.
 constexpr std::string_view kMacPurpose = "holdfast manifest authentication v1";
@@ -55,7 +55,7 @@ Digest MacOfFile(std::span<const std::byte> file, const SiteKey& key, const JobN
 }
 
 int64_t VersionOf(const JobName& job) {
-  return job.submitted.empty() ? kNamelessVersion : kVersion;
+  return job.submitted.empty() ? kNamelessManifestVersion : kManifestVersion;
 }
 
 }  // namespace
@@ -94,10 +94,10 @@ Status CheckManifest(const Manifest& manifest) {
 Result<std::vector<std::byte>> WriteManifest(const Manifest& manifest) {
   const Hdf5Session session;
   HOLDFAST_TRY(Hdf5File file, Hdf5File::Create(kUserBlockBytes));
-  HOLDFAST_CHECK(file.AddText("/", "format", kFormat));
+  HOLDFAST_CHECK(file.AddText("/", "format", kManifestFormat));
   HOLDFAST_CHECK(file.AddText("/", "holdfast", HOLDFAST_VERSION));
   const int64_t version = VersionOf(manifest.job);
-  if (version >= kVersion) {
+  if (version >= kManifestVersion) {
     HOLDFAST_CHECK(file.AddText("/", "cluster", manifest.job.cluster));
     HOLDFAST_CHECK(file.AddText("/", "submitted", manifest.job.submitted));
   }
@@ -131,13 +131,14 @@ Result<Manifest> ReadManifest(std::span<const std::byte> image) {
   HOLDFAST_TRY(Hdf5File file, Hdf5File::Open(image));
   HOLDFAST_TRY(const std::string format, file.Text("/", "format"));
   HOLDFAST_TRY(const int64_t version, file.Number("/", "version"));
-  if (format != kFormat || version < kNamelessVersion || version > kVersion)
-    return Fail(Code::kUnsupported,
-                fmt::format("manifest is of format '{}' version {}; this is Holdfast {}, which "
-                            "reads versions {} to {}",
-                            format, version, HOLDFAST_VERSION, kNamelessVersion, kVersion));
+  if (format != kManifestFormat || version < kNamelessManifestVersion || version > kManifestVersion)
+    return Fail(
+        Code::kUnsupported,
+        fmt::format("manifest is of format '{}' version {}; this is Holdfast {}, which "
+                    "reads versions {} to {}",
+                    format, version, HOLDFAST_VERSION, kNamelessManifestVersion, kManifestVersion));
   Manifest manifest;
-  if (version >= kVersion) {
+  if (version >= kManifestVersion) {
     HOLDFAST_TRY(manifest.job.cluster, file.Text("/", "cluster"));
     HOLDFAST_TRY(manifest.job.submitted, file.Text("/", "submitted"));
   }
@@ -194,11 +195,11 @@ Result<Manifest> DecodeManifest(std::span<const std::byte> file, const std::opti
     return Fail(Code::kCorrupt, fmt::format("only {} bytes long", file.size()));
   std::memcpy(&block, file.data(), sizeof block);
   if (block.magic != kMagic) return Fail(Code::kCorrupt, "not a Holdfast manifest");
-  if (block.version < kNamelessVersion || block.version > kVersion)
+  if (block.version < kNamelessManifestVersion || block.version > kManifestVersion)
     return Fail(
         Code::kUnsupported,
         fmt::format("manifest of version {}; this is Holdfast {}, which reads versions {} to {}",
-                    block.version, HOLDFAST_VERSION, kNamelessVersion, kVersion));
+                    block.version, HOLDFAST_VERSION, kNamelessManifestVersion, kManifestVersion));
   if (!key && block.digest != Digest{} && block.digest != DigestOfFile(file))
     return Fail(Code::kCorrupt, "not what was written there: its digest differs");
   if (key && !SameMac(block.mac, MacOfFile(file, *key, expected.job)))

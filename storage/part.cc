@@ -19,7 +19,7 @@ constexpr int64_t kShardedVersion = 3;    // /shards and /spans; /pack_keys if b
 constexpr const char* kPackKeys = "/pack_keys";
 constexpr const char* kShards = "/shards";
 constexpr const char* kSpans = "/spans";
-constexpr const char* kFormat = "holdfast part";
+constexpr const char* kPartFormat = "holdfast part";
 
 }  // namespace
 
@@ -114,7 +114,7 @@ int64_t VersionOf(const Part& part) {
 
 Status WriteInfo(Hdf5File& file, const Part& part) {
   const PodInfo& info = part.info;
-  HOLDFAST_CHECK(file.AddText("/", "format", kFormat));
+  HOLDFAST_CHECK(file.AddText("/", "format", kPartFormat));
   HOLDFAST_CHECK(file.AddText("/", "holdfast", HOLDFAST_VERSION));
   HOLDFAST_CHECK(file.AddText("/", "node", info.node));
   HOLDFAST_CHECK(file.AddText("/", "hostname", info.hostname));
@@ -142,7 +142,7 @@ Result<int64_t> ReadInfo(Hdf5File& file, Part& part) {
   HOLDFAST_TRY(const std::string format, file.Text("/", "format"));
   HOLDFAST_TRY(const int64_t version, file.Number("/", "version"));
   HOLDFAST_TRY(const int64_t block_bytes, file.Number("/", "block_bytes"));
-  if (format != kFormat || version < kPlainVersion || version > kShardedVersion ||
+  if (format != kPartFormat || version < kPlainVersion || version > kShardedVersion ||
       block_bytes != kBlockBytes)
     return Fail(Code::kUnsupported,
                 fmt::format("part is of format '{}' version {} with blocks of {} bytes; this is "

@@ -13,9 +13,9 @@
 namespace holdfast::storage {
 namespace {
 
-constexpr int64_t kVersion = 2;
-constexpr int64_t kNamelessVersion = 1;  // of jobs without cluster and time of submission
-constexpr const char* kFormat = "holdfast sealed part";
+constexpr int64_t kSealedPartVersion = 2;
+constexpr int64_t kNamelessSealedPartVersion = 1;  // of jobs without cluster and time of submission
+constexpr const char* kSealedPartFormat = "holdfast sealed part";
 // Name keys that are derived from the site's: do not change.
 constexpr std::string_view kNamePurpose = "holdfast encryption key name v1";
 constexpr std::string_view kSealPurpose = "holdfast part encryption v1";
@@ -61,7 +61,7 @@ Result<std::vector<std::byte>> SealPart(const Part& part, std::span<const std::b
        sealed);
   const Hdf5Session session;
   HOLDFAST_TRY(Hdf5File image, Hdf5File::Create(0));
-  HOLDFAST_CHECK(image.AddText("/", "format", kFormat));
+  HOLDFAST_CHECK(image.AddText("/", "format", kSealedPartFormat));
   HOLDFAST_CHECK(image.AddText("/", "holdfast", HOLDFAST_VERSION));
   HOLDFAST_CHECK(image.AddText("/", "key", NameOf(key)));
   const bool named = !part.job.submitted.empty();
@@ -70,7 +70,7 @@ Result<std::vector<std::byte>> SealPart(const Part& part, std::span<const std::b
     HOLDFAST_CHECK(image.AddText("/", "submitted", part.job.submitted));
   }
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, int64_t>>{
-           {"version", named ? kVersion : kNamelessVersion},
+           {"version", named ? kSealedPartVersion : kNamelessSealedPartVersion},
            {"job_id", part.job.id},
            {"checkpoint", part.checkpoint},
            {"pod", part.info.pod}})
@@ -85,15 +85,15 @@ Result<std::optional<SealedPart>> ReadSealedPart(std::span<const std::byte> file
   const Hdf5Session session;
   HOLDFAST_TRY(Hdf5File image, Hdf5File::Open(file));
   HOLDFAST_TRY(const std::string format, image.Text("/", "format"));
-  if (format != kFormat) return std::nullopt;
+  if (format != kSealedPartFormat) return std::nullopt;
   HOLDFAST_TRY(const int64_t version, image.Number("/", "version"));
-  if (version < kNamelessVersion || version > kVersion)
+  if (version < kNamelessSealedPartVersion || version > kSealedPartVersion)
     return Fail(
         Code::kUnsupported,
         fmt::format("sealed part of version {}; this is Holdfast {}, which reads versions {} to {}",
-                    version, HOLDFAST_VERSION, kNamelessVersion, kVersion));
+                    version, HOLDFAST_VERSION, kNamelessSealedPartVersion, kSealedPartVersion));
   SealedPart part;
-  if (version >= kVersion) {
+  if (version >= kSealedPartVersion) {
     HOLDFAST_TRY(part.job.cluster, image.Text("/", "cluster"));
     HOLDFAST_TRY(part.job.submitted, image.Text("/", "submitted"));
   }

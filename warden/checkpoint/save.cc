@@ -283,8 +283,7 @@ Status SaveFileRecords(const Pod& pod, Dump& dump, const FileImages& images,
 }
 
 Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
-                const CriuVersion& version, Result<Attributes> clocks) {
-  HOLDFAST_TRY(Attributes attributes, std::move(clocks));
+                const CriuVersion& version, Attributes attributes) {
   attributes.merge(DescribeNode(version));
   HOLDFAST_TRY(const auto processes,
                LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
@@ -337,9 +336,10 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     const auto begin = Clock::now();
     HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeWhenAccepted(pod, options, events));
     events("frozen", Clock::now() - begin, "");
-    const auto clocks = DescribeClocks(pod);
+    auto clocks = DescribeClocks(pod);
     Status status = SaveContents(pod, *frozen, writer, options, events);
-    if (status) status = SaveInfo(pod, frozen->images(), writer, version, clocks);
+    if (status && !clocks) status = std::unexpected(std::move(clocks).error());
+    if (status) status = SaveInfo(pod, frozen->images(), writer, version, *std::move(clocks));
     // Last: all that has been read is of one moment. If not, that is also why anything else failed.
     if (Status still = frozen->StillFrozen(); !still) status = std::move(still);
     if (status) return frozen;

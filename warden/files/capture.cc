@@ -124,8 +124,8 @@ class Capture {
     entry.set_path(path);
     entry.set_size(static_cast<uint64_t>(info.st_size));
     entry.set_inode(info.st_ino);
-    entry.set_mtime_ns(Nanoseconds(info.st_mtim));
-    entry.set_ctime_ns(Nanoseconds(info.st_ctim));
+    entry.set_mtime_ns(ToNanoseconds(info.st_mtim));
+    entry.set_ctime_ns(ToNanoseconds(info.st_ctim));
     entry.set_mode(info.st_mode & 07777);
     return entry;
   }

@@ -17,8 +17,6 @@
 namespace holdfast::warden {
 namespace {
 
-// images/remap-file-path.proto of CRIU 4.2.
-constexpr uint32_t kGhost = 1;
 // More than the longest record of a ghost image.
 constexpr size_t kHeadBytes = 16384;
 
@@ -50,7 +48,7 @@ Result<NamelessFiles> NamelessFiles::Open(const Pod& pod, const FileImages& imag
   std::set<uint32_t> seen;
   for (const auto& remap : images.remaps) {
     const auto file = opened.find(remap.orig_id());
-    if (remap.remap_type() != kGhost || file == opened.end() ||
+    if (remap.remap_type() != kRemapGhost || file == opened.end() ||
         !seen.insert(remap.remap_id()).second)
       continue;
     const std::string& path = file->second->name();

@@ -61,7 +61,7 @@ class Walker {
     entry.set_mode(info.st_mode);
     entry.set_uid(info.st_uid);
     entry.set_gid(info.st_gid);
-    entry.set_mtime_ns(info.st_mtim.tv_sec * kNanosecondsPerSecond + info.st_mtim.tv_nsec);
+    entry.set_mtime_ns(ToNanoseconds(info.st_mtim));
     if (S_ISLNK(info.st_mode)) return SetTarget(parent, name, entry);
     if (!S_ISREG(info.st_mode)) return {};
     entry.set_size(static_cast<uint64_t>(info.st_size));

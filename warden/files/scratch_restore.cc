@@ -86,8 +86,7 @@ Status SetAttributes(const UniqueFd& root, const scratch::Entry& entry, const Id
     return FailErrno("chgrp");
   if (!S_ISLNK(entry.mode()) && ::fchmodat(root.get(), path, entry.mode() & 07777, 0) != 0)
     return FailErrno("chmod");
-  const timespec mtime{.tv_sec = entry.mtime_ns() / kNanosecondsPerSecond,
-                       .tv_nsec = entry.mtime_ns() % kNanosecondsPerSecond};
+  const timespec mtime = ToTimespec(entry.mtime_ns());
   const timespec times[] = {mtime, mtime};
   if (::utimensat(root.get(), path, times, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno("utimensat");
   return {};

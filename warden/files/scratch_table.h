@@ -15,7 +15,6 @@
 namespace holdfast::warden {
 
 inline constexpr uint32_t kScratchVersion = 1;
-inline constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;  // of times in the table
 
 // A part of one file's data, at most one extent long.
 struct ScratchPiece {

@@ -106,7 +106,7 @@ class Pace {
   nanoseconds cpu_time_{};
 };
 
-struct Work {
+struct LivePiece {
   std::shared_ptr<const LiveMemory> memory;
   MemoryPiece piece;
 };
@@ -133,14 +133,14 @@ class LivePieces {
     return total;
   }
 
-  Result<std::optional<Work>> Next() {
+  Result<std::optional<LivePiece>> Next() {
     while (true) {
       if (current_) {
         if (auto piece = current_->second.Next()) {
           // Streams of several processes in one, one after the other.
           piece->stream_offset = offset_;
           offset_ += piece->size_bytes;
-          return Work{current_->first, *std::move(piece)};
+          return LivePiece{current_->first, *std::move(piece)};
         }
         current_.reset();
       }
@@ -196,18 +196,18 @@ Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer,
   std::atomic<bool> goes_on = pace.MayGoOn();
   uint64_t given_bytes = 0;
   const auto up_to = [&](uint64_t limit_bytes) {
-    return [&, limit_bytes]() -> Result<std::optional<Work>> {
+    return [&, limit_bytes]() -> Result<std::optional<LivePiece>> {
       if (!goes_on || given_bytes >= limit_bytes) return std::nullopt;
       auto work = pieces.Next();
       if (work && *work) given_bytes += (*work)->piece.size_bytes;
       return work;
     };
   };
-  const auto store = [&](const Work& work) -> Status {
+  const auto store = [&](const LivePiece& live) -> Status {
     if (!goes_on) return {};
     static thread_local std::vector<std::byte> buffer(storage::kExtentBytes);
     const nanoseconds begin = ThreadCpuTime();
-    const auto& [memory, piece] = work;
+    const auto& [memory, piece] = live;
     const std::span data = std::span(buffer).first(piece.size_bytes);
     size_t filled = 0;
     for (const MemoryRun& run : piece.runs) {
