@@ -67,6 +67,18 @@ std::string NameOf(const std::string& process) {
   return name;
 }
 
+// What CRIU has no name for: "Can't dump file 3 of that type [600] (anon anon_inode:[landlock])".
+std::string UnknownFileIn(std::string_view words) {
+  constexpr std::string_view kBefore = "Can't dump file ";
+  const size_t at = words.find(kBefore);
+  if (at == std::string_view::npos) return "";
+  words.remove_prefix(at);
+  words = words.substr(0, words.find('\n'));
+  const size_t open = words.find('('), close = words.rfind(')');
+  if (open == std::string_view::npos || close <= open) return "";
+  return std::string(words.substr(open + 1, close - open - 1));
+}
+
 // What CRIU, being the pod's owner, cannot look at: /proc shows such a process as root's (proc(5)).
 std::string ExplainRights(const std::string& process, const Identity& owner) {
   struct stat info = {};
@@ -112,7 +124,11 @@ std::string ExplainRefusal(const Pod& pod, std::string_view words) {
       }
     }
   }
-  return explanation;
+  const std::string file = UnknownFileIn(words);
+  if (!explanation.empty() || file.empty()) return explanation;
+  const std::string pid = PidIn(words);
+  return "\n  why:  process " + pid + " (" + NameOf(pod.proc_path() + "/" + pid) + ") has " + file +
+         " open, which CRIU cannot save\n  next: save again when it is closed";
 }
 
 }  // namespace holdfast::warden
