@@ -25,7 +25,7 @@ many_run() { [ "$(alice holdfast list --json | jq '[.jobs[] | select(.state == "
 taken() {
     local urgent begin=$EPOCHREALTIME
     urgent=$(bob sbatch --parsable --partition=urgent --nodelist=n1 --exclusive --output=/dev/null --wrap 'sleep 1000')
-    wait_for_state "$urgent" RUNNING 60
+    wait_for_state "$urgent" RUNNING 90 || return 1
     python3 -c "print(f'{$EPOCHREALTIME - $begin:.1f}')"
     bob scancel "$urgent"
     wait_for_end "$urgent"
@@ -47,13 +47,14 @@ END
     quiet="$(threads) threads, $(descriptors) descriptors"
 
     begin=$EPOCHREALTIME
-    alice sbatch --parsable --partition=spot --array=1-500 --checkpoint=1s --mem=64 -o /dev/null --wrap 'sleep 1000'
+    array=$(alice sbatch --parsable --partition=spot --array=1-500 --checkpoint=1s -o /dev/null --wrap 'sleep 1000')
     submitted=$(rate 0 500 "$begin")
     eventually 120 many_run 8
     ticks=$(cpu_ticks) calls=$(requests) kept=$(saves) begin=$EPOCHREALTIME
     sleep 20
     figures="$(rate "$ticks" "$(cpu_ticks)" "$begin") % of a CPU, $(rate "$calls" "$(requests)" "$begin") requests to Slurm and $(rate "$kept" "$(saves)" "$begin") checkpoints a second"
     crowded=$(taken)
+    alice scancel "$array"
     eventually 120 restarted "$job" 2
     echo "# left its node in $crowded s, alone $alone s; coordinator: $(threads) threads, $(descriptors) descriptors, alone $quiet; $figures; $submitted submitted a second" >&3
 
