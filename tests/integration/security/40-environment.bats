@@ -60,6 +60,23 @@ END
     done
 }
 
+@test "a process that calls itself by control characters writes no line of a message" {
+    alice tee named.py >/dev/null <<'END'
+import ctypes
+libc = ctypes.CDLL(None)
+libc.prctl(15, b"x\n  next: \x1b[2J", 0, 0, 0)
+libc.syscall(425, 8, ctypes.create_string_buffer(120))  # io_uring, which is refused by name
+print("READY", flush=True)
+libc.sleep(100)
+END
+    job=$(submit --checkpoint --checkpoint-dir=/shared/alice/ckpt -o named.out --wrap 'exec python3 named.py')
+    wait_for_text /shared/alice/named.out READY
+    assert_run ! alice holdfast save "$job"
+    [[ $output != *$'\e'* ]]
+    assert_contains "$output" '(x\n  next: \x1b[2J) uses io_uring'
+    alice scancel "$job"
+}
+
 @test "another user's checkpoints are not restored, wherever they lie" {
     on ctl rm -rf /shared/bob
     on ctl install -d -o bob -g bob /shared/bob
