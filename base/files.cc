@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -59,6 +60,13 @@ Result<std::string> ReadAll(const UniqueFd& fd) {
     if (n == 0) return contents;
     contents.append(buffer, static_cast<size_t>(n));
   }
+}
+
+Result<UniqueFd> FileInMemory(std::string_view contents) {
+  UniqueFd file(::memfd_create("holdfast", MFD_CLOEXEC));
+  if (!file.valid()) return FailErrno("making a file in memory");
+  HOLDFAST_CHECK(WriteFullAt(file, AsBytes(contents), 0));
+  return file;
 }
 
 Result<std::string> ReadFile(const std::string& path) {

@@ -25,6 +25,8 @@ Result<UniqueFd> OpenAt(const UniqueFd& directory, const std::string& name, int 
 
 Result<std::string> ReadFile(const std::string& path);
 Result<std::string> ReadAll(const UniqueFd& fd);
+// With these contents, of no disk, read from its beginning.
+Result<UniqueFd> FileInMemory(std::string_view contents);
 // Creates or truncates.
 Status WriteFile(const std::string& path, std::string_view contents, mode_t mode = 0600);
 // Creates or replaces so that a crash leaves the old contents or the new, never a part: temporary

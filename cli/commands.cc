@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "base/numbers.h"
+#include "base/printable.h"
 #include "cli/checkpoints.h"
 #include "cli/doctor.h"
 #include "cli/hostlist.h"
@@ -199,7 +200,8 @@ const char* Operation(const std::string& command) {
 }
 
 ExitCode Report(const Environment& environment, const std::string& operation, const Error& error) {
-  environment.err << "holdfast: " << operation << ": " << error.message() << "\n";
+  environment.err << "holdfast: " << operation << ": "
+                  << Printable(error.message(), Newlines::kKeep) << "\n";
   if (error.code() == Code::kUnavailable && !error.message().contains("next: "))
     environment.err << "  next: holdfast doctor\n";
   return ExitCodeFor(error.code());

@@ -24,6 +24,7 @@
 #include "coordinator/event.h"
 #include "coordinator/job.h"
 #include "coordinator/journal_writer.h"
+#include "coordinator/pace.h"
 #include "coordinator/slurm_client.h"
 #include "coordinator/slurm_lanes.h"
 #include "coordinator/timers.h"
@@ -126,6 +127,8 @@ class Controller {
   void CloseLinks(uint32_t job_id);  // of wardens of an earlier job with that id
   void RemoveJob(uint32_t job_id);
   void ArmTimer(const Timers::Key& key, std::chrono::milliseconds after);
+  // When what is due may be; for most timers that is now.
+  Time WhenMay(const Timers::Key& due, Time now);
   void RunTimers();
 
   const Options options_;
@@ -146,6 +149,7 @@ class Controller {
   std::deque<Unsaid> unsaid_;
   std::map<uint32_t, unsigned> unsaid_of_;  // how many of unsaid_ are the job's
   Timers timers_;
+  Pace pace_;
   Time next_poll_;
   std::optional<Time> shut_;                 // NoteShut, last
   std::array<std::set<uint32_t>, 2> asked_;  // to be looked up, by lane

@@ -202,13 +202,19 @@ bool RestGate::Receive(Connection& connection) {
 }
 
 void RestGate::MakeRoom() {
+  if (waiting_.size() + complete_.size() <= limits_.waiting) return;
   std::map<std::string, size_t> counts;
-  if (waiting_.size() > limits_.waiting)
-    for (const Connection& connection : waiting_) ++counts[connection.address];
-  while (waiting_.size() > limits_.waiting) {
+  for (const Connection& connection : waiting_) ++counts[connection.address];
+  for (const Connection& connection : complete_) ++counts[connection.address];
+  while (waiting_.size() + complete_.size() > limits_.waiting) {
     const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
     --most->second;
-    waiting_.erase(std::ranges::find(waiting_, most->first, &Connection::address));
+    const auto is_theirs = [&](const Connection& each) { return each.address == most->first; };
+    // Before a thread has come to their requests, if the threads are held up.
+    if (const auto asked = std::ranges::find_if(complete_, is_theirs); asked != complete_.end())
+      complete_.erase(asked);
+    else
+      waiting_.erase(std::ranges::find_if(waiting_, is_theirs));
   }
 }
 

@@ -1,7 +1,6 @@
 #include "pod/program.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,10 +76,7 @@ Status BecomeLaunch(int fd) {
 }  // namespace
 
 Result<Process> StartProgram(const Launch& launch, std::vector<std::pair<int, int>> fds) {
-  UniqueFd file(::memfd_create("launch", MFD_CLOEXEC));
-  if (!file.valid()) return FailErrno("memfd_create");
-  HOLDFAST_CHECK(WriteFull(file, AsBytes(Serialize(launch))));
-  if (::lseek(file.get(), 0, SEEK_SET) != 0) return FailErrno("lseek");
+  HOLDFAST_TRY(const UniqueFd file, FileInMemory(Serialize(launch)));
   fds.emplace_back(file.get(), kLaunchFd);
   return Process::Spawn({.argv = {kPodRootPath, "--become", std::to_string(kLaunchFd)},
                          .fds = std::move(fds),

@@ -136,9 +136,11 @@ Status PublishEnvironment() {
     ::setenv(variable.c_str(), value, 1);
   }
   if (IsSbatch())
-    for (const char* ours :
-         {pod::kOpenModeVariable, pod::kWarningVariable, pod::kSubmittedVariable})
-      ::unsetenv(ours);
+    // Of the job, if any, in which this sbatch runs: the new one has been started never yet, and
+    // Slurm leaves the count of another in its environment until it has been restarted itself.
+    for (const char* stale : {pod::kOpenModeVariable, pod::kWarningVariable,
+                              pod::kSubmittedVariable, "SLURM_RESTART_COUNT"})
+      ::unsetenv(stale);
   return {};
 }
 

@@ -9,7 +9,7 @@
 #include "storage/layout.h"
 #include "storage/remote/crc32c.h"
 #include "storage/remote/download.h"
-#include "storage/remote/places.h"
+#include "storage/remote/listing.h"
 #include "storage/s3/service.h"
 #include "storage/s3/upload.h"
 #include "storage/s3/xml_text.h"
@@ -132,8 +132,7 @@ class S3Backend final : public Backend {
   }
 
   Result<std::vector<std::string>> Beside(const std::string& prefix) override {
-    HOLDFAST_TRY(const auto objects, ListBelow(base_, prefix));
-    return remote::PlacesOf(objects);
+    return ListBelow(base_, prefix, "&delimiter=%2F").transform(remote::PlacesOf);
   }
 
   Status Delete(const std::string& key) override {
@@ -150,20 +149,15 @@ class S3Backend final : public Backend {
 
  private:
   // The objects whose names begin with both; their keys are without the first.
-  Result<std::vector<ObjectInfo>> ListBelow(const std::string& root, const std::string& prefix) {
-    const std::string what = "listing s3://" + service_->bucket() + "/" + root + prefix;
-    const std::string url =
-        service_->BucketUrl() + "?list-type=2&prefix=" + http::Escape(root + prefix);
-    std::vector<ObjectInfo> objects;
-    std::string page;
-    do {
-      const std::string suffix = page.empty() ? "" : "&continuation-token=" + http::Escape(page);
-      HOLDFAST_TRY(const http::Response response, service_->Call({.url = url + suffix}, what));
-      if (response.status != 200) return std::unexpected(service_->ToError(response, what));
-      HOLDFAST_TRY(page, ReadPage(response.body, root, what, objects));
-    } while (!page.empty());
-    std::ranges::sort(objects, {}, &ObjectInfo::key);
-    return objects;
+  Result<std::vector<ObjectInfo>> ListBelow(const std::string& root, const std::string& prefix,
+                                            const std::string& parameters = "") {
+    return remote::ListPages(
+        *service_,
+        service_->BucketUrl() + "?list-type=2&prefix=" + http::Escape(root + prefix) + parameters,
+        "continuation-token", "listing s3://" + service_->bucket() + "/" + root + prefix,
+        [&](const std::string& body, std::vector<ObjectInfo>& objects) {
+          return ReadPage(body, root, objects);
+        });
   }
 
   Error Lacking(const std::string& why) const {
@@ -175,24 +169,6 @@ class S3Backend final : public Backend {
                     Describe(""), why));
   }
 
-  // Adds a page's objects and returns the token of the next page, or "".
-  Result<std::string> ReadPage(const std::string& body, const std::string& root,
-                               const std::string& what, std::vector<ObjectInfo>& objects) const {
-    const std::string_view page = ElementOf(body, "ListBucketResult");
-    if (page.empty()) return Fail(Code::kInternal, what + ": the answer is not a list");
-    for (const std::string_view item : ElementsOf(page, "Contents")) {
-      const std::string name = TextOf(item, "Key");
-      const auto size = ParseNumber<uint64_t>(TextOf(item, "Size"));
-      if (!name.starts_with(root) || !size)
-        return Fail(Code::kInternal, what + ": the answer lists what was not asked for");
-      objects.push_back({.key = name.substr(root.size()), .size_bytes = *size});
-    }
-    if (TextOf(page, "IsTruncated") != "true") return std::string();
-    std::string next = TextOf(page, "NextContinuationToken");
-    if (next.empty()) return Fail(Code::kInternal, what + ": the list goes on, but not where");
-    return next;
-  }
-
   const std::unique_ptr<Service> service_;
   const std::string base_;       // "prefix/"
   const std::string directory_;  // "prefix/lab-4242-20261128T004824Z/"
@@ -200,6 +176,26 @@ class S3Backend final : public Backend {
 };
 
 }  // namespace
+
+Result<std::string> ReadPage(const std::string& body, const std::string& root,
+                             std::vector<ObjectInfo>& objects) {
+  const std::string_view page = ElementOf(body, "ListBucketResult");
+  if (page.empty()) return Fail(Code::kInternal, "the answer is not a list");
+  const auto add = [&](const std::string& name, std::optional<uint64_t> size) -> Status {
+    if (!name.starts_with(root) || !size)
+      return Fail(Code::kInternal, "the answer lists what was not asked for");
+    objects.push_back({.key = name.substr(root.size()), .size_bytes = *size});
+    return {};
+  };
+  for (const std::string_view item : ElementsOf(page, "Contents"))
+    HOLDFAST_CHECK(add(TextOf(item, "Key"), ParseNumber<uint64_t>(TextOf(item, "Size"))));
+  for (const std::string_view item : ElementsOf(page, "CommonPrefixes"))
+    HOLDFAST_CHECK(add(TextOf(item, "Prefix"), 0));
+  if (TextOf(page, "IsTruncated") != "true") return std::string();
+  std::string next = TextOf(page, "NextContinuationToken");
+  if (next.empty()) return Fail(Code::kInternal, "the list goes on, but not where");
+  return next;
+}
 
 Result<std::unique_ptr<Backend>> MakeS3Backend(const std::string& url, const std::string& job,
                                                const Settings& settings) {

@@ -211,7 +211,6 @@ class Bench {
     pod_ = Must(Pod::Create({.hostname = "bench",
                              .owner = owner_,
                              .hosts = "127.0.0.1 localhost\n",
-                             .state_directory = options_.directory + "/pod",
                              .init_program = options_.init_program}));
     char self[4096] = {};
     if (::readlink("/proc/self/exe", self, sizeof self - 1) < 0) Die(Error::Errno("readlink"));

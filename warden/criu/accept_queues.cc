@@ -13,6 +13,7 @@
 
 #include "base/files.h"
 #include "base/numbers.h"
+#include "warden/isolation/pod_processes.h"
 
 namespace holdfast::warden {
 namespace {
@@ -65,9 +66,7 @@ std::string ProcessWith(const Pod& pod, const std::string& inode) {
     for (const std::string& fd :
          ListDirectory(process + "/fd").value_or(std::vector<std::string>())) {
       if (ReadLink(process + "/fd/" + fd).value_or("") != socket) continue;
-      std::string name = ReadFile(process + "/comm").value_or("?");
-      name.resize(name.find_last_not_of('\n') + 1);
-      return fmt::format("process {} ({})", pid, name);
+      return fmt::format("process {} ({})", pid, NameOfProcess(process));
     }
   }
   return "no process";

@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "base/identity.h"
+#include "warden/isolation/pod_processes.h"
 
 namespace holdfast::warden {
 namespace {
@@ -60,11 +61,16 @@ std::string PidIn(std::string_view words) {
   return std::string(words.substr(0, words.find(')')));
 }
 
-// Its name, for people.
-std::string NameOf(const std::string& process) {
-  std::string name = ReadFile(process + "/comm").value_or("?");
-  name.resize(name.find_last_not_of('\n') + 1);
-  return name;
+// What CRIU has no name for: "Can't dump file 3 of that type [600] (anon anon_inode:[landlock])".
+std::string UnknownFileIn(std::string_view words) {
+  constexpr std::string_view kBefore = "Can't dump file ";
+  const size_t at = words.find(kBefore);
+  if (at == std::string_view::npos) return "";
+  words.remove_prefix(at);
+  words = words.substr(0, words.find('\n'));
+  const size_t open = words.find('('), close = words.rfind(')');
+  if (open == std::string_view::npos || close <= open) return "";
+  return std::string(words.substr(open + 1, close - open - 1));
 }
 
 // What CRIU, being the pod's owner, cannot look at: /proc shows such a process as root's (proc(5)).
@@ -88,7 +94,7 @@ std::string ExplainRefusal(const Pod& pod, std::string_view words) {
   for (const Known& known : kWords) {
     if (words.find(known.words) == std::string_view::npos) continue;
     const std::string pid = PidIn(words);
-    explanation += "\n  why:  process " + pid + " (" + NameOf(pod.proc_path() + "/" + pid) +
+    explanation += "\n  why:  process " + pid + " (" + NameOfProcess(pod.proc_path() + "/" + pid) +
                    ") has " + std::string(known.what) +
                    ", which CRIU cannot save\n  next: " + std::string(known.remedy);
   }
@@ -98,7 +104,7 @@ std::string ExplainRefusal(const Pod& pod, std::string_view words) {
     if (pid == "1") continue;  // the pod's own
     const std::string process = pod.proc_path() + "/" + pid;
     const auto add = [&](const std::string& what) {
-      explanation += "\n  why:  process " + pid + " (" + NameOf(process) + ") " + what;
+      explanation += "\n  why:  process " + pid + " (" + NameOfProcess(process) + ") " + what;
     };
     if (const std::string why = ExplainRights(process, pod.options().owner); !why.empty()) add(why);
     std::set<std::string_view> said;
@@ -112,7 +118,11 @@ std::string ExplainRefusal(const Pod& pod, std::string_view words) {
       }
     }
   }
-  return explanation;
+  const std::string file = UnknownFileIn(words);
+  if (!explanation.empty() || file.empty()) return explanation;
+  const std::string pid = PidIn(words);
+  return "\n  why:  process " + pid + " (" + NameOfProcess(pod.proc_path() + "/" + pid) + ") has " +
+         file + " open, which CRIU cannot save\n  next: save again when it is closed";
 }
 
 }  // namespace holdfast::warden

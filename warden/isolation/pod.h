@@ -33,12 +33,11 @@ struct PodOptions {
   uint32_t index = 0;
   std::string hostname;  // what it calls itself, for its whole life
   Identity owner;
-  std::string hosts;     // contents of its /etc/hosts
-  std::string resolver;  // and of its /etc/resolv.conf; empty: the node's
+  std::string hosts;     // contents of its /etc/hosts; empty: the node's
+  std::string resolver;  // and of its /etc/resolv.conf
   // Beside those that it always has, in memory; /tmp may be among them.
   std::vector<PrivateDirectory> private_directories;
-  std::string state_directory;  // on the node, root only: logs and images on their way
-  int oom_score_adj = 0;        // that Slurm gives the job's processes
+  int oom_score_adj = 0;  // that Slurm gives the job's processes
   std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
 };
 

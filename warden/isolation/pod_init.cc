@@ -39,24 +39,22 @@ namespace {
 
 struct InitArguments {
   std::string hostname;
-  std::string hosts_file;
-  std::string resolver_file;  // empty: the node's stays
   Identity owner;
   std::vector<PrivateDirectory> private_directories;
 };
 
 Result<InitArguments> ParseArguments(int argc, char** argv) {
-  if (argc < 7) return Fail(Code::kInternal, "the pod's init was started without its arguments");
-  InitArguments arguments{.hostname = argv[1], .hosts_file = argv[2], .resolver_file = argv[3]};
-  HOLDFAST_TRY(const int uid, ReadNumber(argv[4]));
-  HOLDFAST_TRY(const int gid, ReadNumber(argv[5]));
+  if (argc < 5) return Fail(Code::kInternal, "the pod's init was started without its arguments");
+  InitArguments arguments{.hostname = argv[1]};
+  HOLDFAST_TRY(const int uid, ReadNumber(argv[2]));
+  HOLDFAST_TRY(const int gid, ReadNumber(argv[3]));
   arguments.owner.uid = static_cast<uid_t>(uid);
   arguments.owner.gid = static_cast<gid_t>(gid);
-  HOLDFAST_TRY(const int directories, ReadNumber(argv[6]));
-  if (directories < 0 || directories > (argc - 7) / 2)
+  HOLDFAST_TRY(const int directories, ReadNumber(argv[4]));
+  if (directories < 0 || directories > (argc - 5) / 2)
     return Fail(Code::kInternal, "the pod's init was started without its directories");
-  int i = 7;
-  for (; i < 7 + 2 * directories; i += 2)
+  int i = 5;
+  for (; i < 5 + 2 * directories; i += 2)
     arguments.private_directories.push_back({.path = argv[i], .place = argv[i + 1]});
   for (; i < argc; ++i) {
     HOLDFAST_TRY(const int group, ReadNumber(argv[i]));
@@ -128,6 +126,23 @@ Status MountSrun() {
 
 constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV;
 
+// In memory, since the node's disk may be full. The mount of the files keeps what was mounted here.
+Status MountEtc() {
+  HOLDFAST_CHECK(Mount("tmpfs", kPodDirectory, kFlags | MS_NOEXEC, "mode=0755"));
+  const auto mount_file = [](int descriptor, const char* target) -> Status {
+    HOLDFAST_TRY(const std::string contents, ReadAll(UniqueFd(descriptor)));
+    if (contents.empty()) return {};  // the node's stays
+    const std::string file = std::string(kPodDirectory) + "/" + std::to_string(descriptor);
+    HOLDFAST_CHECK(WriteFile(file, contents, 0644));
+    return BindFile(file.c_str(), target);
+  };
+  HOLDFAST_CHECK(mount_file(kHostsFd, "/etc/hosts"));
+  HOLDFAST_CHECK(mount_file(kResolverFd, "/etc/resolv.conf"));
+  if (::umount2(kPodDirectory, MNT_DETACH) != 0)
+    return FailErrno(std::string("unmounting ") + kPodDirectory);
+  return {};
+}
+
 // All are found before any is mounted: one may cover where another lies.
 Status MountDirectories(const std::vector<PrivateDirectory>& directories) {
   std::vector<UniqueFd> found;
@@ -160,14 +175,12 @@ Status MountPrivate(const InitArguments& arguments) {
   HOLDFAST_CHECK(
       Mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "ptmxmode=0666,mode=0620,gid=5"));
   HOLDFAST_CHECK(MakeDirectories(kPodDirectory));
+  HOLDFAST_CHECK(MountEtc());
   HOLDFAST_CHECK(Mount("tmpfs", kPodDirectory, kFlags,
                        "mode=0700,uid=" + std::to_string(arguments.owner.uid) +
                            ",gid=" + std::to_string(arguments.owner.gid)));
   HOLDFAST_CHECK(Mount("proc", "/proc", kFlags | MS_NOEXEC, ""));
   HOLDFAST_CHECK(MountSys());
-  HOLDFAST_CHECK(BindFile(arguments.hosts_file.c_str(), "/etc/hosts"));
-  if (!arguments.resolver_file.empty())
-    HOLDFAST_CHECK(BindFile(arguments.resolver_file.c_str(), "/etc/resolv.conf"));
   HOLDFAST_CHECK(MountSrun());
   return MountDirectories(arguments.private_directories);
 }

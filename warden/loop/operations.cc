@@ -1,7 +1,6 @@
 #include "warden/loop/operations.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -138,7 +137,6 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   PodOptions pod{.index = job_.pod(),
                  .hostname = hostnames[job_.pod()],
                  .owner = job_.owner(),
-                 .state_directory = fmt::format("{}/pod{}", job_.log_directory, job_.pod()),
                  .oom_score_adj = job_.oom_score_adj};
   const bool has_outside = job_.config.node.outside_network != "none";
   // Nodes without these files have no names to add.
@@ -153,8 +151,7 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
                    config::ListOf(job_.config.node.private_directories)));
   pod.private_directories = private_directories_.emplace(std::move(directories)).list();
   HOLDFAST_TRY(pod_, Pod::Create(pod));
-  waits_ = UniqueFd(::memfd_create("holdfast-waits", MFD_CLOEXEC));
-  if (!waits_.valid()) return FailErrno("making a file in memory");
+  HOLDFAST_TRY(waits_, FileInMemory(""));
   HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
   if (!has_outside) return {};
   HOLDFAST_TRY(const std::string address, PodAddress(network_options_.subnet, job_.pod()));

@@ -86,13 +86,20 @@ void RemoveLeftovers(const Job& job) {
   if (!removed) log::Failure("remove-abandoned", removed.error());
 }
 
+// A node's full disk is no reason not to run: what a job's user must know does not go into logs.
+void OpenLog(const Job& job) {
+  Status opened = MakeDirectories(job.log_directory, 0700);
+  if (opened)
+    opened = log::Open("warden", fmt::format("{}/warden{}.log", job.log_directory, job.pod()));
+  if (!opened) log::Failure("log", opened.error());
+}
+
 Status Configure(Job& job) {
   const pod::WardenEnvironment& environment = job.environment;
   HOLDFAST_TRY(job.config, config::Load(environment.config_path));
   const config::Config& config = job.config;
   job.log_directory = fmt::format("{}/{}", config.node.log_directory, job.id());
-  HOLDFAST_CHECK(MakeDirectories(job.log_directory, 0700));
-  HOLDFAST_CHECK(log::Open("warden", fmt::format("{}/warden{}.log", job.log_directory, job.pod())));
+  OpenLog(job);
   log::Info("start", {{"version", HOLDFAST_VERSION},
                       {"job", job.id()},
                       {"start", environment.restart_count},

@@ -25,22 +25,13 @@ class ClocksTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
-    char directory[] = "/var/tmp/holdfast-clocks-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(directory), nullptr);
-    directory_ = directory;
     auto pod = Pod::Create({.hostname = "pod",
                             .owner = {.uid = 65534, .gid = 65534, .groups = {}},
-                            .state_directory = directory_,
                             .init_program = HOLDFAST_TEST_POD_INIT});
     ASSERT_TRUE(pod) << pod.error().message();
     pod_ = std::move(*pod);
   }
-  void TearDown() override {
-    pod_.reset();
-    if (!directory_.empty()) {
-      EXPECT_TRUE(RemoveTree(directory_));
-    }
-  }
+  void TearDown() override { pod_.reset(); }
 
   std::map<std::string, std::string> Described() {
     const auto described = DescribeClocks(*pod_);
@@ -61,7 +52,6 @@ class ClocksTest : public ::testing::Test {
     return output ? ParseNumber<int64_t>(output->output).value_or(-1) : -1;
   }
 
-  std::string directory_;
   std::unique_ptr<Pod> pod_;
 };
 

@@ -84,7 +84,6 @@ class CriuTest : public ::testing::Test {
                             .owner = owner_,
                             .hosts = "127.0.0.1 localhost\n",
                             .private_directories = private_directories_->list(),
-                            .state_directory = directory_ + "/pod",
                             .init_program = HOLDFAST_TEST_POD_INIT});
     ASSERT_TRUE(pod) << pod.error().message();
     pod_ = std::move(*pod);
