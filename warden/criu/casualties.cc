@@ -61,6 +61,14 @@ bool IsOfCriu(int wait_status) {
   return WIFSIGNALED(wait_status) && std::ranges::contains(kSignals, WTERMSIG(wait_status));
 }
 
+bool HasUserfault(pid_t pid) {
+  const std::string directory = fmt::format("/proc/{}/fd", pid);
+  const auto numbers = ListDirectory(directory);
+  return numbers && std::ranges::any_of(*numbers, [&](const std::string& number) {
+           return ReadLink(directory + "/" + number).value_or("") == "anon_inode:[userfaultfd]";
+         });
+}
+
 }  // namespace
 
 Result<Casualties> Casualties::Watch(const Pod& pod) {
@@ -72,7 +80,8 @@ Result<Casualties> Casualties::Watch(const Pod& pod) {
     const auto pid = ParseNumber<pid_t>(name);
     if (!pid || *pid == init) continue;
     UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));
-    if (pidfd.valid()) casualties.processes_.push_back({*pid, std::move(pidfd)});
+    if (pidfd.valid())
+      casualties.processes_.push_back({*pid, std::move(pidfd), HasUserfault(*pid)});
   }
   return casualties;
 }
@@ -91,9 +100,16 @@ Status Casualties::Check() const {
                                 process->pid, status ? "died" : "ended"));
     }
     std::erase_if(alive, [](const Watched* process) { return HasExited(process->pidfd); });
-    if (alive.empty() || steady_clock::now() >= until) return {};
+    if (alive.empty() || steady_clock::now() >= until) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+  for (const Watched* process : alive)
+    if (!process->has_userfault && HasUserfault(process->pid))
+      return Fail(Code::kUnavailable,
+                  fmt::format("process {} kept a descriptor of CRIU's when that, which was saving "
+                              "it, was killed",
+                              process->pid));
+  return {};
 }
 
 }  // namespace holdfast::warden

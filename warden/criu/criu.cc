@@ -17,6 +17,7 @@
 #include "base/files.h"
 #include "warden/criu/images.h"
 #include "warden/criu/known_waits.h"
+#include "warden/criu/tracking_socket.h"
 #include "warden/isolation/oom_score.h"
 
 namespace holdfast::warden {
@@ -175,6 +176,10 @@ Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req reque
   if (run.waits) {
     options.env->push_back("LD_PRELOAD=" + run.preload);
     options.fds.emplace_back(run.waits->get(), kWaitsFd);
+  }
+  if (run.tracking) {
+    options.env->push_back(std::string(kTrackingVariable) + "=1");
+    options.fds.emplace_back(run.tracking->get(), kTrackingFd);
   }
   if (run.page_socket) {
     // The protocol has no field for this in a lazy dump; the command line has.

@@ -46,6 +46,8 @@ struct CriuRun {
   // (known_waits.h).
   std::string preload;
   const UniqueFd* waits = nullptr;
+  // Dumping, with that library: its end of a socket (tracking_socket.h), or null.
+  const UniqueFd* tracking = nullptr;
   // Dumping with lazy pages: the end of a socket pair where CRIU serves memory.
   const UniqueFd* page_socket = nullptr;
   // Asked again and again until CRIU is held; its error ends the run.

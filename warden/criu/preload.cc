@@ -13,7 +13,12 @@
 // At every moment CRIU may be killed; the kernel then lets the threads go as they are. Before 1
 // they have never been changed. Between 1 and 3 they are about to begin their calls again.
 //
+// The first time that a main thread's registers are read is also when preload_tracking.cc has its
+// turn.
+//
 // CRIU is one thread, and this its only tracer. Needs libc alone.
+#include "warden/criu/preload.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <sys/ptrace.h>
@@ -34,18 +39,12 @@
 #include "warden/criu/known_waits.h"
 
 namespace holdfast::warden {
-namespace {
-
-constexpr int kShadowStack = 0x204;  // NT_X86_SHSTK, since Linux 6.6
-// More than any processor's so far (AMX: 11 KiB).
-constexpr size_t kLargestState = 64 << 10;
 
 long CallPtrace(__ptrace_request request, pid_t tid, void* address, void* data) {
   static const auto next = reinterpret_cast<decltype(&::ptrace)>(::dlsym(RTLD_NEXT, "ptrace"));
   return next(request, tid, address, data);
 }
 
-// Number of bytes; 0 if the kernel has none of that kind, or the thread is gone.
 size_t GetRegisters(pid_t tid, long kind, void* to, size_t size) {
   iovec where{.iov_base = to, .iov_len = size};
   return CallPtrace(PTRACE_GETREGSET, tid, reinterpret_cast<void*>(kind), &where) == 0
@@ -57,6 +56,12 @@ bool SetRegisters(pid_t tid, long kind, void* from, size_t size) {
   iovec where{.iov_base = from, .iov_len = size};
   return CallPtrace(PTRACE_SETREGSET, tid, reinterpret_cast<void*>(kind), &where) == 0;
 }
+
+namespace {
+
+constexpr int kShadowStack = 0x204;  // NT_X86_SHSTK, since Linux 6.6
+// More than any processor's so far (AMX: 11 KiB).
+constexpr size_t kLargestState = 64 << 10;
 
 // struct user_regs_struct of a 32-bit program (arch/x86/include/asm/user_32.h of Linux).
 struct Registers32 {
@@ -206,7 +211,13 @@ std::optional<Thread>& Find(pid_t tid, const SystemCall& call, const void* regis
 void AfterReading(pid_t tid, void* registers, size_t size) {
   const auto call = ReadCall(registers, size);
   if (!call) return;
+  const bool is_new = !Threads().contains(tid);
   std::optional<Thread>& thread = Find(tid, *call, registers);
+  if (is_new && !call->is_32_bit && ReadStatus(tid).process == tid) {
+    user_regs_struct all;
+    std::memcpy(&all, registers, sizeof all);
+    GiveUserfault(tid, all);
+  }
   if (!thread) return;
   if (*call == thread->wait.stopped) WriteCall(thread->wait.told, registers);
   thread->at_sigreturn = call->orig_ax == SYS_rt_sigreturn && call->ax == -ENOSYS;
