@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -62,7 +63,7 @@ void Randomize(uint64_t* words, size_t bytes, uint64_t seed) {
 }
 
 // Answers each byte on descriptor 3 with one on descriptor 4: 'c' after changing 5% of memory in
-// runs of 256 KiB, anything else at once.
+// runs of 256 KiB, 'w' after writing to each page, anything else at once.
 int Reside(size_t size_bytes) {
   auto* memory = static_cast<uint64_t*>(
       ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
@@ -76,6 +77,8 @@ int Reside(size_t size_bytes) {
         Randomize(memory + at / sizeof *memory, storage::kExtentBytes, seed << 32 | at);
       ++seed;
     }
+    if (command == 'w')
+      for (size_t at = 0; at < size_bytes; at += 4096) ++memory[at / sizeof *memory];
     const char answer = 'y';
     if (::write(4, &answer, 1) != 1 || ::read(3, &command, 1) != 1) return 1;
   }
@@ -125,7 +128,14 @@ class Bench {
     const std::string images = options_.directory + "/images";
     OpenStore(options_.directory);
     const double first_stored = Save().stored;
-    std::vector<double> ours, theirs, stored;
+    std::vector<double> ours, theirs, stored, untracked;
+    for (int i = 0; i < options_.rounds; ++i) {
+      Ask('c');
+      TouchMemory(options_.size_bytes);
+      untracked.push_back(Save().frozen);
+    }
+    tracking_.emplace(/*verify=*/false);
+    Save();
     for (int i = 0; i < options_.rounds; ++i) {
       Ask('c');
       TouchMemory(options_.size_bytes);
@@ -136,6 +146,9 @@ class Bench {
       theirs.push_back(CriuDump(images));
       Must(RemoveTree(images));
     }
+    const double first_writes = Time('w');
+    const double later_writes = Time('w');
+    tracking_.reset();
     const std::string criu = "criu dump --leave-running, images in a tmpfs";
     return {{.name = "freeze, 5% changed / criu dump to tmpfs",
              .ours = Median(ours),
@@ -143,6 +156,16 @@ class Bench {
              .target = 0.4,
              .ours_command = "holdfast save, frozen until it goes on, store in a tmpfs",
              .theirs_command = criu},
+            {.name = "freeze, 5% changed / without tracking of writes",
+             .ours = Median(ours),
+             .theirs = Median(untracked),
+             .ours_command = "holdfast save, checkpoint.write_tracking: auto",
+             .theirs_command = "the same, checkpoint.write_tracking: off"},
+            {.name = "writing to every page, after a save / later",
+             .ours = first_writes,
+             .theirs = later_writes,
+             .ours_command = "first writes after a save, which is tracked",
+             .theirs_command = "the same again"},
             {.name = "bytes stored, 5% changed / first checkpoint",
              .ours = Median(stored) / 1e6,
              .theirs = first_stored / 1e6,
@@ -233,6 +256,12 @@ class Bench {
     Await();
   }
 
+  double Time(char command) {
+    const auto begin = Clock::now();
+    Ask(command);
+    return SecondsSince(begin);
+  }
+
   void Say(const std::string& what, double seconds) const {
     fmt::print(stderr, "  {}: {:.3f} s\n", what, seconds);
   }
@@ -267,6 +296,8 @@ class Bench {
                                              {.criu = "criu",
                                               .criu_preload = options_.preload,
                                               .waits = &waits_,
+                                              .tracking = tracking_ ? &*tracking_ : nullptr,
+                                              .checkpoint = number,
                                               .log_directory = options_.directory + "/log",
                                               .threads = options_.threads},
                                              Events()));
@@ -348,6 +379,7 @@ class Bench {
   std::unique_ptr<storage::JobStore> store_;
   uint32_t checkpoint_ = 0;
   UniqueFd ask_, answer_;
+  std::optional<WriteTracking> tracking_;
 };
 
 Options Parse(int argc, char** argv) {

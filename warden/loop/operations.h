@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "protocol/holdfast.pb.h"
@@ -23,6 +24,7 @@
 #include "warden/loop/signals.h"
 #include "warden/loop/timeline.h"
 #include "warden/memory/lazy_memory.h"
+#include "warden/memory/write_tracking.h"
 
 namespace holdfast::warden {
 
@@ -93,6 +95,8 @@ class Operations final : public PodOperations {
   // Any thread.
   Status MayGoOn() const;
   void Destroy();
+  // Those that tracking of writes has split; on a thread of its own.
+  void MakeHugePagesAgain();
   // What a save that has failed leaves behind goes on, unless CRIU has damaged it.
   Status GoOnIfIntact();
   // A point of the timeline: what ended now took `duration`.
@@ -112,8 +116,10 @@ class Operations final : public PodOperations {
   std::optional<Casualties> casualties_;  // while it is being saved
   std::optional<Error> damage_;
   UniqueFd waits_;                              // of pod_, for its saves
+  std::optional<WriteTracking> tracking_;       // so too
   std::unique_ptr<storage::PodReader> source_;  // of memory_
   std::unique_ptr<LazyMemory> memory_;          // what a restored pod is still getting
+  std::jthread huge_pages_;                     // makes them in pod_
   std::unique_ptr<JobNetwork> network_;
   std::unique_ptr<Outside> outside_;
   std::unique_ptr<HeldPod> held_;
