@@ -236,6 +236,9 @@ void DeclareCheckpoints(CLI::App& app, Options& options) {
   const auto add_place = [&](CLI::App* command) {
     command->add_option("--checkpoint-dir", options.request.directory,
                         "where they are, if the coordinator has forgotten the job");
+    command->add_option(
+        "--submitted", options.request.submitted,
+        "which, if several jobs have had that id: the time in the directory's name");
     command->add_option("--user", options.request.user, "root: whose job that was");
   };
   CLI::App* prune = app.add_subcommand("prune", "remove a job's older checkpoints, or all of them");

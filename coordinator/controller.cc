@@ -15,12 +15,6 @@ namespace {
 
 constexpr uint32_t kVniCount = 1U << 24;  // RFC 7348
 
-bool IsNewJob(const Job& known, const v1::Hello& hello) {
-  if (hello.phase() != v1::PHASE_FRESH) return false;
-  return hello.restart_count() < known.start.restart_count ||
-         (known.stage == Stage::kEnded && hello.restart_count() == known.start.restart_count);
-}
-
 }  // namespace
 
 Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
@@ -51,6 +45,8 @@ Status Controller::Start() {
     const std::lock_guard lock(mutex_);
     policy_.interruptions = interruptions;
     for (Job& job : jobs) {
+      // Of releases in which a job had one.
+      if (job.vni % kVnisOfAJob != 0 || vnis_.contains(job.vni)) job.vni = FreeVni(job.id);
       writer_.Know(job);
       vnis_.insert(job.vni);
       jobs_.emplace(job.id, std::move(job));
@@ -87,9 +83,15 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
   if (found != jobs_.end() && IsNewJob(found->second, hello)) {
     log::Info("job-id-reused", {{"job", job_id}});
     writer_.Forget(job_id);
+    CloseLinks(job_id);
     RemoveJob(job_id);
     found = jobs_.end();
   }
+  if (found != jobs_.end() && AreTwoJobs(found->second, hello))
+    return Fail(Code::kDenied,
+                fmt::format("job {} was submitted at {}; that of {}, which had its id before, is "
+                            "over",
+                            job_id, found->second.submitted, hello.submitted()));
   const bool added = found == jobs_.end();
   if (added) AddJob(hello);
   // The link comes first: the answer to the last Hello goes out from within Post.
@@ -119,14 +121,20 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
   return {};
 }
 
+uint32_t Controller::FreeVni(uint32_t job_id) const {
+  constexpr uint32_t kJobs = kVniCount / kVnisOfAJob;
+  uint32_t place = job_id % kJobs;
+  while (place == 0 || vnis_.contains(place * kVnisOfAJob)) place = (place + 1) % kJobs;
+  return place * kVnisOfAJob;
+}
+
 Job& Controller::AddJob(const v1::Hello& hello) {
   Job job;
   job.id = hello.job_id();
   job.start.restart_count = hello.restart_count();
   job.uid = hello.uid();
   job.gid = hello.gid();
-  job.vni = job.id % kVniCount;
-  while (job.vni == 0 || vnis_.contains(job.vni)) job.vni = (job.vni + 1) % kVniCount;
+  job.vni = FreeVni(job.id);
   vnis_.insert(job.vni);
   // A restart of a job that the journal does not know: it never got here, or the journal was lost.
   job.started = hello.restart_count() > 0 && (first_job_ == 0 || job.id <= first_job_);
@@ -143,6 +151,12 @@ Job& Controller::AddJob(const v1::Hello& hello) {
       job.hostnames = source->second.hostnames;
   }
   return jobs_[job.id] = std::move(job);
+}
+
+void Controller::CloseLinks(uint32_t job_id) {
+  const auto end = links_.lower_bound({job_id + 1, 0});
+  for (auto link = links_.lower_bound({job_id, 0}); link != end; link = links_.erase(link))
+    link->second->Close();
 }
 
 void Controller::RemoveJob(uint32_t job_id) {

@@ -121,7 +121,9 @@ class Controller {
   void EnqueueDrain(const Evacuation& evacuation);
   std::shared_ptr<WardenLink> LinkOn(const std::string& node) const;
   void OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice);
+  uint32_t FreeVni(uint32_t job_id) const;
   Job& AddJob(const v1::Hello& hello);
+  void CloseLinks(uint32_t job_id);  // of wardens of an earlier job with that id
   void RemoveJob(uint32_t job_id);
   void ArmTimer(const Timers::Key& key, std::chrono::milliseconds after);
   void RunTimers();
@@ -137,7 +139,7 @@ class Controller {
   std::condition_variable unsaid_changed_;
   bool stopping_ = false;
   std::map<uint32_t, Job> jobs_;
-  std::set<uint32_t> vnis_;                     // of jobs_
+  std::set<uint32_t> vnis_;                     // of jobs_, the first of each
   uint32_t first_job_ = 0;                      // Journal::FirstJob
   std::map<uint32_t, std::string> unreadable_;  // rows of the journal, with what is wrong
   std::map<Key, std::shared_ptr<WardenLink>> links_;

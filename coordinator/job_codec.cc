@@ -99,12 +99,12 @@ auto Members(Is<ArrayTask> auto& array) {
 auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
-         departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array] =
-      job;
+         departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array,
+         cluster, submitted] = job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
                   last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
-                  saved_once, requeue, renewals, array);
+                  saved_once, requeue, renewals, array, cluster, submitted);
 }
 
 template <typename T>

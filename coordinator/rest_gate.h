@@ -13,6 +13,7 @@
 #include <deque>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -39,6 +40,7 @@ class RestGate final : public httplib::Server {
     std::string address;
     Time deadline;
     std::string received;
+    std::optional<size_t> size;  // of the request, once its head is there
   };
   class Stream;
 

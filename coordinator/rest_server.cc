@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/numbers.h"
 #include "coordinator/clock.h"
+#include "coordinator/rest_body.h"
 #include "coordinator/rest_gate.h"
 #include "coordinator/rest_json.h"
 #include "coordinator/state.h"
@@ -53,40 +54,6 @@ std::string NextStep(Code code, const std::string& job_id) {
     default:
       return "";
   }
-}
-
-// The request's JSON object; an empty body is an empty one. Keys other than `known` are refused.
-Result<json> ParseBody(const std::string& body, std::initializer_list<const char*> known) {
-  if (body.empty()) return json::object();
-  json parsed = json::parse(body, nullptr, false);
-  if (!parsed.is_object()) return Fail(Code::kInvalid, "the body is not a JSON object");
-  for (const auto& [key, value] : parsed.items())
-    if (std::ranges::find(known, key) == known.end())
-      return Fail(Code::kInvalid, fmt::format("'{}' is not a known key; known are: {}", key,
-                                              fmt::join(known, ", ")));
-  return parsed;
-}
-
-Result<bool> ReadFlag(const json& body, const char* key) {
-  const json value = body.value(key, json(false));
-  if (!value.is_boolean())
-    return Fail(Code::kInvalid, fmt::format("'{}' must be true or false", key));
-  return value.get<bool>();
-}
-
-Result<std::vector<std::string>> ReadNodes(const json& body, const char* key) {
-  std::vector<std::string> nodes;
-  const json value = body.value(key, json::array());
-  const auto is_name = [](const json& node) {
-    return node.is_string() && !node.get_ref<const std::string&>().empty() &&
-           std::ranges::all_of(node.get_ref<const std::string&>(), [](unsigned char c) {
-             return std::isalnum(c) || c == '-' || c == '_' || c == '.';
-           });
-  };
-  if (!value.is_array() || !std::ranges::all_of(value, is_name))
-    return Fail(Code::kInvalid, fmt::format("'{}' must be a list of node names", key));
-  for (const json& node : value) nodes.push_back(node.get<std::string>());
-  return nodes;
 }
 
 Result<int> ReadWait(const httplib::Request& request) {
@@ -191,18 +158,22 @@ void RestServer::Route() {
       int answer_status = status;
       const Result<std::string> result = handler(request, *uid, answer_status);
       Answer(request, response, result, answer_status);
+      Prove(request, response);
     };
   };
-  server_->Get("/v1/health", [this](const httplib::Request&, httplib::Response& response) {
-    const Result<uid_t> slurm = slurm_.SlurmUser();
+  server_->Get("/v1/health", [this](const httplib::Request& request, httplib::Response& response) {
+    const Result<Cluster> cluster = slurm_.LoadCluster();
     const JournalHealth journal = controller_.journal_health();
     response.set_content(
-        protocol::ToText({{"status", slurm && journal.error.empty() ? "ok" : "degraded"},
+        protocol::ToText({{"status", cluster && journal.error.empty() ? "ok" : "degraded"},
                           {"version", HOLDFAST_VERSION},
                           {"protocol", protocol::kProtocolVersion},
-                          {"slurm", slurm ? "ok" : slurm.error().message()},
+                          {"cluster", cluster ? cluster->name : ""},
+                          {"slurm", cluster ? "ok" : cluster.error().message()},
                           {"journal", journal.error.empty() ? "ok" : Describe(journal)}}),
         "application/json");
+    response.status = 200;
+    if (Authenticate(request)) Prove(request, response);
   });
   using HttpRequest = httplib::Request;
   server_->Get("/v1/jobs",
@@ -266,10 +237,20 @@ Result<uid_t> RestServer::Authenticate(const httplib::Request& request) {
   return credential.uid;
 }
 
+void RestServer::Prove(const httplib::Request& request, httplib::Response& response) {
+  const std::string credential =
+      request.get_header_value("Authorization").substr(protocol::kRestScheme.size());
+  const Result<std::string> proof =
+      authenticator_.Seal(protocol::AnswerPurpose(credential, response.status, response.body));
+  // Who asked does not believe an answer without one.
+  if (!proof) return log::Failure("answer", proof.error());
+  response.set_header(protocol::kRestProof, std::string(protocol::kRestScheme) + *proof);
+}
+
 bool RestServer::SeesAll(uid_t uid) {
   if (uid == 0 || uid == ::geteuid()) return true;
-  const Result<uid_t> slurm_user = slurm_.SlurmUser();
-  return slurm_user && uid == *slurm_user;
+  const Result<Cluster> cluster = slurm_.LoadCluster();
+  return cluster && uid == cluster->slurm_user;
 }
 
 Result<Job> RestServer::FindJob(const httplib::Request& request, uid_t uid) {
@@ -315,6 +296,8 @@ Result<std::string> RestServer::ListExpired(uid_t uid) {
   json jobs = json::array();
   for (const Job& job : controller_.Expired())
     jobs.push_back({{"job_id", job.id},
+                    {"cluster", job.cluster},
+                    {"submitted", job.submitted},
                     {"uid", job.uid},
                     {"gid", job.gid},
                     {"directory", job.options.directory}});

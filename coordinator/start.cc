@@ -71,7 +71,7 @@ v1::ToWarden MakeWelcome(const Job& job) {
     peer.set_node(job.nodes()[i]);
     if (i < job.hostnames.size()) peer.set_hostname(job.hostnames[i]);
   }
-  network.set_vni(job.vni);
+  network.set_vni(job.vni_of_start());
   network.set_mtu(mtu - std::min(mtu, kVxlanOverheadBytes));
   welcome.set_restore_job(job.start.restore_job);
   welcome.set_restore_checkpoint(job.start.restore_checkpoint);

@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "pod/pod_directory.h"
+#include "pod/temporary_directory.h"
 
 namespace holdfast::pod {
 namespace {
@@ -61,6 +62,7 @@ Status BecomeLaunch(int fd) {
   HOLDFAST_CHECK(OpenStdio(launch));
   if (!launch.note.empty()) ::dprintf(STDERR_FILENO, "holdfast: %s\n", launch.note.c_str());
   HOLDFAST_CHECK(SetLimits(launch.limits));
+  MakeTemporaryDirectory(launch.environment);
   if (::chdir(launch.cwd.c_str()) != 0) {
     // What Slurm does, too: slurmstepd falls back to /tmp and says so.
     ::dprintf(STDERR_FILENO, "holdfast: cannot enter %s: %m; using /tmp instead\n",

@@ -1,8 +1,9 @@
 // Checkpoints as wardens see them: written pod by pod, committed by a manifest, read back verified.
 //
-// A job's checkpoints lie in one directory of a back end (storage/backend.h), JOB/ below the job's
-// --checkpoint-dir. Each pod writes its extents into packs and one part file that names them; the
-// manifest, written last, names the parts. A checkpoint without a manifest does not exist.
+// A job's checkpoints lie in one directory of a back end (storage/backend.h), JobName::Directory()
+// below the job's --checkpoint-dir. Each pod writes its extents into packs and one part file that
+// names them; the manifest, written last, names the parts. A checkpoint without a manifest does not
+// exist.
 //
 // Trust: the manifest is authenticated with the site key; everything else is checked against the
 // digests it (and the parts) hold before it is parsed or used. All accesses are made as the job's
@@ -27,6 +28,7 @@
 #include "base/unique_fd.h"
 #include "config/config.h"
 #include "storage/keys.h"
+#include "storage/urls/job_name.h"
 
 namespace holdfast::storage {
 
@@ -74,7 +76,7 @@ struct PartSummary {
 };
 
 struct Manifest {
-  uint32_t job_id = 0;
+  JobName job;
   uint32_t checkpoint = 0;
   int64_t unix_ms = 0;
   uid_t uid = 0;
@@ -201,9 +203,14 @@ class JobStore {
  public:
   // `url`: the job's --checkpoint-dir (storage/urls/urls.h). `cloud`: for object stores, whose
   // credentials are read now. Nothing is created yet.
-  static Result<std::unique_ptr<JobStore>> Open(const std::string& url, uint32_t job_id,
+  static Result<std::unique_ptr<JobStore>> Open(const std::string& url, const JobName& job,
                                                 const Identity& owner, const Keys& keys,
                                                 const config::Cloud& cloud = {});
+  // The cluster's jobs of that id that have a place there, in the order of their submission; one of
+  // before jobs had names comes first.
+  static Result<std::vector<JobName>> JobsOf(const std::string& url, const std::string& cluster,
+                                             uint32_t id, const Identity& owner,
+                                             const config::Cloud& cloud = {});
   virtual ~JobStore() = default;
 
   // For all that is stored from now on; max(): none. Backend::SetDeadline says what it does.

@@ -54,7 +54,7 @@ StoredPart::ShardPtr ComparedPart::ReadableShard(uint32_t number) const {
   if (shard) return *std::move(shard);
   const std::lock_guard lock(mutex_);
   if (unreadable_.insert(number).second)
-    log::Failure("storage.compare", shard.error(), {{"job", stored_->part().job_id}});
+    log::Failure("storage.compare", shard.error(), {{"job", stored_->part().job.id}});
   return nullptr;
 }
 

@@ -120,7 +120,7 @@ Status WriteInfo(Hdf5File& file, const Part& part) {
   HOLDFAST_CHECK(file.AddText("/", "hostname", info.hostname));
   for (const auto& [name, value] :
        std::initializer_list<std::pair<const char*, int64_t>>{{"version", VersionOf(part)},
-                                                              {"job_id", part.job_id},
+                                                              {"job_id", part.job.id},
                                                               {"checkpoint", part.checkpoint},
                                                               {"pod", info.pod},
                                                               {"uid", info.owner.uid},
@@ -153,7 +153,7 @@ Result<int64_t> ReadInfo(Hdf5File& file, Part& part) {
   HOLDFAST_TRY(info.node, file.Text("/", "node"));
   HOLDFAST_TRY(info.hostname, file.Text("/", "hostname"));
   for (const auto& [name, value] :
-       std::initializer_list<std::pair<const char*, uint32_t*>>{{"job_id", &part.job_id},
+       std::initializer_list<std::pair<const char*, uint32_t*>>{{"job_id", &part.job.id},
                                                                 {"checkpoint", &part.checkpoint},
                                                                 {"pod", &info.pod},
                                                                 {"uid", &info.owner.uid},

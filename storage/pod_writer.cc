@@ -35,7 +35,7 @@ class PodWriterImpl : public PodWriter {
         builder_(std::make_unique<PartBuilder>(packs_)),
         pipeline_(std::make_unique<Pipeline>(*known_, packs_, budget_, options.compression_level)),
         shard_writer_(packs_, kShardBytes) {
-    part_.job_id = target_.job_id;
+    part_.job = target_.job;
     part_.checkpoint = target_.checkpoint;
     part_.info.pod = target_.pod;
     if (previous) CompareWith(*std::move(previous));
@@ -110,7 +110,7 @@ class PodWriterImpl : public PodWriter {
     // Only the shards have to be where they can be read.
     HOLDFAST_CHECK(FlushShards());
     precopied_.stored_bytes = builder_->referred_bytes();
-    Part ahead{.job_id = target_.job_id, .checkpoint = target_.checkpoint};
+    Part ahead{.job = target_.job, .checkpoint = target_.checkpoint};
     const auto numbers = builder_->Build(ahead);
     for (PackRow& pack : ahead.packs)
       if (pack.size_bytes == 0) pack.size_bytes = kPackBytes;  // is still being written

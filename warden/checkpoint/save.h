@@ -32,7 +32,7 @@ struct SaveOptions {
   // Until then a save waits for connections to be accepted (warden/criu/accept_queues.h).
   std::chrono::steady_clock::time_point accepts_until;
   std::vector<std::string> output_paths;  // the job's stdout and stderr files, as the pod sees them
-  std::string local_directories;          // of the node alone: paths, with commas
+  std::vector<std::string> local_directories;  // of the node alone
   // Asked again and again until all has been read; its error ends the save. Any thread.
   std::function<Status()> may_go_on;
 };

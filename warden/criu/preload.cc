@@ -13,12 +13,10 @@
 // At every moment CRIU may be killed; the kernel then lets the threads go as they are. Before 1
 // they have never been changed. Between 1 and 3 they are about to begin their calls again.
 //
-// The first time that a main thread's registers are read is also when preload_tracking.cc has its
-// turn.
+// Before 1 the thread and its process are asked for what only they can see (unseen.h), and for what
+// it takes to know what they write (preload_tracking.h).
 //
 // CRIU is one thread, and this its only tracer. Needs libc alone.
-#include "warden/criu/preload.h"
-
 #include <dlfcn.h>
 #include <elf.h>
 #include <sys/ptrace.h>
@@ -37,14 +35,22 @@
 
 #include "warden/criu/interrupted_waits.h"
 #include "warden/criu/known_waits.h"
+#include "warden/criu/preload_tracking.h"
+#include "warden/criu/unseen.h"
 
 namespace holdfast::warden {
+namespace {
+
+constexpr int kShadowStack = 0x204;  // NT_X86_SHSTK, since Linux 6.6
+// More than any processor's so far (AMX: 11 KiB).
+constexpr size_t kLargestState = 64 << 10;
 
 long CallPtrace(__ptrace_request request, pid_t tid, void* address, void* data) {
   static const auto next = reinterpret_cast<decltype(&::ptrace)>(::dlsym(RTLD_NEXT, "ptrace"));
   return next(request, tid, address, data);
 }
 
+// Number of bytes; 0 if the kernel has none of that kind, or the thread is gone.
 size_t GetRegisters(pid_t tid, long kind, void* to, size_t size) {
   iovec where{.iov_base = to, .iov_len = size};
   return CallPtrace(PTRACE_GETREGSET, tid, reinterpret_cast<void*>(kind), &where) == 0
@@ -56,12 +62,6 @@ bool SetRegisters(pid_t tid, long kind, void* from, size_t size) {
   iovec where{.iov_base = from, .iov_len = size};
   return CallPtrace(PTRACE_SETREGSET, tid, reinterpret_cast<void*>(kind), &where) == 0;
 }
-
-namespace {
-
-constexpr int kShadowStack = 0x204;  // NT_X86_SHSTK, since Linux 6.6
-// More than any processor's so far (AMX: 11 KiB).
-constexpr size_t kLargestState = 64 << 10;
 
 // struct user_regs_struct of a 32-bit program (arch/x86/include/asm/user_32.h of Linux).
 struct Registers32 {
@@ -211,13 +211,7 @@ std::optional<Thread>& Find(pid_t tid, const SystemCall& call, const void* regis
 void AfterReading(pid_t tid, void* registers, size_t size) {
   const auto call = ReadCall(registers, size);
   if (!call) return;
-  const bool is_new = !Threads().contains(tid);
   std::optional<Thread>& thread = Find(tid, *call, registers);
-  if (is_new && !call->is_32_bit && ReadStatus(tid).process == tid) {
-    user_regs_struct all;
-    std::memcpy(&all, registers, sizeof all);
-    GiveUserfault(tid, all);
-  }
   if (!thread) return;
   if (*call == thread->wait.stopped) WriteCall(thread->wait.told, registers);
   thread->at_sigreturn = call->orig_ax == SYS_rt_sigreturn && call->ax == -ENOSYS;
@@ -274,11 +268,21 @@ extern "C" __attribute__((visibility("default"))) long ptrace(enum __ptrace_requ
   void* const address = va_arg(arguments, void*);
   void* const data = va_arg(arguments, void*);
   va_end(arguments);
+  const bool reads_registers =
+      request == PTRACE_GETREGSET &&
+      static_cast<int>(reinterpret_cast<uintptr_t>(address)) == NT_PRSTATUS;
+  // All that CRIU is to dump is frozen when it reads the first ones.
+  if (reads_registers && !Threads().contains(tid)) {
+    if (!LookWithin(tid)) {
+      errno = EOPNOTSUPP;
+      return -1;
+    }
+    GiveUserfault(tid);
+  }
   if (request == PTRACE_SYSCALL) SkipSigreturn(tid);
   if (request == PTRACE_DETACH) BeforeDetaching(tid);
   const long result = CallPtrace(request, tid, address, data);
-  if (result == 0 && request == PTRACE_GETREGSET &&
-      static_cast<int>(reinterpret_cast<uintptr_t>(address)) == NT_PRSTATUS) {
+  if (result == 0 && reads_registers) {
     const auto* where = static_cast<const iovec*>(data);
     AfterReading(tid, where->iov_base, where->iov_len);
   }

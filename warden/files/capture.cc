@@ -14,7 +14,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "warden/files/scratch.h"
 #include "warden/files/tree.h"
 #include "warden/isolation/pod_files.h"
 
@@ -85,8 +84,6 @@ class Capture {
   }
 
   Status AddDirectory(const std::string& path) {
-    // The pod's own directories are saved anyway.
-    if (IsScratch(path)) return {};
     const auto directory = OpenInPod(root_, path, O_RDONLY | O_DIRECTORY);
     if (!directory) return Skip(path, directory.error().message());
     struct stat about = {};

@@ -56,8 +56,9 @@ Result<std::vector<storage::FileRecord>> RecordFiles(
   std::map<std::string, storage::FileRecord> records;
   for (const image::file_entry& file : files) {
     const image::reg_file_entry& reg = file.reg();
-    if (!file.has_reg() || (reg.flags() & O_ACCMODE) == O_RDONLY || IsScratch(reg.name()) ||
-        !S_ISREG(reg.mode()) || without_name.contains(reg.id()))
+    if (!file.has_reg() || (reg.flags() & O_ACCMODE) == O_RDONLY ||
+        IsScratch(pod.options(), reg.name()) || !S_ISREG(reg.mode()) ||
+        without_name.contains(reg.id()))
       continue;
     const bool append = (reg.flags() & O_APPEND) != 0;
     auto [at, is_new] = records.try_emplace(

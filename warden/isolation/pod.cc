@@ -46,10 +46,13 @@ class NodePod final : public Pod {
     HOLDFAST_TRY(network_, OpenNamespace(init_pid_, "net"));
     HOLDFAST_TRY(pid_, OpenNamespace(init_pid_, "pid"));
     HOLDFAST_TRY(uts_, OpenNamespace(init_pid_, "uts"));
+    // PID 1 itself has the node's clocks.
+    HOLDFAST_TRY(time_, OpenNamespace(init_pid_, "time_for_children"));
     return {};
   }
 
   const PodOptions& options() const override { return options_; }
+  pid_t init_pid() const override { return init_pid_; }
   const UniqueFd& mount_namespace() const override { return mount_; }
   const UniqueFd& network_namespace() const override { return network_; }
   const UniqueFd& pid_namespace() const override { return pid_; }
@@ -57,7 +60,7 @@ class NodePod final : public Pod {
 
   void Enter(SpawnOptions& options) const override {
     // Cgroups need no entering: the warden is in the pod's already.
-    for (const UniqueFd* ns : {&pid_, &network_, &uts_, &mount_})
+    for (const UniqueFd* ns : {&pid_, &network_, &uts_, &time_, &mount_})
       options.namespaces.push_back(ns->get());
   }
 
@@ -148,7 +151,7 @@ class NodePod final : public Pod {
   pid_t init_pid_;
   UniqueFd init_pidfd_;  // init_ changes when it is waited for
   UniqueFd control_;
-  UniqueFd mount_, network_, pid_, uts_;
+  UniqueFd mount_, network_, pid_, uts_, time_;
   pid_t root_pid_ = -1;
 };
 
@@ -177,7 +180,10 @@ Result<std::unique_ptr<Pod>> Pod::Create(const PodOptions& options) {
                   hosts_file,
                   resolver_file,
                   std::to_string(options.owner.uid),
-                  std::to_string(options.owner.gid)};
+                  std::to_string(options.owner.gid),
+                  std::to_string(options.private_directories.size())};
+    for (const PrivateDirectory& directory : options.private_directories)
+      spawn.argv.insert(spawn.argv.end(), {directory.path, directory.place});
     for (const gid_t group : options.owner.groups) spawn.argv.push_back(std::to_string(group));
     spawn.env.emplace();
     spawn.fds = {

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "pod/launch.h"
 #include "pod/pod_directory.h"
-#include "storage/site.h"
 #include "warden/criu/accept_queues.h"
 #include "warden/criu/dump_memory.h"
 #include "warden/isolation/affinity.h"
@@ -19,6 +18,7 @@
 #include "warden/isolation/memory_room.h"
 #include "warden/loop/furnish.h"
 #include "warden/loop/job_files.h"
+#include "warden/loop/origin.h"
 #include "warden/loop/summaries.h"
 
 namespace holdfast::warden {
@@ -40,18 +40,15 @@ constexpr uint64_t kRoomKept = 16 << 20;
 // For what is only removed: sooner or later the next checkpoint does that.
 constexpr std::chrono::seconds kRemovalLimit{30};
 
+// For a pod's private directories, which the job's end and its requeueing wait for, because then
+// Slurm kills the warden: what is left the next one on the node removes.
+constexpr std::chrono::seconds kFilesLimit{10};
+
 // After Slurm's SIGTSTP it takes two seconds to suspend the job (_handle_suspend in
 // src/slurmd/slurmstepd/req.c).
 constexpr std::chrono::seconds kSuspending{4};
 
 }  // namespace
-
-struct Operations::Origin {
-  storage::Manifest manifest;
-  std::unique_ptr<storage::JobStore> other;  // if it is another job's checkpoint
-  std::unique_ptr<storage::PodReader> reader;
-  std::unique_ptr<storage::PodReader> files;  // if the checkpoint has any
-};
 
 Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store, Inventory found,
                        std::function<void(v1::FromWarden)> tell)
@@ -80,10 +77,10 @@ void Operations::TellOf(uint32_t checkpoint, const std::string& name,
 void Operations::Destroy() {
   const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   huge_pages_ = {};
-  if (pod_) {
-    // Killed first: destroying a frozen pod would let it go on.
-    if (const Status killed = pod_->Kill(); !killed) log::Failure("kill", killed.error());
-  }
+  Status killed;
+  // Killed first: destroying a frozen pod would let it go on.
+  if (pod_) killed = pod_->Kill();
+  if (!killed) log::Failure("kill", killed.error());
   precopy_.reset();
   frozen_.reset();
   held_.reset();
@@ -93,6 +90,13 @@ void Operations::Destroy() {
   outside_.reset();
   network_.reset();
   pod_.reset();
+  if (killed) RemovePrivateDirectories();
+}
+
+void Operations::RemovePrivateDirectories() {
+  if (!private_directories_) return;
+  const Status removed = private_directories_->Remove(steady_clock::now() + kFilesLimit);
+  if (!removed) log::Failure("remove-private", removed.error());
 }
 
 Status Operations::Create(const v1::Welcome& welcome) {
@@ -109,50 +113,13 @@ Status Operations::Create(const v1::Welcome& welcome) {
     HOLDFAST_CHECK(Restore(origin));
     Tell(
         "restored", steady_clock::now() - begin,
-        fmt::format("checkpoint {} of job {}", origin.manifest.checkpoint, origin.manifest.job_id));
+        fmt::format("checkpoint {} of job {}", origin.manifest.checkpoint, origin.manifest.job.id));
     return {};
   };
   log_path_ = job_.log_directory;
   Status created = create();
   if (!created) Destroy();
   return created;
-}
-
-Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
-  Origin origin;
-  storage::JobStore* store = store_.get();
-  if (welcome.restore_job() != job_.id()) {
-    HOLDFAST_TRY(origin.other, storage::JobStore::Open(
-                                   job_.options.directory, welcome.restore_job(), job_.owner(),
-                                   job_.keys, storage::CloudSettings(job_.config)));
-    store = origin.other.get();
-  }
-  uint32_t checkpoint = welcome.restore_checkpoint();
-  if (checkpoint == 0) {
-    HOLDFAST_TRY(const auto listing, store->List());
-    if (listing.good.empty())
-      return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint in {}",
-                                               welcome.restore_job(), job_.options.directory));
-    checkpoint = listing.good.back().checkpoint;
-  }
-  checkpoint_ = checkpoint;
-  log_path_ = job_.CheckpointLogs(checkpoint) + "/restore.log";
-  HOLDFAST_TRY(origin.manifest, store->ReadManifest(checkpoint));
-  const storage::Manifest& manifest = origin.manifest;
-  if (manifest.uid != job_.owner().uid)
-    return Fail(Code::kDenied, fmt::format("checkpoint {} belongs to uid {}, the job to uid {}",
-                                           checkpoint, manifest.uid, job_.owner().uid));
-  if (manifest.parts.size() != job_.environment.pods ||
-      manifest.hostnames.size() != manifest.parts.size())
-    return Fail(Code::kInvalid,
-                fmt::format("checkpoint {} is of a job on {} nodes, this one is on {}: give it "
-                            "as many",
-                            checkpoint, manifest.parts.size(), job_.environment.pods));
-  HOLDFAST_TRY(origin.reader, store->Read(manifest, job_.pod()));
-  if (manifest.files) {
-    HOLDFAST_TRY(origin.files, store->Read(manifest, manifest.files->pod));
-  }
-  return origin;
 }
 
 Status Operations::MakePod(const v1::Network& network, const std::vector<std::string>& hostnames) {
@@ -180,6 +147,12 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   if (has_outside)
     pod.resolver = MakeResolverConfiguration(ReadFile("/etc/resolv.conf").value_or(""));
   HOLDFAST_TRY(pod.hosts, MakeHosts(network_options_, has_outside ? node_hosts : ""));
+  HOLDFAST_TRY(auto directories,
+               PrivateDirectories::Create(
+                   job_.config.node.private_place,
+                   fmt::format("{}-{}-{}", job_.id(), job_.environment.restart_count, job_.pod()),
+                   config::ListOf(job_.config.node.private_directories)));
+  pod.private_directories = private_directories_.emplace(std::move(directories)).list();
   HOLDFAST_TRY(pod_, Pod::Create(pod));
   if (job_.config.checkpoint.write_tracking != "off")
     tracking_.emplace(/*verify=*/job_.config.checkpoint.write_tracking == "verify");
@@ -222,13 +195,14 @@ Status Operations::Restore(Origin& origin) {
   const RestoreOptions options{
       .criu = job_.config.node.criu,
       .log_directory = job_.CheckpointLogs(origin.manifest.checkpoint),
-      .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
+      .work_directory = fmt::format("{}/{}-{}", job_.WorkDirectories(), job_.id(), job_.pod()),
       .threads = kThreads,
       .timeout = job_.config.checkpoint.timeout,
       .memory = later ? MemoryComes::kLater : MemoryComes::kFirst,
       .files = origin.files.get(),
       .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
   HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *source_, options, events));
+  others_oom_kills_ = OomKills().value_or(0);
   std::string bindings;
   if (std::ranges::contains(source_->images(), kBindingsImage)) {
     HOLDFAST_TRY(bindings, source_->ReadImage(kBindingsImage));
@@ -285,6 +259,7 @@ Status Operations::Save(const v1::Prepare& prepare) {
 Status Operations::GoOnIfIntact() {
   const auto casualties = std::exchange(casualties_, std::nullopt);
   const Status intact = casualties ? casualties->Check() : Status();
+  others_oom_kills_ = OomKills().value_or(0);
   if (intact) return network_->Uncut();
   damage_ = intact.error();
   HOLDFAST_CHECK(pod_->Kill());
@@ -383,7 +358,7 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
                             .timeout = job_.config.checkpoint.timeout,
                             .accepts_until = accepts_until + kAcceptsWhenCut,
                             .output_paths = job_.output_paths,
-                            .local_directories = job_.config.node.local_directories,
+                            .local_directories = config::ListOf(job_.config.node.local_directories),
                             .may_go_on = [this] { return MayGoOn(); }};
   HOLDFAST_TRY(const auto room, MemoryRoom());
   HOLDFAST_CHECK(CheckDumpMemory(*pod_, room));
@@ -448,6 +423,7 @@ Status Operations::Release() {
   writer_.reset();
   outside_.reset();
   network_.reset();
+  if (killed) RemovePrivateDirectories();
   if (killed) Tell("released", steady_clock::now() - begin, "");
   return killed;
 }

@@ -15,9 +15,11 @@
 #include "warden/checkpoint/restore.h"
 #include "warden/checkpoint/save.h"
 #include "warden/criu/casualties.h"
+#include "warden/isolation/memory_room.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/outside.h"
 #include "warden/isolation/pod.h"
+#include "warden/isolation/private_directories.h"
 #include "warden/loop/job.h"
 #include "warden/loop/precopy.h"
 #include "warden/loop/roles.h"
@@ -70,6 +72,7 @@ class Operations final : public PodOperations {
   Status RemoveCheckpoints() override;
 
   Result<ExitStatus> TakeExit() override { return pod_->TakeExit(); }
+  bool ran_out_of_memory() const override { return OomKills().value_or(0) > others_oom_kills_; }
   std::optional<Error> damage() const override;
   const v1::Prepared& prepared() const override { return prepared_; }
   const std::vector<v1::Saved>& saved() const override { return inventory_.saved; }
@@ -85,6 +88,7 @@ class Operations final : public PodOperations {
 
  private:
   struct Origin;  // what is restored
+  Result<std::unique_ptr<storage::JobStore>> OpenOther(uint32_t id) const;
   Result<Origin> FindOrigin(const v1::Welcome& welcome);
   Status MakePod(const v1::Network& network, const std::vector<std::string>& hostnames);
   Status Furnish(const v1::Welcome& welcome);
@@ -97,6 +101,8 @@ class Operations final : public PodOperations {
   void Destroy();
   // Those that tracking of writes has split; on a thread of its own.
   void MakeHugePagesAgain();
+  // Once no process of the pod is left.
+  void RemovePrivateDirectories();
   // What a save that has failed leaves behind goes on, unless CRIU has damaged it.
   Status GoOnIfIntact();
   // A point of the timeline: what ended now took `duration`.
@@ -112,8 +118,10 @@ class Operations final : public PodOperations {
   uint32_t checkpoint_ = 0;  // that the operation under way is about
   NetworkOptions network_options_;
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
+  std::optional<PrivateDirectories> private_directories_;
   std::unique_ptr<Pod> pod_;
   std::optional<Casualties> casualties_;  // while it is being saved
+  uint64_t others_oom_kills_ = 0;         // CRIU's, whom the kernel takes first
   std::optional<Error> damage_;
   UniqueFd waits_;                              // of pod_, for its saves
   std::optional<WriteTracking> tracking_;       // so too

@@ -1,6 +1,7 @@
 #include "warden/memory/frozen_memory.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -18,9 +19,9 @@ namespace {
 // One pagemap and where its pages come from.
 struct Source {
   uint32_t stream = 0;
-  pid_t pid = 0;       // in the pod; 0 for memory that processes share
-  pid_t node_pid = 0;  // the same on the node
-  UniqueFd pages;      // CRIU's pages file, if there is one
+  pid_t pid = 0;                         // in the pod; 0 for memory that processes share
+  std::optional<FrozenProcess> process;  // if pages still lie in it
+  UniqueFd pages;                        // CRIU's pages file, if there is one
 };
 
 struct Work {
@@ -35,10 +36,32 @@ Status ReadSlowly(pid_t node_pid, uint64_t address, std::span<std::byte> out) {
   return ReadFullAt(memory, out, address);
 }
 
+Status ReadMemory(pid_t node_pid, uint64_t address, std::span<std::byte> out) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const iovec local{.iov_base = out.data() + done, .iov_len = out.size() - done};
+    const iovec remote{.iov_base = reinterpret_cast<void*>(address + done),
+                       .iov_len = out.size() - done};
+    const ssize_t n = ::process_vm_readv(node_pid, &local, 1, &remote, 1, 0);
+    if (n < 0 && errno == EFAULT) {
+      if (Status status = ReadSlowly(node_pid, address + done, out.subspan(done)); !status)
+        return std::unexpected(std::move(status).error().Wrap("reading memory of process " +
+                                                              std::to_string(node_pid)));
+      return {};
+    }
+    if (n < 0) return FailErrno("reading memory of process " + std::to_string(node_pid));
+    if (n == 0)
+      return Fail(Code::kInternal,
+                  "reading memory of process " + std::to_string(node_pid) + ": nothing is there");
+    done += static_cast<size_t>(n);
+  }
+  return {};
+}
+
 Status ReadSome(const Source& source, const MemoryRun& run, uint64_t skip,
                 std::span<std::byte> out) {
   if (!run.lazy) return ReadFullAt(source.pages, out, run.file_offset + skip);
-  return ReadMemory(source.node_pid, run.address + skip, out);
+  return source.process->Read(run.address + skip, out);
 }
 
 bool HasLazyPages(const Pagemap& pagemap) {
@@ -81,7 +104,7 @@ class FrozenPieces {
     source->pid = pid;
     if (HasLazyPages(pagemap)) {
       if (pid == 0) return Fail(Code::kUnsupported, name + ": shared memory that was not saved");
-      HOLDFAST_TRY(source->node_pid, pod_.OuterPid(pid));
+      HOLDFAST_TRY(source->process, FrozenProcess::Open(pod_, pid));
     }
     const std::string pages_name = "pages-" + std::to_string(pagemap.pages_id) + ".img";
     if (auto pages = OpenAt(images_, pages_name, O_RDONLY)) {
@@ -92,7 +115,7 @@ class FrozenPieces {
     HOLDFAST_TRY(source->stream, writer_.AddStream(pages_name));
     cutter_.emplace(pagemap);
     HOLDFAST_CHECK(writer_.SetSize(source->stream, cutter_->size_bytes()));
-    if (tracking_ && source->node_pid != 0) Track(pid, pagemap);
+    if (tracking_ && source->process) Track(pid, pagemap);
     for (image::pagemap_entry& entry : pagemap.entries)
       if (entry.flags() & kPageLazy) entry.set_flags(entry.flags() | kPagePresent);
     source_ = source;
@@ -157,25 +180,29 @@ Status PutPiece(storage::PodWriter& writer, uint32_t stream, pid_t pid, const Me
   return writer.Put(stream, piece.stream_offset, data, address, static_cast<uint32_t>(pid));
 }
 
-Status ReadMemory(pid_t node_pid, uint64_t address, std::span<std::byte> out) {
-  size_t done = 0;
-  while (done < out.size()) {
-    const iovec local{.iov_base = out.data() + done, .iov_len = out.size() - done};
-    const iovec remote{.iov_base = reinterpret_cast<void*>(address + done),
-                       .iov_len = out.size() - done};
-    const ssize_t n = ::process_vm_readv(node_pid, &local, 1, &remote, 1, 0);
-    if (n < 0 && errno == EFAULT) {
-      if (Status status = ReadSlowly(node_pid, address + done, out.subspan(done)); !status)
-        return std::unexpected(std::move(status).error().Wrap("reading memory of process " +
-                                                              std::to_string(node_pid)));
-      return {};
-    }
-    if (n < 0) return FailErrno("reading memory of process " + std::to_string(node_pid));
-    if (n == 0)
-      return Fail(Code::kInternal,
-                  "reading memory of process " + std::to_string(node_pid) + ": nothing is there");
-    done += static_cast<size_t>(n);
-  }
+Result<FrozenProcess> FrozenProcess::Open(const Pod& pod, pid_t pid) {
+  HOLDFAST_TRY(const pid_t node_pid, pod.OuterPid(pid));
+  HOLDFAST_TRY(FrozenProcess process, Open(node_pid));
+  // It is the pod's if the pod still has it, under the same id.
+  HOLDFAST_TRY(const pid_t now, pod.OuterPid(pid));
+  if (now != node_pid) return process.Gone();
+  return process;
+}
+
+Result<FrozenProcess> FrozenProcess::Open(pid_t node_pid) {
+  UniqueFd handle(static_cast<int>(::syscall(SYS_pidfd_open, node_pid, 0)));
+  if (!handle.valid()) return FailErrno("opening process " + std::to_string(node_pid));
+  return FrozenProcess(node_pid, std::move(handle));
+}
+
+std::unexpected<Error> FrozenProcess::Gone() const {
+  return Fail(Code::kUnavailable, "process " + std::to_string(node_pid_) +
+                                      " was killed while its memory was being read");
+}
+
+Status FrozenProcess::Read(uint64_t address, std::span<std::byte> out) const {
+  HOLDFAST_CHECK(ReadMemory(node_pid_, address, out));
+  if (::syscall(SYS_pidfd_send_signal, handle_.get(), 0, nullptr, 0) != 0) return Gone();
   return {};
 }
 

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <expected>
 #include <functional>
 #include <optional>
 #include <span>
@@ -89,7 +90,23 @@ Result<SavedMemory> SaveMemory(const Pod& pod, const UniqueFd& images, storage::
                                unsigned threads, WriteTracking* tracking = nullptr,
                                uint32_t checkpoint = 0);
 
-// Reads memory of a frozen process, also where it has no right to read itself.
-Status ReadMemory(pid_t node_pid, uint64_t address, std::span<std::byte> out);
+// A process whose memory is read. Somebody may kill it, frozen as it is, and the kernel give its id
+// to a process of anybody's: what was read is good only if it has its id still, alive or not.
+class FrozenProcess {
+ public:
+  static Result<FrozenProcess> Open(const Pod& pod, pid_t pid);
+  static Result<FrozenProcess> Open(pid_t node_pid);
+  // Also where it has no right to read itself. kUnavailable if it has been killed; then what was
+  // read may be another's.
+  Status Read(uint64_t address, std::span<std::byte> out) const;
+
+ private:
+  FrozenProcess(pid_t node_pid, UniqueFd handle)
+      : node_pid_(node_pid), handle_(std::move(handle)) {}
+  std::unexpected<Error> Gone() const;
+
+  pid_t node_pid_;
+  UniqueFd handle_;  // a pidfd
+};
 
 }  // namespace holdfast::warden

@@ -1,6 +1,6 @@
 #include "warden/memory/precopy_memory.h"
 
-#include <sys/statvfs.h>
+#include <fcntl.h>
 #include <time.h>
 
 #include <algorithm>
@@ -15,7 +15,11 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/numbers.h"
+#include "warden/files/scratch.h"
+#include "warden/files/tree.h"
+#include "warden/isolation/pod_files.h"
 #include "warden/memory/each_piece.h"
 #include "warden/memory/frozen_memory.h"
 #include "warden/memory/live_memory.h"
@@ -182,13 +186,20 @@ class LivePieces {
   uint64_t offset_ = 0;
 };
 
-// Private /tmp and /dev/shm, which are stored too, but not ahead.
+// Private files, which are stored too, but not ahead.
 uint64_t ScratchBytes(const Pod& pod) {
+  constexpr uint64_t kStatBlockBytes = 512;  // st_blocks, stat(2)
   uint64_t size = 0;
-  for (const char* place : {"/tmp", "/dev/shm"}) {
-    struct statvfs info = {};
-    if (::statvfs((pod.root_path() + place).c_str(), &info) == 0)
-      size += (info.f_blocks - info.f_bfree) * info.f_frsize;
+  const auto pod_root = OpenPodRoot(pod);
+  if (!pod_root) return size;
+  for (const std::string& root : ScratchRoots(pod.options())) {
+    const auto directory = OpenInPod(*pod_root, root, O_RDONLY | O_DIRECTORY);
+    if (!directory) continue;
+    const Status walked = WalkTree(*directory, std::nullopt, [&](const FoundFile& found) -> Status {
+      size += static_cast<uint64_t>(found.info.st_blocks) * kStatBlockBytes;
+      return {};
+    });
+    if (!walked) log::Failure("count-scratch", walked.error());
   }
   return size;
 }

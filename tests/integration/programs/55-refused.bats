@@ -72,14 +72,18 @@ END
 }
 
 @test "files in a directory of the node" {
+    local_directory() { for node in n1 n2 n3 n4; do on "$node" "$@"; done; }
+    local_directory install -d -m 1777 /srv/local
+    local_directory sed -i '/^node:/a\  local_directories: /srv/local' /etc/holdfast/holdfast.yaml
     refused local "is this node's own (node.local_directories)" <<'END'
-export TMPDIR=/var/tmp/$USER.$SLURM_JOB_ID
-mkdir "$TMPDIR"
-exec 5<>"$TMPDIR/scratch"
+mkdir "/srv/local/$SLURM_JOB_ID"
+exec 5<>"/srv/local/$SLURM_JOB_ID/scratch"
 echo READY
 until [ -e go ]; do sleep 0.1; done
 echo went well >&5
-cat "$TMPDIR/scratch"
-rm -r "$TMPDIR"
+cat "/srv/local/$SLURM_JOB_ID/scratch"
+rm -r "/srv/local/$SLURM_JOB_ID"
 END
 }
+
+teardown() { for node in n1 n2 n3 n4; do on "$node" sed -i '/local_directories/d' /etc/holdfast/holdfast.yaml; done; }

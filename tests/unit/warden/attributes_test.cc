@@ -95,7 +95,7 @@ class AttributesTest : public ::testing::Test {
 
 TEST_F(AttributesTest, AreThoseThatWereSaved) {
   Program saved(directory_ + "/saved", "changed");
-  const auto attributes = DescribeAttributes(saved.pod());
+  const auto attributes = DescribeAttributes(saved.pod(), "");
   ASSERT_TRUE(attributes) << attributes.error().message();
   const std::string expected = saved.Tell();
   EXPECT_THAT(expected, HasSubstr("timeout 4321 linger2 7 ttl 9\nmember True\nslack 77777"));
@@ -109,7 +109,7 @@ TEST_F(AttributesTest, AreThoseThatWereSaved) {
 
 TEST_F(AttributesTest, NothingIsSavedOfWhoAskedForNothing) {
   Program program(directory_, "as it is");
-  EXPECT_EQ(DescribeAttributes(program.pod()).value(), "");
+  EXPECT_EQ(DescribeAttributes(program.pod(), "").value(), "");
   EXPECT_TRUE(RestoreAttributes(program.pod(), ""));
   EXPECT_THAT(program.Tell(), Not(HasSubstr("datagram")));
 }

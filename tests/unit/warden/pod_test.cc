@@ -81,6 +81,25 @@ TEST_F(PodTest, HasItsOwnNameHostsAndFileSystems) {
   EXPECT_THAT(Run("cat /proc/1/cmdline"), HasSubstr("holdfast-pod-init"));
 }
 
+TEST_F(PodTest, HasDirectoriesOfItsOwnOnTheDisk) {
+  const std::string place = options_.state_directory + "/place";
+  for (const char* name : {"", "/0", "/1"}) ASSERT_TRUE(MakeDirectories(place + name));
+  ASSERT_TRUE(WriteFile(place + "/1/from-outside", "x"));
+  // The second lies below the first.
+  options_.private_directories = {{.path = options_.state_directory, .place = place + "/0"},
+                                  {.path = "/tmp", .place = place + "/1"}};
+  auto pod = Pod::Create(options_);
+  ASSERT_TRUE(pod) << pod.error().message();
+  pod_ = std::move(*pod);
+  EXPECT_EQ(Run("ls -A " + options_.state_directory + " /tmp"),
+            "/tmp:\nfrom-outside\n\n" + options_.state_directory + ":\n");
+  EXPECT_EQ(Run("echo inside >/tmp/file; awk '$5 == \"/tmp\" { last = $6 } END { print last }' "
+                "/proc/self/mountinfo | tr , '\\n' | grep ^no[sd]"),
+            "nosuid\nnodev\n");
+  EXPECT_EQ(ReadFile(place + "/1/file").value_or(""), "inside\n");
+  EXPECT_FALSE(FileExists("/tmp/from-outside"));
+}
+
 TEST_F(PodTest, MountsMadeInsideStayInside) {
   Run("mkdir /tmp/m && mount -t tmpfs t /tmp/m && touch /tmp/m/inside");
   EXPECT_FALSE(FileExists("/tmp/m/inside"));

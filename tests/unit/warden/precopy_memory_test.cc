@@ -25,8 +25,9 @@ class PrecopyMemoryTest : public CriuTest {
     store_directory_ = user_directory() + "/store";
     ASSERT_TRUE(MakeDirectories(store_directory_, 0700));
     ASSERT_EQ(::chown(store_directory_.c_str(), kUser, kUser), 0);
-    auto store = storage::JobStore::Open(
-        store_directory_, 1, {.uid = kUser, .gid = kUser, .groups = {kUser}}, storage::SiteKey{});
+    auto store = storage::JobStore::Open(store_directory_, {.id = 1},
+                                         {.uid = kUser, .gid = kUser, .groups = {kUser}},
+                                         storage::SiteKey{});
     ASSERT_TRUE(store) << store.error().message();
     store_ = std::move(*store);
     ASSERT_TRUE(store_->Prepare());
@@ -136,7 +137,7 @@ TEST_F(PrecopyMemoryTest, TheFreezeStoresOnlyWhatHasChangedSince) {
   EXPECT_LT(part->stored_bytes - writer->precopied().stored_bytes, kMemoryBytes / 5);
 
   // And it is all there.
-  storage::Manifest manifest{.job_id = 1, .checkpoint = 1, .uid = kUser, .gid = kUser};
+  storage::Manifest manifest{.job = {.id = 1}, .checkpoint = 1, .uid = kUser, .gid = kUser};
   manifest.hostnames = {"pod3"};
   manifest.parts = {*part};
   ASSERT_TRUE(store_->Commit(manifest));
