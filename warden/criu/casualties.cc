@@ -61,11 +61,14 @@ bool IsOfCriu(int wait_status) {
   return WIFSIGNALED(wait_status) && std::ranges::contains(kSignals, WTERMSIG(wait_status));
 }
 
-bool HasUserfault(pid_t pid) {
-  const std::string directory = fmt::format("/proc/{}/fd", pid);
-  const auto numbers = ListDirectory(directory);
+// One of which no features have been asked for yet, as a program does at once with its own.
+bool HasUnusedUserfault(pid_t pid) {
+  const std::string process = fmt::format("/proc/{}/", pid);
+  const auto numbers = ListDirectory(process + "fd");
   return numbers && std::ranges::any_of(*numbers, [&](const std::string& number) {
-           return ReadLink(directory + "/" + number).value_or("") == "anon_inode:[userfaultfd]";
+           // userfaultfd_show_fdinfo in fs/userfaultfd.c of Linux: "API:\taa:FEATURES:..."
+           return ReadLink(process + "fd/" + number).value_or("") == "anon_inode:[userfaultfd]" &&
+                  ReadFile(process + "fdinfo/" + number).value_or("").contains("API:\taa:0:");
          });
 }
 
@@ -81,7 +84,7 @@ Result<Casualties> Casualties::Watch(const Pod& pod) {
     if (!pid || *pid == init) continue;
     UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));
     if (pidfd.valid())
-      casualties.processes_.push_back({*pid, std::move(pidfd), HasUserfault(*pid)});
+      casualties.processes_.push_back({*pid, std::move(pidfd), HasUnusedUserfault(*pid)});
   }
   return casualties;
 }
@@ -104,7 +107,7 @@ Status Casualties::Check() const {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   for (const Watched* process : alive)
-    if (!process->has_userfault && HasUserfault(process->pid))
+    if (!process->has_userfault && HasUnusedUserfault(process->pid))
       return Fail(Code::kUnavailable,
                   fmt::format("process {} kept a descriptor of CRIU's when that, which was saving "
                               "it, was killed",

@@ -32,7 +32,7 @@ class Casualties {
   struct Watched {
     pid_t pid;  // as the node knows it
     UniqueFd pidfd;
-    bool has_userfault;  // of its own
+    bool has_userfault;  // of its own, and unused
   };
   std::vector<Watched> processes_;
 };

@@ -27,10 +27,12 @@ constexpr Known kKnown[] = {
      "use TCP between the job's nodes (Open MPI: --mca pml ob1 --mca btl tcp,sm,self)"},
     {"/dev/nvidia", "an NVIDIA GPU", "jobs that use GPUs cannot be saved"},
     {"/dev/kfd", "an AMD GPU", "jobs that use GPUs cannot be saved"},
+    {"anon_inode:[userfaultfd]", "userfaultfd(2)", "save again when the program has closed it"},
     {"anon_inode:[perf_event]", "performance counters", "run it without its profiler"},
 };
 
-// What CRIU 4.2 says, in its log, of what it does not know how to save.
+// What CRIU 4.2, or the library in it (unseen.h), says in the log of what it does not know how to
+// save.
 constexpr Known kWords[] = {
     {"packetized mode for pipes", "a pipe in packet mode (pipe2(2) with O_DIRECT)",
      "save again when it is closed"},
@@ -42,6 +44,10 @@ constexpr Known kWords[] = {
     {"without peer",
      "a datagram socket that is connected to a daemon of the node, such as syslog's",
      "save again when it is closed (closelog(3))"},
+    {"(holdfast): keyring", "keys in a keyring of its own (keyctl(2))",
+     "keep secrets in memory or in files, or save again when the keys are gone"},
+    {"(holdfast): protection keys", "memory protection keys (pkey_alloc(2))",
+     "turn them off in the program, or save again when they are free"},
     {"Can't lookup mount", "a file of a file system without a path, such as a POSIX message queue",
      "use a System V message queue"},
 };

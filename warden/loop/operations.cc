@@ -20,6 +20,7 @@
 #include "warden/loop/job_files.h"
 #include "warden/loop/origin.h"
 #include "warden/loop/summaries.h"
+#include "warden/memory/userfault.h"
 
 namespace holdfast::warden {
 namespace {
@@ -154,8 +155,13 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
                    config::ListOf(job_.config.node.private_directories)));
   pod.private_directories = private_directories_.emplace(std::move(directories)).list();
   HOLDFAST_TRY(pod_, Pod::Create(pod));
-  if (job_.config.checkpoint.write_tracking != "off")
-    tracking_.emplace(/*verify=*/job_.config.checkpoint.write_tracking == "verify");
+  if (const std::string& mode = job_.config.checkpoint.write_tracking; mode != "off") {
+    if (const Status can = CheckWriteTracking(); can) {
+      tracking_.emplace(/*verify=*/mode == "verify");
+    } else {
+      log::Info("no-write-tracking", {{"detail", can.error().message()}});
+    }
+  }
   waits_ = UniqueFd(::memfd_create("holdfast-waits", MFD_CLOEXEC));
   if (!waits_.valid()) return FailErrno("making a file in memory");
   HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));

@@ -44,7 +44,6 @@ bool IsRegistered(const UniqueFd& pagemap, AddressRange where) {
 }  // namespace
 
 Result<UniqueFd> WriteTracking::Begin() {
-  HOLDFAST_CHECK(CheckWriteTracking());
   // Processes that have ended, or run another program now.
   std::erase_if(processes_, [](const auto& entry) {
     return !OpenAt(entry.second.directory, "maps", O_RDONLY) || IsGone(entry.second.userfault);

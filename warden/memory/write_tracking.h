@@ -30,6 +30,7 @@
 
 namespace holdfast::warden {
 
+// For a kernel that CheckWriteTracking (userfault.h) is content with.
 class WriteTracking {
  public:
   // `verify`: what has not been written is read all the same, and compared (for tests).
@@ -37,8 +38,7 @@ class WriteTracking {
 
   bool verify() const { return verify_; }
 
-  // A save begins: CRIU's end of a socket, tracking_socket.h. kUnsupported, and nothing is tracked,
-  // if the kernel cannot do it.
+  // A save begins: CRIU's end of a socket, tracking_socket.h.
   Result<UniqueFd> Begin();
   // CRIU has stopped all processes: takes what has come. `proc`: the pod's /proc.
   void Receive(const std::string& proc);

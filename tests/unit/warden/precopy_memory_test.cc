@@ -77,7 +77,7 @@ class PrecopyMemoryTest : public CriuTest {
     ASSERT_TRUE(frozen) << frozen.error().message();
     const auto part = writer->Finish();
     ASSERT_TRUE(part) << part.error().message();
-    manifest_ = {.job_id = 1, .checkpoint = number, .uid = kUser, .gid = kUser};
+    manifest_ = {.job = {.id = 1}, .checkpoint = number, .uid = kUser, .gid = kUser};
     manifest_.hostnames = {"pod3"};
     manifest_.parts = {*part};
     ASSERT_TRUE(store_->Commit(manifest_));
