@@ -144,7 +144,7 @@ class Supervisor {
     // Slurm takes a job away with SIGTERM; if it was released or its step is gone, there is nobody
     // left to pass it to.
     if (signal == kLeaveSignal || ((released_ || step_gone_) && signal == SIGTERM)) {
-      ended_ = ExitStatus{.signal = SIGTERM};
+      Leave();
       return {};
     }
     // Where a process cannot be started, say, it is better to signal too few than to end the job.
@@ -198,15 +198,19 @@ class Supervisor {
         return {};
       case FrameType::kReleased:
         released_ = true;
-        if (frame->leave) {
-          // Its tasks end, too, and srun has to be there to hear of it.
-          [[maybe_unused]] const auto step = step_->Wait(kStepEndPatience);
-          ended_ = ExitStatus{.signal = SIGTERM};
-        }
+        if (frame->leave) Leave();
         return {};
       default:
         return Fail(Code::kInternal, "the pod step sent what only holdfast-batch sends");
     }
+  }
+
+  // The tasks of a job that was released have ended or are about to, and srun has to be there to
+  // hear of it: each slurmstepd would otherwise try to tell it for three seconds, and the job's
+  // nodes would not be free.
+  void Leave() {
+    if (released_ && !step_gone_) std::ignore = step_->Wait(kStepEndPatience);
+    ended_ = ExitStatus{.signal = SIGTERM};
   }
 
   // Before the pods run, srun's messages say why they do not yet; afterwards they tell of the

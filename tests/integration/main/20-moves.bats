@@ -29,7 +29,15 @@ ring_digest() { # ROUNDS
     on ctl test ! -e "/home/alice/.holdfast/$job"
 }
 
+# How often a slurmstepd has tried in vain to tell srun of its task's end, which takes it seconds, and
+# the node is not free meanwhile.
+steps_that_waited() {
+    local node
+    for node in n1 n2 n3 n4; do on "$node" grep 'Failed to send MESSAGE_TASK_EXIT' /var/log/slurm/slurmd.log || true; done | wc -l
+}
+
 @test "ten moves in a row, each to other nodes, and the same digest" {
+    waited=$(steps_that_waited)
     expected=$(ring_digest 400)
     job=$(ring 400 ten.out "$mpirun")
     wait_for_text /shared/alice/ten.out 'round'
@@ -37,6 +45,7 @@ ring_digest() { # ROUNDS
     wait_for_state "$job" COMPLETED 300
     assert_equal "$(job_field "$job" Restarts)" 10
     assert_equal "$(grep '^digest' /shared/alice/ten.out)" "$expected"
+    assert_equal "$(steps_that_waited)" "$waited"
 }
 
 # The second node's warden sleeps while the first cuts and freezes its pod: ARCHITECTURE.md, "Why cutting,
