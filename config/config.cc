@@ -94,6 +94,12 @@ constexpr std::array kKeys = {
         "Whether memory comes back while the job runs already, on demand and in the background "
         "(`lazy`), or before it does (`eager`). Where the kernel has no userfaultfd, or a "
         "container forbids it, it comes before, by way of files on the node's disk."},
+    Key{"checkpoint", "write_tracking", Kind::kWriteTracking,
+        HOLDFAST_MEMBER(checkpoint.write_tracking), 0, 0,
+        "Whether a save leaves out memory that has not been written since the last one, as the "
+        "kernel tells (`auto`; Linux 6.7 or later, otherwise all is read), or reads everything "
+        "each time (`off`). `verify`: everything is read and compared with what the kernel tells, "
+        "and the save fails if that was wrong; for tests."},
     Key{"checkpoint", "files_limit", Kind::kSize, HOLDFAST_MEMBER(checkpoint.files_limit_bytes), 0,
         int64_t{1} << 50,
         "Contents of a job's files that one checkpoint may store. A file beyond it is not stored; "

@@ -65,6 +65,7 @@ struct Config {
     uint64_t precopy_bandwidth_bytes = 0;      // of memory, each second; 0: no limit
     std::chrono::seconds timeout{600};         // for one checkpoint or restore
     std::string restore = "lazy";              // memory comes while the job runs; or eager, before
+    std::string write_tracking = "auto";       // or off, or verify
     uint64_t files_limit_bytes = 64ULL << 30;  // of files' contents in one checkpoint
     uint32_t files_count = 10000;              // that one checkpoint may store
     std::string fallback = "slurm";            // default for --checkpoint-fallback

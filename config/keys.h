@@ -33,6 +33,7 @@ enum class Kind {
   kUrl,       // http:// or https://
   kProvider,  // of a cloud
   kRestore,   // how memory comes back
+  kWriteTracking,
   kFallback,  // of a job that was never saved
   kCancelledJobs,
   kPattern,  // an extended regular expression

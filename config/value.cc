@@ -33,6 +33,7 @@ constexpr std::array kProviders = {
 };
 
 constexpr std::array<std::string_view, 2> kRestores{"lazy", "eager"};
+constexpr std::array<std::string_view, 3> kWriteTrackings{"auto", "off", "verify"};
 constexpr std::array<std::string_view, 2> kOutsideNetworks{"nat", "none"};
 
 constexpr std::array<std::string_view, 2> kCancelledJobs{"continue", "end"};
@@ -141,6 +142,8 @@ bool IsText(const Key& key, std::string_view text) {
       return std::ranges::contains(kProviders, text);
     case Kind::kRestore:
       return std::ranges::contains(kRestores, text);
+    case Kind::kWriteTracking:
+      return std::ranges::contains(kWriteTrackings, text);
     case Kind::kFallback:
       return ParseFallback(text).has_value();
     case Kind::kCancelledJobs:
@@ -223,6 +226,8 @@ std::string Accepted(const Key& key) {
       return fmt::format("one of {}", fmt::join(kProviders, ", "));
     case Kind::kRestore:
       return fmt::format("one of {}", fmt::join(kRestores, ", "));
+    case Kind::kWriteTracking:
+      return fmt::format("one of {}", fmt::join(kWriteTrackings, ", "));
     case Kind::kFallback:
       return fmt::format("one of {}", fmt::join(kFallbackNames, ", "));
     case Kind::kCancelledJobs:

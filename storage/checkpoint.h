@@ -11,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -36,6 +37,12 @@ using Digest = std::array<std::byte, 32>;  // BLAKE3
 // Longest piece of a stream that is stored as one extent. Streams of memory are cut at multiples of
 // this in *address*, so that a second checkpoint finds the same pieces.
 inline constexpr size_t kExtentBytes = 256 * 1024;
+// What is compared and verified; also the alignment of an extent's place in its blob.
+// docs/adr/0007-extents-blobs-packs.md has the measurements.
+inline constexpr size_t kBlockBytes = 16 * 1024;
+inline constexpr size_t kBlocksPerExtent = kExtentBytes / kBlockBytes;
+// Some of the blocks of a piece, by their order in it.
+using BlockSet = std::bitset<kBlocksPerExtent>;
 
 // A file that a process of the job had open for writing when it was saved.
 struct FileRecord {
@@ -113,6 +120,19 @@ class PodWriter {
   // error of the pipeline is returned by every later call.
   virtual Status Put(uint32_t stream, uint64_t offset, std::span<const std::byte> data,
                      uint64_t address = 0, uint32_t pid = 0) = 0;
+  // Of which committed checkpoint the part is that everything is compared with; 0: there is none,
+  // or it cannot be used.
+  virtual uint32_t compared_checkpoint() const = 0;
+  // As Put, for a piece of memory of which some blocks are known to be as they were in that
+  // checkpoint. Only the others are read, and those that it does not have after all.
+  struct Kept {
+    BlockSet blocks;
+    bool verify = false;  // reads all, and fails with kInternal where a block is not as it was
+    // Fills data[begin, end).
+    std::function<Status(size_t begin, size_t end)> read;
+  };
+  virtual Status PutRest(uint32_t stream, uint64_t offset, std::span<std::byte> data,
+                         const Kept& kept, uint64_t address, uint32_t pid) = 0;
   // The stream's length, if it is longer than what was put.
   virtual Status SetSize(uint32_t stream, uint64_t size_bytes) = 0;
   // An image that the part of the same number in the newest checkpoint has; nothing if there is

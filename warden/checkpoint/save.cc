@@ -39,6 +39,7 @@
 #include "warden/criu/known_waits.h"
 #include "warden/criu/node_connections.h"
 #include "warden/criu/terminals.h"
+#include "warden/criu/tracking_socket.h"
 #include "warden/criu/unseen.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
@@ -136,6 +137,17 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
               .preload = options.criu_preload,
               .preload_fds = {{options.waits->get(), kWaitsFd}, {unseen.get(), kUnseenFd}},
               .may_go_on = options.may_go_on};
+  UniqueFd tracking_end;
+  if (options.tracking && lazy) {
+    auto tracking = options.tracking->Begin();
+    if (tracking) {
+      tracking_end = *std::move(tracking);
+      run.preload_fds.emplace_back(tracking_end.get(), kTrackingFd);
+      run.preload_environment.push_back(std::string(kTrackingVariable) + "=1");
+    } else {
+      log::Failure("write-tracking", tracking.error());
+    }
+  }
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
     HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));
@@ -159,6 +171,7 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   HOLDFAST_CHECK(criu.WaitForStage("pre-dump"));
   HOLDFAST_CHECK(criu.CheckPreload(run));
   HOLDFAST_CHECK(criu.WaitForStage(lazy ? "status-ready" : "post-dump"));
+  if (tracking_end.valid()) options.tracking->Receive(pod.proc_path());
   std::optional<UniqueFd> page_socket;
   if (pages) page_socket = std::move(pages->first);
   return std::make_unique<Dump>(std::move(names), std::move(criu), std::move(images),
@@ -299,14 +312,21 @@ Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writ
   return {};
 }
 
+std::string Describe(const SavedMemory& memory) {
+  const std::string size = FormatBytes(memory.size_bytes);
+  if (memory.unwritten_bytes == 0) return size;
+  return size + ", " + FormatBytes(memory.unwritten_bytes) + " of it not written since";
+}
+
 Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
                     const SaveOptions& options, const EventSink& events) {
   const UniqueFd& images = dump.images();
   HOLDFAST_TRY(const FileImages files, LoadFileImages(pod, images));
   HOLDFAST_CHECK(SaveFileRecords(pod, dump, files, writer, options));
   auto begin = Clock::now();
-  HOLDFAST_TRY(const uint64_t memory_bytes, SaveMemory(pod, images, writer, options.threads));
-  events("memory", Clock::now() - begin, FormatBytes(memory_bytes));
+  HOLDFAST_TRY(const SavedMemory memory, SaveMemory(pod, images, writer, options.threads,
+                                                    options.tracking, options.checkpoint));
+  events("memory", Clock::now() - begin, Describe(memory));
   begin = Clock::now();
   HOLDFAST_TRY(const uint64_t scratch_bytes,
                SaveScratch(pod, dump.names(), writer, options.threads));

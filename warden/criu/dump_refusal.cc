@@ -28,6 +28,7 @@ constexpr Known kKnown[] = {
      "use TCP between the job's nodes (Open MPI: --mca pml ob1 --mca btl tcp,sm,self)"},
     {"/dev/nvidia", "an NVIDIA GPU", "jobs that use GPUs cannot be saved"},
     {"/dev/kfd", "an AMD GPU", "jobs that use GPUs cannot be saved"},
+    {"anon_inode:[userfaultfd]", "userfaultfd(2)", "save again when the program has closed it"},
     {"anon_inode:[perf_event]", "performance counters", "run it without its profiler"},
 };
 

@@ -13,7 +13,8 @@
 // At every moment CRIU may be killed; the kernel then lets the threads go as they are. Before 1
 // they have never been changed. Between 1 and 3 they are about to begin their calls again.
 //
-// Before 1 the thread and its process are asked for what only they can see (unseen.h).
+// Before 1 the thread and its process are asked for what only they can see (unseen.h), and for what
+// it takes to know what they write (preload_tracking.h).
 //
 // CRIU is one thread, and this its only tracer. Needs libc alone.
 #include <dlfcn.h>
@@ -34,6 +35,7 @@
 
 #include "warden/criu/interrupted_waits.h"
 #include "warden/criu/known_waits.h"
+#include "warden/criu/preload_tracking.h"
 #include "warden/criu/unseen.h"
 
 namespace holdfast::warden {
@@ -270,9 +272,12 @@ extern "C" __attribute__((visibility("default"))) long ptrace(enum __ptrace_requ
       request == PTRACE_GETREGSET &&
       static_cast<int>(reinterpret_cast<uintptr_t>(address)) == NT_PRSTATUS;
   // All that CRIU is to dump is frozen when it reads the first ones.
-  if (reads_registers && !Threads().contains(tid) && !LookWithin(tid)) {
-    errno = EOPNOTSUPP;
-    return -1;
+  if (reads_registers && !Threads().contains(tid)) {
+    if (!LookWithin(tid)) {
+      errno = EOPNOTSUPP;
+      return -1;
+    }
+    GiveUserfault(tid);
   }
   if (request == PTRACE_SYSCALL) SkipSigreturn(tid);
   if (request == PTRACE_DETACH) BeforeDetaching(tid);

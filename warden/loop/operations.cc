@@ -19,6 +19,7 @@
 #include "warden/loop/job_files.h"
 #include "warden/loop/origin.h"
 #include "warden/loop/summaries.h"
+#include "warden/memory/userfault.h"
 
 namespace holdfast::warden {
 namespace {
@@ -75,6 +76,7 @@ void Operations::TellOf(uint32_t checkpoint, const std::string& name,
 
 void Operations::Destroy() {
   const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
+  huge_pages_ = {};
   Status killed;
   // Killed first: destroying a frozen pod would let it go on.
   if (pod_) killed = pod_->Kill();
@@ -151,6 +153,13 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
                    config::ListOf(job_.config.node.private_directories)));
   pod.private_directories = private_directories_.emplace(std::move(directories)).list();
   HOLDFAST_TRY(pod_, Pod::Create(pod));
+  if (const std::string& mode = job_.config.checkpoint.write_tracking; mode != "off") {
+    if (const Status can = CheckWriteTracking(); can) {
+      tracking_.emplace(/*verify=*/mode == "verify");
+    } else {
+      log::Info("no-write-tracking", {{"detail", can.error().message()}});
+    }
+  }
   HOLDFAST_TRY(waits_, FileInMemory(""));
   HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
   if (!has_outside) return {};
@@ -233,6 +242,7 @@ std::optional<Error> Operations::damage() const {
 }
 
 Status Operations::Save(const v1::Prepare& prepare) {
+  huge_pages_ = {};
   checkpoint_ = prepare.checkpoint();
   log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
   HOLDFAST_CHECK(AwaitMemory(prepare));
@@ -299,7 +309,7 @@ Status Operations::BeginPrecopy(const v1::Precopy& precopy) {
   const bool complete = !memory_ || memory_->Wait(steady_clock::now());
   if (!complete || !precopy_worth_.MayTry()) options.limits.threads = 0;
   precopy_ = std::make_unique<Precopy>(
-      *pod_, options,
+      *pod_, tracking_ ? &*tracking_ : nullptr, options,
       [this, options] {
         return HowToWrite().and_then([&](const storage::WriteOptions& how) {
           return store_->Write(options.checkpoint, job_.pod(), how);
@@ -344,6 +354,8 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
   HOLDFAST_CHECK(AwaitAccepts(*pod_, accepts_until));
   const SaveOptions options{.criu = job_.config.node.criu,
                             .waits = &waits_,
+                            .tracking = tracking_ ? &*tracking_ : nullptr,
+                            .checkpoint = prepare.checkpoint(),
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
                             .timeout = job_.config.checkpoint.timeout,
@@ -382,12 +394,25 @@ Status Operations::Resume(bool drop) {
   if (frozen_) resumed = frozen_->Resume();
   frozen_.reset();
   if (resumed) casualties_.reset();
+  if (resumed) MakeHugePagesAgain();
   if (const Status goes_on = GoOnIfIntact(); !goes_on && resumed) resumed = goes_on;
   const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   writer_.reset();
   if (!drop) return resumed;
   const Status discarded = store_->Discard(prepared_.checkpoint());
   return resumed ? discarded : resumed;
+}
+
+void Operations::MakeHugePagesAgain() {
+  HugePagePlan split;
+  if (tracking_) split = tracking_->TakeSplit();
+  if (split.empty()) return;
+  huge_pages_ = std::jthread([&pod = *pod_, split = std::move(split)](const std::stop_token& stop) {
+    const auto begin = steady_clock::now();
+    const uint64_t made = MakeHugePages(pod, HugePageRules::OfThisNode(), split, stop);
+    log::Info("huge-pages", {{"took", FormatDuration(steady_clock::now() - begin)},
+                             {"detail", FormatBytes(made)}});
+  });
 }
 
 Status Operations::Release() {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "protocol/holdfast.pb.h"
@@ -25,6 +26,7 @@
 #include "warden/loop/signals.h"
 #include "warden/loop/timeline.h"
 #include "warden/memory/lazy_memory.h"
+#include "warden/memory/write_tracking.h"
 
 namespace holdfast::warden {
 
@@ -97,6 +99,8 @@ class Operations final : public PodOperations {
   // Any thread.
   Status MayGoOn() const;
   void Destroy();
+  // Those that tracking of writes has split; on a thread of its own.
+  void MakeHugePagesAgain();
   // Once no process of the pod is left.
   void RemovePrivateDirectories();
   // What a save that has failed leaves behind goes on, unless CRIU has damaged it.
@@ -120,8 +124,10 @@ class Operations final : public PodOperations {
   uint64_t others_oom_kills_ = 0;         // CRIU's, whom the kernel takes first
   std::optional<Error> damage_;
   UniqueFd waits_;                              // of pod_, for its saves
+  std::optional<WriteTracking> tracking_;       // so too
   std::unique_ptr<storage::PodReader> source_;  // of memory_
   std::unique_ptr<LazyMemory> memory_;          // what a restored pod is still getting
+  std::jthread huge_pages_;                     // makes them in pod_
   std::unique_ptr<JobNetwork> network_;
   std::unique_ptr<Outside> outside_;
   std::unique_ptr<HeldPod> held_;

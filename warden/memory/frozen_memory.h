@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,6 +28,7 @@
 #include "storage/checkpoint.h"
 #include "warden/criu/images.h"
 #include "warden/isolation/pod.h"
+#include "warden/memory/write_tracking.h"
 
 namespace holdfast::warden {
 
@@ -43,7 +45,15 @@ struct MemoryPiece {
   uint64_t stream_offset = 0;
   uint64_t size_bytes = 0;
   std::vector<MemoryRun> runs;
+  storage::BlockSet unwritten;  // since the checkpoint that the writer compares with
 };
+
+// Reads out.size() bytes of the run, from `skip` on.
+using ReadRun =
+    std::function<Status(const MemoryRun& run, uint64_t skip, std::span<std::byte> out)>;
+// Puts the piece, of which `read` gets what has to be read. `verify`: that is all of it.
+Status PutPiece(storage::PodWriter& writer, uint32_t stream, pid_t pid, const MemoryPiece& piece,
+                bool verify, const ReadRun& read);
 
 // Cuts the memory that a pagemap describes, one piece after the other.
 class MemoryCutter {
@@ -69,10 +79,16 @@ class MemoryCutter {
 };
 
 // Puts the memory that the pagemaps in the directory describe into streams, and the pagemaps, as a
-// plain restore wants them, into images. The pod is frozen. Returns how many bytes of memory it
-// was.
-Result<uint64_t> SaveMemory(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
-                            unsigned threads);
+// plain restore wants them, into images. The pod is frozen.
+struct SavedMemory {
+  uint64_t size_bytes = 0;
+  uint64_t unwritten_bytes = 0;  // of these; not read, unless `tracking` wants to verify that
+};
+// `tracking`: null, or what knows which memory need not be read, and learns that it is saved for
+// that checkpoint.
+Result<SavedMemory> SaveMemory(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
+                               unsigned threads, WriteTracking* tracking = nullptr,
+                               uint32_t checkpoint = 0);
 
 // A process whose memory is read. Somebody may kill it, frozen as it is, and the kernel give its id
 // to a process of anybody's: what was read is good only if it has its id still, alive or not.
