@@ -24,7 +24,7 @@ constexpr size_t kMostRanges = 128 << 10;
 // Room for a message from each of many thousand processes.
 constexpr int kSocketBytes = 64 << 20;
 
-void Append(std::vector<AddressRange>& ranges, AddressRange range) {
+void AppendIfRoom(std::vector<AddressRange>& ranges, AddressRange range) {
   if (!ranges.empty() && ranges.back().end == range.begin) {
     ranges.back().end = range.end;
   } else if (ranges.size() < kMostRanges) {
@@ -100,7 +100,7 @@ std::optional<WriteTracking::Unwritten> WriteTracking::Find(pid_t pid, uint32_t 
                  .all_of = PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN,
                  .any_of = kThere,
                  .told = PAGE_IS_PRESENT},
-                [&](AddressRange range, uint64_t) { Append(unwritten.ranges, range); });
+                [&](AddressRange range, uint64_t) { AppendIfRoom(unwritten.ranges, range); });
   return unwritten;
 }
 
