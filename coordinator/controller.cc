@@ -13,7 +13,8 @@
 namespace holdfast::coordinator {
 namespace {
 
-constexpr uint32_t kVniCount = 1U << 24;  // RFC 7348
+// RFC 7348 has 24 bits; the four above are for several pods of a job on one node.
+constexpr uint32_t kVniCount = 1U << 20;
 
 bool IsNewJob(const Job& known, const v1::Hello& hello) {
   if (hello.phase() != v1::PHASE_FRESH) return false;

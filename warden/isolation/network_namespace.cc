@@ -5,10 +5,21 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 #include "base/files.h"
 
 namespace holdfast::warden {
+
+Result<UniqueFd> MakeNetworkNamespace() {
+  Result<UniqueFd> made;
+  // A thread of its own: it need not come back.
+  std::thread([&] {
+    made = ::unshare(CLONE_NEWNET) == 0 ? OpenFile("/proc/thread-self/ns/net", O_RDONLY)
+                                        : FailErrno("making a network namespace");
+  }).join();
+  return made;
+}
 
 ScopedNetworkNamespace::ScopedNetworkNamespace(const UniqueFd& ns) {
   auto own = OpenFile("/proc/thread-self/ns/net", O_RDONLY);

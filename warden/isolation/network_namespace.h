@@ -7,6 +7,9 @@
 
 namespace holdfast::warden {
 
+// A new one, for as long as the descriptor, or an interface's other end, is there.
+Result<UniqueFd> MakeNetworkNamespace();
+
 class ScopedNetworkNamespace {
  public:
   explicit ScopedNetworkNamespace(const UniqueFd& ns);

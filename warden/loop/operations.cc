@@ -143,10 +143,10 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
                                            checkpoint, manifest.uid, job_.owner().uid));
   if (manifest.parts.size() != job_.environment.pods ||
       manifest.hostnames.size() != manifest.parts.size())
-    return Fail(Code::kInvalid,
-                fmt::format("checkpoint {} is of a job on {} nodes, this one is on {}: give it "
-                            "as many",
-                            checkpoint, manifest.parts.size(), job_.environment.pods));
+    return Fail(
+        Code::kInvalid,
+        fmt::format("checkpoint {} is of a job on {} nodes, this one has {}: give it as many",
+                    checkpoint, manifest.parts.size(), job_.environment.pods));
   HOLDFAST_TRY(origin.reader, store->Read(manifest, job_.pod()));
   if (manifest.files) {
     HOLDFAST_TRY(origin.files, store->Read(manifest, manifest.files->pod));
@@ -167,7 +167,8 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   for (int i = 0; i < network.peers_size(); ++i)
     network_options_.peers.push_back({.pod = network.peers(i).pod(),
                                       .node_address = network.peers(i).address(),
-                                      .hostname = hostnames[static_cast<size_t>(i)]});
+                                      .hostname = hostnames[static_cast<size_t>(i)],
+                                      .slot = network.peers(i).slot()});
   PodOptions pod{.index = job_.pod(),
                  .hostname = hostnames[job_.pod()],
                  .owner = job_.owner(),

@@ -86,6 +86,7 @@ Status Configure(Job& job) {
                       {"start", environment.restart_count},
                       {"pod", job.pod()},
                       {"pods", environment.pods},
+                      {"slot", environment.slot},
                       {"node", environment.node}});
 
   HOLDFAST_TRY(job.keys, storage::LoadKeys(config));
@@ -183,6 +184,7 @@ Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
   HOLDFAST_CHECK(WaitForExec(environment.exec_fd));
   HOLDFAST_CHECK(JoinCgroupsOf(environment.task_pid));
   HOLDFAST_CHECK(BindLike(environment.task_pid));
+  HOLDFAST_CHECK(BindToShare(environment.slot, environment.slots));
   RaiseHardLimits();
   UseAllDescriptors();
   Job job{.environment = environment};
