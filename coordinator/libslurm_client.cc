@@ -138,8 +138,10 @@ class LibslurmClient : public SlurmClient {
       change.exc_nodes = excluded.data();  // empty: none
     }
     if (amend.spread) {
-      HOLDFAST_TRY(const Record record, Load(job_id));
-      if (const auto demand = DemandOf(*amend.spread, record)) Ask(*demand, change);
+      HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
+      if (const slurm_job_info_t* info = Find(message, job_id))
+        if (const auto demand = DemandOf(*amend.spread, ToRecord(*info, NowNs())))
+          Ask(*demand, *info, change);
     }
     if (amend.requeue) change.requeue = *amend.requeue ? 1 : 0;
     if (amend.eligible) change.begin_time = std::time(nullptr);
@@ -210,12 +212,16 @@ class LibslurmClient : public SlurmClient {
   }
 
  private:
-  static void Ask(const Demand& demand, job_desc_msg_t& change) {
+  static void Ask(const Demand& demand, const slurm_job_info_t& info, job_desc_msg_t& change) {
     change.min_nodes = demand.min_nodes;
     change.max_nodes = demand.max_nodes;
     if (demand.node_memory_mb != 0) change.pn_min_memory = demand.node_memory_mb;
-    if (demand.tasks_per_node != 0)
-      change.ntasks_per_node = static_cast<uint16_t>(demand.tasks_per_node);
+    if (demand.tasks_per_node == 0) return;
+    change.ntasks_per_node = static_cast<uint16_t>(demand.tasks_per_node);
+    // Slurm raises this with the tasks of a node, and does not lower it.
+    const bool said = info.cpus_per_task != 0 && info.cpus_per_task != NO_VAL16;
+    change.pn_min_cpus =
+        static_cast<uint16_t>(demand.tasks_per_node * (said ? info.cpus_per_task : 1));
   }
 
   static Result<Configuration> LoadConfiguration() {
