@@ -193,7 +193,7 @@ int RunSbcast(const std::vector<std::string>& arguments) {
              ::getenv("SLURM_JOB_ID") + ".");
     return kUnspecified;
   }
-  if (info.st_size == 0) Complain("Warning: file `" + source + "` is empty.");
+  if (info.st_size == 0) Tell("warning: file `" + source + "` is empty.");
   if (options->send_libs)
     Complain("Ignoring --send-libs: nodes of a checkpointed job have the same libraries");
   std::string command = "exec " + std::string(kSrunPath) + " " + kReceiveFile + " " +

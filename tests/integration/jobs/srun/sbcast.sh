@@ -2,7 +2,7 @@
 # sbatch: -N2 --ntasks-per-node=1
 # sbcast: a file in every node's /tmp. Nodes complain in any order.
 own=/tmp/sbcast-test-$UID
-srun rm -f "$own"* 2>/dev/null
+srun bash -c "rm -f $own*"
 printf 'line %s\n' {1..200000} >big
 chmod 751 big
 touch -d '2020-02-02 02:02:02' big
@@ -26,4 +26,5 @@ srun -l bash -c "test -e $own.5 && echo there" | sort
 : >empty
 sbcast empty "$own.6"; echo "empty: $?"
 sbcast --jobid="$SLURM_JOB_ID" big "$own.7"; echo "its id: $?"
-srun rm -f "$own"*
+srun bash -c "rm -f $own*"
+rm big
