@@ -112,7 +112,7 @@ pods_are_on() { details_are "$1" '.state + " " + (.nodes | join(","))' "running 
     alice scontrol update jobid="$job" excnodelist=
     alice holdfast resume "$job"
     eventually 60 pods_are_on "$job" n1
-    assert_equal "$(alice squeue -h -j "$job" -o %k)" '(null)'
+    assert_equal "$(alice squeue -h -j "$job" -o %k)" ''
     wait_for_state "$job" COMPLETED
     assert_equal "$(cat /shared/alice/cpu.out)" "$(seq 300)"
 }
