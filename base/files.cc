@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 
 namespace holdfast {
 namespace {
+
+constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 
 std::string ParentOf(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path();
@@ -57,6 +60,13 @@ Result<std::string> ReadAll(const UniqueFd& fd) {
     if (n == 0) return contents;
     contents.append(buffer, static_cast<size_t>(n));
   }
+}
+
+Result<UniqueFd> FileInMemory(std::string_view contents) {
+  UniqueFd file(::memfd_create("holdfast", MFD_CLOEXEC));
+  if (!file.valid()) return FailErrno("making a file in memory");
+  HOLDFAST_CHECK(WriteFullAt(file, AsBytes(contents), 0));
+  return file;
 }
 
 Result<std::string> ReadFile(const std::string& path) {
@@ -160,5 +170,14 @@ Result<std::string> ReadLink(const std::string& path) {
 }
 
 bool FileExists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+int64_t ToNanoseconds(const timespec& time) {
+  return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
+}
+
+timespec ToTimespec(int64_t nanoseconds) {
+  return {.tv_sec = nanoseconds / kNanosecondsPerSecond,
+          .tv_nsec = nanoseconds % kNanosecondsPerSecond};
+}
 
 }  // namespace holdfast

@@ -25,6 +25,8 @@ Result<UniqueFd> OpenAt(const UniqueFd& directory, const std::string& name, int 
 
 Result<std::string> ReadFile(const std::string& path);
 Result<std::string> ReadAll(const UniqueFd& fd);
+// With these contents, of no disk, read from its beginning.
+Result<UniqueFd> FileInMemory(std::string_view contents);
 // Creates or truncates.
 Status WriteFile(const std::string& path, std::string_view contents, mode_t mode = 0600);
 // Creates or replaces so that a crash leaves the old contents or the new, never a part: temporary
@@ -49,6 +51,10 @@ Result<std::vector<std::string>> ListDirectory(const std::string& path);
 // Where a symbolic link points.
 Result<std::string> ReadLink(const std::string& path);
 bool FileExists(const std::string& path);
+
+// A file's time, in nanoseconds since the epoch.
+int64_t ToNanoseconds(const timespec& time);
+timespec ToTimespec(int64_t nanoseconds);
 
 inline std::span<const std::byte> AsBytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));

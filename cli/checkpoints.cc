@@ -1,6 +1,7 @@
 #include "cli/checkpoints.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <pwd.h>
 
 #include <algorithm>
@@ -13,6 +14,11 @@ namespace holdfast::cli {
 namespace {
 
 using nlohmann::json;
+
+storage::JobName NameIn(const json& record) {
+  return storage::NameOfJob(record.value("cluster", ""), record.at("job_id").get<uint32_t>(),
+                            record.value("submitted", ""));
+}
 
 bool HasEnded(const json& record) { return record.at("state") == "ended"; }
 
@@ -29,7 +35,7 @@ std::vector<uint32_t> Numbers(const std::vector<storage::Manifest>& manifests) {
   return numbers;
 }
 
-json Failed(uint32_t number, const Error& error) {
+json Unverified(uint32_t number, const Error& error) {
   const bool damaged = error.code() == Code::kCorrupt || error.code() == Code::kNotFound;
   return {
       {"number", number}, {"state", damaged ? "damaged" : "unread"}, {"error", error.message()}};
@@ -63,7 +69,7 @@ Result<json> Checkpoints::Prune(const Request& request) {
     return Fail(Code::kConflict,
                 fmt::format("the job is {}: while it has not ended, its newest checkpoint stays\n"
                             "  next: holdfast prune {} --keep=1",
-                            place.record->at("state").get<std::string>(), place.job));
+                            place.record->at("state").get<std::string>(), place.job.id));
   HOLDFAST_TRY(const auto store, Open(place, !all));
   HOLDFAST_TRY(const storage::Pruned pruned,
                store->Prune(keep, place.record ? InUse(*place.record) : std::set<uint32_t>{}));
@@ -73,7 +79,7 @@ Result<json> Checkpoints::Prune(const Request& request) {
     HOLDFAST_TRY(const auto listing, store->List());
     kept = Numbers(listing.good);
   }
-  return json{{"job_id", place.job},
+  return json{{"job_id", place.job.id},
               {"directory", place.directory},
               {"removed", pruned.checkpoints},
               {"kept", kept},
@@ -88,7 +94,7 @@ Result<json> Checkpoints::PruneExpired() {
   json jobs = json::array();
   for (const json& job : expired.at("jobs")) {
     const auto remove = [&]() -> Result<uint64_t> {
-      Place place{.job = job.at("job_id").get<uint32_t>(),
+      Place place{.job = NameIn(job),
                   .directory = job.at("directory").get<std::string>(),
                   .owner = {},
                   .record = job};
@@ -127,40 +133,81 @@ Result<json> Checkpoints::Verify(const Request& request) {
       checkpoint["contents"] = verified->contents;
       checkpoint["read_bytes"] = verified->read_bytes;
     } else {
-      checkpoint.update(Failed(manifest.checkpoint, verified.error()));
+      checkpoint.update(Unverified(manifest.checkpoint, verified.error()));
     }
     checkpoints.push_back(std::move(checkpoint));
   }
   for (const auto& [number, error] : listing.bad)
-    if (wanted(number)) checkpoints.push_back(Failed(number, error));
+    if (wanted(number)) checkpoints.push_back(Unverified(number, error));
   if (checkpoints.empty())
     return Fail(Code::kNotFound,
                 request.checkpoint
                     ? fmt::format("there is no checkpoint {} in {}/{}", *request.checkpoint,
-                                  place.directory, place.job)
-                    : fmt::format("there is no checkpoint in {}/{}", place.directory, place.job));
-  return json{{"job_id", place.job},
+                                  place.directory, place.job.Directory())
+                    : fmt::format("there is no checkpoint in {}/{}", place.directory,
+                                  place.job.Directory()));
+  return json{{"job_id", place.job.id},
               {"directory", place.directory},
               {"authenticated", keys.site.has_value()},
               {"checkpoints", checkpoints}};
 }
 
 Result<Checkpoints::Place> Checkpoints::Find(const Request& request) {
-  Place place{.job = request.job, .directory = request.directory, .owner = {}, .record = {}};
+  Place place{
+      .job = {.id = request.job}, .directory = request.directory, .owner = {}, .record = {}};
   // Also with --checkpoint-dir: whether the job has ended is not to be guessed.
   auto record = api_.Get(fmt::format("/v1/jobs/{}", request.job));
-  if (record)
-    place.record = std::move(*record);
-  else if (record.error().code() != Code::kNotFound)
+  if (!record && record.error().code() != Code::kNotFound)
     return std::unexpected(std::move(record).error());
-  else if (request.directory.empty())
-    return Fail(Code::kNotFound,
-                record.error().message() +
-                    "\n  next: if it ended long ago, name its directory with --checkpoint-dir");
+  const bool is_meant =
+      record && (request.submitted.empty() || request.submitted == NameIn(*record).submitted);
+  if (!is_meant && request.directory.empty()) {
+    if (!record)
+      return Fail(Code::kNotFound,
+                  record.error().message() +
+                      "\n  next: if it ended long ago, name its directory with --checkpoint-dir");
+    return Fail(Code::kInvalid,
+                fmt::format("the coordinator knows {}: where that of {} was saved --checkpoint-dir "
+                            "has to say",
+                            NameIn(*record).Text(), request.submitted));
+  }
+  if (is_meant) place.record = std::move(*record);
   if (place.directory.empty())
     place.directory = place.record->at("options").at("directory").get<std::string>();
   HOLDFAST_TRY(place.owner, OwnerOf(request, place.record));
+  if (place.record) {
+    place.job = NameIn(*place.record);
+  } else {
+    HOLDFAST_TRY(place.job, FindForgotten(request, place));
+  }
   return place;
+}
+
+Result<storage::JobName> Checkpoints::FindForgotten(const Request& request, const Place& place) {
+  if (!request.submitted.empty() && !storage::IsSubmissionTime(request.submitted))
+    return Fail(Code::kInvalid,
+                fmt::format("--submitted={}: a time as in the name of the job's directory is "
+                            "accepted: {}",
+                            request.submitted, storage::SubmissionTime(0)));
+  HOLDFAST_TRY(const json health, api_.Get("/v1/health"));
+  HOLDFAST_TRY(auto jobs,
+               storage::JobStore::JobsOf(place.directory, health.value("cluster", ""), request.job,
+                                         place.owner, storage::CloudSettings(config_)));
+  if (!request.submitted.empty())
+    std::erase_if(jobs,
+                  [&](const storage::JobName& job) { return job.submitted != request.submitted; });
+  if (jobs.size() == 1) return jobs.front();
+  if (jobs.empty())
+    return Fail(Code::kNotFound,
+                fmt::format("there is no checkpoint of job {}{} in {}", request.job,
+                            request.submitted.empty() ? "" : ", submitted " + request.submitted,
+                            place.directory));
+  std::vector<std::string> names;
+  for (const storage::JobName& job : jobs) names.push_back(job.Directory());
+  return Fail(Code::kConflict,
+              fmt::format("{} has several jobs {}: {}\n  next: say with --submitted which, by the "
+                          "time in the directory's name",
+                          place.directory, request.job, fmt::join(names, ", ")));
 }
 
 Result<Identity> Checkpoints::OwnerOf(const Request& request, const std::optional<json>& record) {
@@ -210,7 +257,7 @@ Status Checkpoints::NoteRemoved(const Place& place, const storage::Pruned& prune
                                 : place.directory;
   if (known != place.directory) return {};  // another place than the one that it knows of
   const json body = all ? json{{"all", true}} : json{{"checkpoints", pruned.checkpoints}};
-  HOLDFAST_CHECK(api_.Post(fmt::format("/v1/jobs/{}/removed", place.job), body));
+  HOLDFAST_CHECK(api_.Post(fmt::format("/v1/jobs/{}/removed", place.job.id), body));
   return {};
 }
 

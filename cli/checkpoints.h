@@ -25,6 +25,7 @@ class Checkpoints {
     std::optional<uint32_t> checkpoint;  // to verify; all otherwise
     std::optional<uint32_t> keep;        // to prune; as the job wants it otherwise
     std::string directory;               // for a job that the coordinator has forgotten
+    std::string submitted;               // which, if several jobs have had that id
     std::string user;                    // whose job that was, if root asks
   };
   // Both must outlive it. `uid` is the caller's.
@@ -43,12 +44,14 @@ class Checkpoints {
 
  private:
   struct Place {
-    uint32_t job = 0;
+    storage::JobName job;
     std::string directory;
     Identity owner;
     std::optional<nlohmann::json> record;  // the coordinator's, unless it has forgotten the job
   };
   Result<Place> Find(const Request& request);
+  // Of a job that the coordinator does not know, or not any more.
+  Result<storage::JobName> FindForgotten(const Request& request, const Place& place);
   Result<Identity> OwnerOf(const Request& request, const std::optional<nlohmann::json>& record);
   // `reads`: what users can have written will be parsed, which root does not do unauthenticated.
   Result<std::unique_ptr<storage::JobStore>> Open(const Place& place, bool reads);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <httplib.h>
+#include <pwd.h>
 
 #include "protocol/rest.h"
 
@@ -23,6 +24,19 @@ Error ToError(int status, const std::string& body) {
 }
 
 }  // namespace
+
+Client::Verifier Client::OfUser(std::string user) {
+  return [user = std::move(user)](const std::string& credential,
+                                  const std::string& payload) -> Status {
+    const passwd* found = ::getpwnam(user.c_str());
+    if (found == nullptr)
+      return Fail(Code::kInvalid,
+                  fmt::format("this machine does not know the coordinator's user {}: create it, or "
+                              "set coordinator.user",
+                              user));
+    return protocol::Verify(credential, found->pw_uid, payload);
+  };
+}
 
 Result<json> Client::Get(const std::string& target) { return Send("GET", target, ""); }
 
@@ -47,13 +61,30 @@ Result<json> Client::Send(const std::string& method, const std::string& target,
   if (!answer)
     return Fail(Code::kUnavailable, fmt::format("asking the coordinator at {} port {}: {}", host_,
                                                 port_, httplib::to_string(answer.error())));
-  if (answer->status / 100 != 2) return std::unexpected(ToError(answer->status, answer->body));
+  const Status proved = Proved(*credential, *answer);
+  if (answer->status / 100 != 2) {
+    Error error = ToError(answer->status, answer->body);
+    if (proved || error.code() == Code::kDenied) return std::unexpected(std::move(error));
+    return Fail(Code::kUnavailable, error.message());
+  }
+  if (!proved)
+    return std::unexpected(
+        Error(proved.error())
+            .Wrap(fmt::format("the answer of {} port {} is not the coordinator's", host_, port_)));
   json parsed = json::parse(answer->body, nullptr, false);
   if (parsed.is_discarded())
     return Fail(
         Code::kInternal,
         fmt::format("the answer of the coordinator at {} port {} is no JSON", host_, port_));
   return parsed;
+}
+
+Status Client::Proved(const std::string& credential, const httplib::Response& answer) const {
+  const std::string proof = answer.get_header_value(protocol::kRestProof);
+  if (!proof.starts_with(protocol::kRestScheme))
+    return Fail(Code::kDenied, "it carries no proof; an older Holdfast gives none");
+  return verify_(proof.substr(protocol::kRestScheme.size()),
+                 protocol::AnswerPurpose(credential, answer.status, answer.body));
 }
 
 }  // namespace holdfast::cli

@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "base/numbers.h"
+#include "base/printable.h"
 #include "cli/checkpoints.h"
 #include "cli/doctor.h"
 #include "cli/hostlist.h"
@@ -201,7 +202,8 @@ const char* Operation(const std::string& command) {
 }
 
 ExitCode Report(const Environment& environment, const std::string& operation, const Error& error) {
-  environment.err << "holdfast: " << operation << ": " << error.message() << "\n";
+  environment.err << "holdfast: " << operation << ": "
+                  << Printable(error.message(), Newlines::kKeep) << "\n";
   if (error.code() == Code::kUnavailable && !error.message().contains("next: "))
     environment.err << "  next: holdfast doctor\n";
   return ExitCodeFor(error.code());
@@ -238,6 +240,9 @@ void DeclareCheckpoints(CLI::App& app, Options& options) {
   const auto add_place = [&](CLI::App* command) {
     command->add_option("--checkpoint-dir", options.request.directory,
                         "where they are, if the coordinator has forgotten the job");
+    command->add_option(
+        "--submitted", options.request.submitted,
+        "which, if several jobs have had that id: the time in the directory's name");
     command->add_option("--user", options.request.user, "root: whose job that was");
   };
   CLI::App* prune = app.add_subcommand("prune", "remove a job's older checkpoints, or all of them");

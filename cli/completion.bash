@@ -21,8 +21,8 @@ _holdfast() {
         save) words+=' --stop' ;;
         migrate) words+=' --exclude' ;;
         evacuate) words+=' --reason' ;;
-        prune) words+=' --keep= --checkpoint-dir --user --expired' ;;
-        verify) words+=' --checkpoint-dir --user' ;;
+        prune) words+=' --keep= --checkpoint-dir --submitted --user --expired' ;;
+        verify) words+=' --checkpoint-dir --submitted --user' ;;
         resume) words+=' --exclude --checkpoint --from-start' ;;
     esac
     # shellcheck disable=SC2207

@@ -99,6 +99,24 @@ Check ExamineCheckpointDirectory(const std::string& setting) {
             fmt::format("{}: {} free", path, FormatBytes(1ULL * space.f_bavail * space.f_frsize)));
 }
 
+Check ExaminePrivateDirectories(const std::string& directories, const std::string& place) {
+  const std::string name = "private directories";
+  const auto paths = config::ListOf(directories);
+  if (paths.empty()) return Ok(name, "none");
+  for (const std::string& path : paths) {
+    struct stat info{};
+    if (::stat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+      return Failed(name, path + " is no directory on this node",
+                    "make it, or take it out of node.private_directories");
+  }
+  struct statvfs space{};
+  if (::statvfs(NearestDirectory(place).c_str(), &space) != 0)
+    return Failed(name, Error::Errno(place).message(),
+                  "look at the disk, or at node.private_place");
+  return Ok(name, fmt::format("{} in {}: {} free", directories, place,
+                              FormatBytes(1ULL * space.f_bavail * space.f_frsize)));
+}
+
 Status TryConnect(const std::string& host, uint16_t port) {
   const addrinfo hints{.ai_flags = AI_ADDRCONFIG, .ai_socktype = SOCK_STREAM};
   addrinfo* found = nullptr;
@@ -125,12 +143,14 @@ Status TryConnect(const std::string& host, uint16_t port) {
       Error::FromErrno(fmt::format("connecting to {} port {}", host, port), error));
 }
 
-std::vector<Check> ExamineCoordinator(const std::string& host, uint16_t rest_port,
-                                      uint16_t warden_port) {
+std::vector<Check> ExamineCoordinator(const config::Config& config) {
+  const std::string& host = config.coordinator.host;
+  const uint16_t warden_port = config.coordinator.warden_port;
   const std::string remedy = fmt::format(
       "start holdfast-coordinator on {}, open its ports, or correct coordinator.host", host);
   std::vector<Check> checks;
-  Client client(host, rest_port, kAnswerTimeout);
+  Client client(host, config.coordinator.rest_port, kAnswerTimeout,
+                Client::OfUser(config.coordinator.user));
   if (const auto health = client.Get("/v1/health"); !health) {
     checks.push_back(Failed("coordinator", health.error().message(), remedy));
   } else {
@@ -164,8 +184,7 @@ std::vector<Check> Examine(const std::string& config_path, const Result<config::
   };
   const config::Config settings = config.value_or(config::Config{});
   checks.push_back(ExamineMunge());
-  add(ExamineCoordinator(settings.coordinator.host, settings.coordinator.rest_port,
-                         settings.coordinator.warden_port));
+  add(ExamineCoordinator(settings));
   checks.push_back(ExamineCheckpointDirectory(settings.checkpoint.directory));
   add(ExamineSlurm());
   if (!Output({"slurmd", "-V"})) {
@@ -175,6 +194,8 @@ std::vector<Check> Examine(const std::string& config_path, const Result<config::
   checks.push_back(ExamineSiteKey(settings.node.key_file));
   if (const std::string& path = settings.checkpoint.encryption_key_file; !path.empty())
     checks.push_back(ExamineEncryptionKeys(path));
+  checks.push_back(
+      ExaminePrivateDirectories(settings.node.private_directories, settings.node.private_place));
   add(ExamineKernel());
   add(ExamineCriu(settings.node.criu));
   add(ExamineJobNetwork(settings.node.vxlan_port));

@@ -20,9 +20,9 @@ using std::chrono::seconds;
 
 Check ExamineNamespaces() {
   std::vector<std::string> missing;
-  for (const char* name : {"mnt", "uts", "ipc", "net", "pid"})
+  for (const char* name : {"mnt", "uts", "ipc", "net", "pid", "time"})
     if (!FileExists(fmt::format("/proc/self/ns/{}", name))) missing.emplace_back(name);
-  if (missing.empty()) return Ok("namespaces", "mnt, uts, ipc, net, pid");
+  if (missing.empty()) return Ok("namespaces", "mnt, uts, ipc, net, pid, time");
   return Failed("namespaces", fmt::format("missing: {}", fmt::join(missing, ", ")),
                 "use a kernel with CONFIG_NAMESPACES and these kinds enabled");
 }

@@ -29,6 +29,11 @@ endif()
 function(holdfast_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
+  # Most of a file's compiling is headers, which several files then share.
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ${HOLDFAST_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+  if(HOLDFAST_UNITY) # which takes the types of a file's own for those of a header
+    target_compile_options(${name} PRIVATE -Wno-subobject-linkage)
+  endif()
   target_link_libraries(${name} PUBLIC holdfast_options ${ARG_LIBS})
 endfunction()
 

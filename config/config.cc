@@ -6,6 +6,7 @@
 
 #include <array>
 #include <limits>
+#include <ranges>
 
 #include "config/keys.h"
 
@@ -93,6 +94,12 @@ constexpr std::array kKeys = {
         "Whether memory comes back while the job runs already, on demand and in the background "
         "(`lazy`), or before it does (`eager`). Where the kernel has no userfaultfd, or a "
         "container forbids it, it comes before, by way of files on the node's disk."},
+    Key{"checkpoint", "write_tracking", Kind::kWriteTracking,
+        HOLDFAST_MEMBER(checkpoint.write_tracking), 0, 0,
+        "Whether a save leaves out memory that has not been written since the last one, as the "
+        "kernel tells (`auto`; Linux 6.7 or later, otherwise all is read), or reads everything "
+        "each time (`off`). `verify`: everything is read and compared with what the kernel tells, "
+        "and the save fails if that was wrong; for tests."},
     Key{"checkpoint", "files_limit", Kind::kSize, HOLDFAST_MEMBER(checkpoint.files_limit_bytes), 0,
         int64_t{1} << 50,
         "Contents of a job's files that one checkpoint may store. A file beyond it is not stored; "
@@ -126,11 +133,19 @@ constexpr std::array kKeys = {
         "user. `none`: nothing."},
     Key{"node", "closed_networks", Kind::kNetworks, HOLDFAST_MEMBER(node.closed_networks), 0, 32,
         "Networks that jobs do not reach all the same: `10.1.0.0/16,10.2.0.0/16`."},
+    Key{"node", "private_directories", Kind::kPaths, HOLDFAST_MEMBER(node.private_directories), 0,
+        0,
+        "Directories of the node that each checkpointed job has to itself, such as "
+        "`/var/tmp,/scratch`: empty when it starts, on the node's disk, moved with it, and gone "
+        "when it ends. `/tmp` may be among them; otherwise it is in memory, as `/dev/shm` is. They "
+        "must exist on every node."},
+    Key{"node", "private_place", Kind::kPath, HOLDFAST_MEMBER(node.private_place), 0, 0,
+        "Where they lie on a node: on the disk that jobs are to fill. Root's, and nobody else's to "
+        "write."},
     Key{"node", "local_directories", Kind::kPaths, HOLDFAST_MEMBER(node.local_directories), 0, 0,
-        "Directories of the node itself, not shared with others, such as `/var/tmp,/scratch`. A "
-        "job that has a file open there, or works there, is not saved, because it could not go on "
-        "elsewhere; it runs on, and the message names the file. `/tmp` and `/dev/shm` move with "
-        "the job."},
+        "Directories of the node that all its jobs see and other nodes do not, such as a cache of "
+        "data. A job that has a file open there, or works there, is not saved, because it could "
+        "not go on elsewhere; it runs on, and the message names the file."},
     Key{"node", "coordinator_patience", Kind::kDuration, HOLDFAST_MEMBER(node.coordinator_patience),
         5, kDay, "How long a frozen pod waits for the coordinator's verdict before it goes on."},
     Key{"cloud", "provider", Kind::kProvider, HOLDFAST_MEMBER(cloud.provider), 0, 0,
@@ -215,6 +230,13 @@ Result<std::string> ExpandDirectory(const std::string& directory, uid_t uid) {
     }
   }
   return expanded;
+}
+
+std::vector<std::string> ListOf(std::string_view paths) {
+  std::vector<std::string> list;
+  if (paths == kNoPaths) return list;
+  for (const auto& path : std::views::split(paths, ',')) list.emplace_back(std::string_view(path));
+  return list;
 }
 
 std::string Reference() {

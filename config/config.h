@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/duration.h"
@@ -64,6 +65,7 @@ struct Config {
     uint64_t precopy_bandwidth_bytes = 0;      // of memory, each second; 0: no limit
     std::chrono::seconds timeout{600};         // for one checkpoint or restore
     std::string restore = "lazy";              // memory comes while the job runs; or eager, before
+    std::string write_tracking = "auto";       // or off, or verify
     uint64_t files_limit_bytes = 64ULL << 30;  // of files' contents in one checkpoint
     uint32_t files_count = 10000;              // that one checkpoint may store
     std::string fallback = "slurm";            // default for --checkpoint-fallback
@@ -79,7 +81,9 @@ struct Config {
     std::string subnet = "198.18.0.0/16";  // of every job's own network (RFC 2544: never routed)
     std::string outside_network = "nat";   // or none
     std::string closed_networks;           // that pods are refused: A.B.C.D/N, with commas
-    std::string local_directories = "/var/tmp";  // of the node alone: paths, with commas
+    std::string private_directories = "/var/tmp";  // each job's own: ListOf tells them
+    std::string private_place = "/var/spool/holdfast";
+    std::string local_directories = "none";  // of the node alone: ListOf tells them
     // How long a frozen pod waits for a verdict before it resumes.
     std::chrono::seconds coordinator_patience{120};
   } node;
@@ -89,6 +93,8 @@ struct Config {
 // All problems at once, each as "FILE:LINE:COLUMN: what, and what is accepted". A missing file is
 // an error.
 Result<Config> Load(const std::string& path);
+// The paths in a setting that has several.
+std::vector<std::string> ListOf(std::string_view paths);
 // "%h/x" -> "/home/alice/x" for that user.
 Result<std::string> ExpandDirectory(const std::string& directory, uid_t uid);
 // The reference of all keys, as Markdown.

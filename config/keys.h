@@ -27,16 +27,19 @@ enum class Kind {
   kDuration,
   kInterval,  // auto, or a duration
   kSubnet,
-  kPaths,     // with commas
+  kPaths,     // with commas, or kNoPaths
   kNetworks,  // with commas
   kOutsideNetwork,
   kUrl,       // http:// or https://
   kProvider,  // of a cloud
   kRestore,   // how memory comes back
+  kWriteTracking,
   kFallback,  // of a job that was never saved
   kCancelledJobs,
   kPattern,  // an extended regular expression
 };
+
+inline constexpr std::string_view kNoPaths = "none";
 
 // The member of a Config that a key sets.
 using Target = std::variant<std::string*, uint16_t*, uint32_t*, uint64_t*, int*,

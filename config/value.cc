@@ -33,6 +33,7 @@ constexpr std::array kProviders = {
 };
 
 constexpr std::array<std::string_view, 2> kRestores{"lazy", "eager"};
+constexpr std::array<std::string_view, 3> kWriteTrackings{"auto", "off", "verify"};
 constexpr std::array<std::string_view, 2> kOutsideNetworks{"nat", "none"};
 
 constexpr std::array<std::string_view, 2> kCancelledJobs{"continue", "end"};
@@ -122,9 +123,9 @@ bool IsText(const Key& key, std::string_view text) {
     case Kind::kPath:
       return text.starts_with('/');
     case Kind::kPaths:
-      return std::ranges::all_of(std::views::split(text, ','), [](const auto& path) {
-        return std::string_view(path).starts_with('/') && !std::string_view(path).ends_with('/');
-      });
+      return text == kNoPaths || std::ranges::all_of(ListOf(text), [](const std::string& path) {
+               return path.starts_with('/') && !path.ends_with('/');
+             });
     case Kind::kCommand:
       return text.starts_with('/') || text.find('/') == std::string_view::npos;
     case Kind::kDirectory:
@@ -141,6 +142,8 @@ bool IsText(const Key& key, std::string_view text) {
       return std::ranges::contains(kProviders, text);
     case Kind::kRestore:
       return std::ranges::contains(kRestores, text);
+    case Kind::kWriteTracking:
+      return std::ranges::contains(kWriteTrackings, text);
     case Kind::kFallback:
       return ParseFallback(text).has_value();
     case Kind::kCancelledJobs:
@@ -210,7 +213,9 @@ std::string Accepted(const Key& key) {
     case Kind::kSubnet:
       return fmt::format("an IPv4 network, prefix {} to {}", key.min, key.max);
     case Kind::kPaths:
-      return "absolute paths such as /scratch, without a slash at the end, with commas";
+      return fmt::format(
+          "absolute paths such as /scratch, without a slash at the end, with commas; or {}",
+          kNoPaths);
     case Kind::kNetworks:
       return "IPv4 networks such as 10.1.0.0/16, with commas";
     case Kind::kOutsideNetwork:
@@ -221,6 +226,8 @@ std::string Accepted(const Key& key) {
       return fmt::format("one of {}", fmt::join(kProviders, ", "));
     case Kind::kRestore:
       return fmt::format("one of {}", fmt::join(kRestores, ", "));
+    case Kind::kWriteTracking:
+      return fmt::format("one of {}", fmt::join(kWriteTrackings, ", "));
     case Kind::kFallback:
       return fmt::format("one of {}", fmt::join(kFallbackNames, ", "));
     case Kind::kCancelledJobs:

@@ -61,6 +61,16 @@ Status CheckHello(const v1::Hello& hello, const Record& record) {
   return {};
 }
 
+Status CheckCluster(const v1::Hello& hello, const std::string& cluster) {
+  // A warden of before it was told names none.
+  if (hello.cluster().empty() || hello.cluster() == cluster) return {};
+  return Fail(Code::kDenied,
+              fmt::format("job {}, pod {} on {}: the node is of cluster {}, and this is the "
+                          "coordinator of cluster {}: let coordinator.host on the node name its "
+                          "own cluster's",
+                          hello.job_id(), hello.pod(), hello.node(), hello.cluster(), cluster));
+}
+
 Admission::Admission(Controller& controller, SlurmClient& slurm, Authenticator& authenticator)
     : controller_(controller), slurm_(slurm), authenticator_(authenticator) {
   admitting_ = std::thread([this] { RunAdmitting(); });
@@ -150,6 +160,7 @@ void Admission::AdmitAll(Streams streams) {
   if (!looked_up) controller_.NoteShut();
   for (const auto& stream : streams) {
     Status admitted = looked_up;
+    if (admitted) admitted = CheckCluster(stream->hello(), cluster_);
     if (admitted) admitted = CheckHello(stream->hello(), recent_.at(stream->hello().job_id()));
     if (admitted) admitted = controller_.Attach(stream->hello(), stream);
     if (admitted)
@@ -169,6 +180,10 @@ Status Admission::LookUp(const Streams& streams) {
     const auto known = recent_.find(stream->hello().job_id());
     if (known == recent_.end() || !CheckHello(stream->hello(), known->second))
       job_ids.insert(stream->hello().job_id());
+  }
+  if (cluster_.empty()) {
+    HOLDFAST_TRY(const Cluster cluster, slurm_.LoadCluster());
+    cluster_ = cluster.name;
   }
   if (job_ids.empty()) return {};
   HOLDFAST_TRY(std::vector<Record> records, slurm_.LoadMany({job_ids.begin(), job_ids.end()}));

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -25,6 +26,8 @@ namespace holdfast::coordinator {
 // Whether Slurm's record bears out what the warden says of its job. kDenied if it can never be
 // admitted.
 Status CheckHello(const v1::Hello& hello, const Record& record);
+// kDenied if the warden's node belongs to another cluster than the coordinator's.
+Status CheckCluster(const v1::Hello& hello, const std::string& cluster);
 
 class Admission final : public WardenStream::Host {
  public:
@@ -45,7 +48,7 @@ class Admission final : public WardenStream::Host {
   void RunAdmitting();
   void RunSealing();
   void AdmitAll(Streams streams);
-  // Asks Slurm about those whose job is not known well enough.
+  // Asks Slurm about those whose job is not known well enough, and which cluster it is.
   Status LookUp(const Streams& streams);
   // With the mutex held.
   Streams TakeNewcomers();
@@ -62,8 +65,10 @@ class Admission final : public WardenStream::Host {
   std::deque<std::shared_ptr<WardenStream>> newcomers_;
   std::deque<std::shared_ptr<WardenStream>> unsealed_;
   bool stopping_ = false;
-  std::map<uint32_t, Record> recent_;  // since then; both of the admitting thread alone
+  // Of the admitting thread alone.
+  std::map<uint32_t, Record> recent_;  // since then
   Time recent_since_;
+  std::string cluster_;  // once Slurm has been asked
   std::thread admitting_;
   std::thread sealing_;
 };

@@ -16,12 +16,6 @@ namespace {
 // RFC 7348 has 24 bits; the four above are for several pods of a job on one node.
 constexpr uint32_t kVniCount = 1U << 20;
 
-bool IsNewJob(const Job& known, const v1::Hello& hello) {
-  if (hello.phase() != v1::PHASE_FRESH) return false;
-  return hello.restart_count() < known.start.restart_count ||
-         (known.stage == Stage::kEnded && hello.restart_count() == known.start.restart_count);
-}
-
 }  // namespace
 
 Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
@@ -52,6 +46,9 @@ Status Controller::Start() {
     const std::lock_guard lock(mutex_);
     policy_.interruptions = interruptions;
     for (Job& job : jobs) {
+      // Of releases in which a job had one, of all 24 bits.
+      if (job.vni % kVnisOfAJob != 0 || job.vni >= kVniCount || vnis_.contains(job.vni))
+        job.vni = FreeVni(job.id);
       writer_.Know(job);
       vnis_.insert(job.vni);
       jobs_.emplace(job.id, std::move(job));
@@ -88,9 +85,15 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
   if (found != jobs_.end() && IsNewJob(found->second, hello)) {
     log::Info("job-id-reused", {{"job", job_id}});
     writer_.Forget(job_id);
+    CloseLinks(job_id);
     RemoveJob(job_id);
     found = jobs_.end();
   }
+  if (found != jobs_.end() && AreTwoJobs(found->second, hello))
+    return Fail(Code::kDenied,
+                fmt::format("job {} was submitted at {}; that of {}, which had its id before, is "
+                            "over",
+                            job_id, found->second.submitted, hello.submitted()));
   const bool added = found == jobs_.end();
   if (added) AddJob(hello);
   // The link comes first: the answer to the last Hello goes out from within Post.
@@ -120,14 +123,20 @@ Status Controller::Attach(const v1::Hello& hello, std::shared_ptr<WardenLink> li
   return {};
 }
 
+uint32_t Controller::FreeVni(uint32_t job_id) const {
+  constexpr uint32_t kJobs = kVniCount / kVnisOfAJob;
+  uint32_t place = job_id % kJobs;
+  while (place == 0 || vnis_.contains(place * kVnisOfAJob)) place = (place + 1) % kJobs;
+  return place * kVnisOfAJob;
+}
+
 Job& Controller::AddJob(const v1::Hello& hello) {
   Job job;
   job.id = hello.job_id();
   job.start.restart_count = hello.restart_count();
   job.uid = hello.uid();
   job.gid = hello.gid();
-  job.vni = job.id % kVniCount;
-  while (job.vni == 0 || vnis_.contains(job.vni)) job.vni = (job.vni + 1) % kVniCount;
+  job.vni = FreeVni(job.id);
   vnis_.insert(job.vni);
   // A restart of a job that the journal does not know: it never got here, or the journal was lost.
   job.started = hello.restart_count() > 0 && (first_job_ == 0 || job.id <= first_job_);
@@ -144,6 +153,12 @@ Job& Controller::AddJob(const v1::Hello& hello) {
       job.hostnames = source->second.hostnames;
   }
   return jobs_[job.id] = std::move(job);
+}
+
+void Controller::CloseLinks(uint32_t job_id) {
+  const auto end = links_.lower_bound({job_id + 1, 0});
+  for (auto link = links_.lower_bound({job_id, 0}); link != end; link = links_.erase(link))
+    link->second->Close();
 }
 
 void Controller::RemoveJob(uint32_t job_id) {
@@ -353,36 +368,6 @@ void Controller::OnWritten(JournalWriter::Ticket ticket) {
 
 void Controller::AwaitSaid(std::unique_lock<std::mutex>& lock, uint32_t job_id) {
   unsaid_changed_.wait(lock, [&] { return stopping_ || !unsaid_of_.contains(job_id); });
-}
-
-void Controller::ArmTimer(const Timers::Key& key, std::chrono::milliseconds after) {
-  const std::optional<Time> next = timers_.next();
-  const Time due = std::chrono::steady_clock::now() + after;
-  timers_.Arm(key, due);
-  if (!next || due < *next) timers_changed_.notify_all();
-}
-
-void Controller::RunTimers() {
-  std::unique_lock lock(mutex_);
-  while (!stopping_) {
-    const Time now = std::chrono::steady_clock::now();
-    if (now >= next_poll_) {
-      next_poll_ = now + options_.poll_interval;
-      PollSlurm();
-      PollNodes();
-    }
-    if (const auto due = timers_.TakeDue(now)) {
-      const auto [job_id, kind] = *due;
-      if (kind == TimerKind::kReconnect && shut_ && now - *shut_ < policy_.reconnect_grace) {
-        ArmTimer(*due, policy_.reconnect_grace);
-        continue;
-      }
-      if (const Status posted = Post(job_id, Timer{kind}); !posted)
-        log::Failure("timer", posted.error(), {{"job", job_id}});
-      continue;
-    }
-    timers_changed_.wait_until(lock, std::min(next_poll_, timers_.next().value_or(next_poll_)));
-  }
 }
 
 }  // namespace holdfast::coordinator

@@ -24,6 +24,7 @@
 #include "coordinator/event.h"
 #include "coordinator/job.h"
 #include "coordinator/journal_writer.h"
+#include "coordinator/pace.h"
 #include "coordinator/slurm_client.h"
 #include "coordinator/slurm_lanes.h"
 #include "coordinator/timers.h"
@@ -121,9 +122,13 @@ class Controller {
   void EnqueueDrain(const Evacuation& evacuation);
   std::shared_ptr<WardenLink> LinkOn(const std::string& node) const;
   void OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice);
+  uint32_t FreeVni(uint32_t job_id) const;
   Job& AddJob(const v1::Hello& hello);
+  void CloseLinks(uint32_t job_id);  // of wardens of an earlier job with that id
   void RemoveJob(uint32_t job_id);
   void ArmTimer(const Timers::Key& key, std::chrono::milliseconds after);
+  // When what is due may be; for most timers that is now.
+  Time WhenMay(const Timers::Key& due, Time now);
   void RunTimers();
 
   const Options options_;
@@ -137,13 +142,14 @@ class Controller {
   std::condition_variable unsaid_changed_;
   bool stopping_ = false;
   std::map<uint32_t, Job> jobs_;
-  std::set<uint32_t> vnis_;                     // of jobs_
+  std::set<uint32_t> vnis_;                     // of jobs_, the first of each
   uint32_t first_job_ = 0;                      // Journal::FirstJob
   std::map<uint32_t, std::string> unreadable_;  // rows of the journal, with what is wrong
   std::map<Key, std::shared_ptr<WardenLink>> links_;
   std::deque<Unsaid> unsaid_;
   std::map<uint32_t, unsigned> unsaid_of_;  // how many of unsaid_ are the job's
   Timers timers_;
+  Pace pace_;
   Time next_poll_;
   std::optional<Time> shut_;                 // NoteShut, last
   std::array<std::set<uint32_t>, 2> asked_;  // to be looked up, by lane

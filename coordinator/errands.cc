@@ -160,4 +160,45 @@ void Controller::PollSlurm() {
   });
 }
 
+void Controller::ArmTimer(const Timers::Key& key, std::chrono::milliseconds after) {
+  const std::optional<Time> next = timers_.next();
+  const Time due = std::chrono::steady_clock::now() + after;
+  timers_.Arm(key, due);
+  if (!next || due < *next) timers_changed_.notify_all();
+}
+
+Controller::Time Controller::WhenMay(const Timers::Key& due, Time now) {
+  const auto& [job_id, kind] = due;
+  const auto found = jobs_.find(job_id);
+  if (kind != TimerKind::kInterval || found == jobs_.end()) return now;
+  return pace_.WhenMay(found->second.uid, job_id, now);
+}
+
+void Controller::RunTimers() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    const Time now = std::chrono::steady_clock::now();
+    if (now >= next_poll_) {
+      next_poll_ = now + options_.poll_interval;
+      PollSlurm();
+      PollNodes();
+    }
+    if (const auto due = timers_.TakeDue(now)) {
+      const auto [job_id, kind] = *due;
+      if (kind == TimerKind::kReconnect && shut_ && now - *shut_ < policy_.reconnect_grace) {
+        ArmTimer(*due, policy_.reconnect_grace);
+        continue;
+      }
+      if (const Time when = WhenMay(*due, now); when > now) {
+        timers_.Arm(*due, when);
+        continue;
+      }
+      if (const Status posted = Post(job_id, Timer{kind}); !posted)
+        log::Failure("timer", posted.error(), {{"job", job_id}});
+      continue;
+    }
+    timers_changed_.wait_until(lock, std::min(next_poll_, timers_.next().value_or(next_poll_)));
+  }
+}
+
 }  // namespace holdfast::coordinator

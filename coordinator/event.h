@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "coordinator/job.h"
+#include "pod/batch.h"
 #include "protocol/holdfast.pb.h"
 
 namespace holdfast::coordinator {
@@ -22,6 +24,8 @@ struct Record {
   bool suspended = false;   // of kRunning: Slurm has stopped its processes, its wardens too
   int64_t asked_ns = 0;     // when Slurm was asked
   std::string state_name;   // Slurm's word for it
+  int exit_code = 0;        // of kTerminal: the batch step's, or else 0
+  int exit_signal = 0;      // that it was ended by, or 0
   bool completing = false;  // still being cleaned up on its nodes
   uint32_t job_id = 0;
   uint32_t restart_count = 0;
@@ -53,6 +57,10 @@ struct Record {
   bool being_preempted() const { return preempt_time != 0 && preempt_time >= start_time; }
   // It has ended, and not because somebody or its time limit wanted it to.
   bool failed() const { return state_name == "FAILED" || state_name == "NODE_FAIL"; }
+  // It has ended because its pods were lost, or with them, and nobody was there to requeue it.
+  bool lost_its_pods() const {
+    return failed() && (exit_code == pod::kProcessesLost || exit_signal == SIGKILL);
+  }
   // It has ended, and Slurm may be asked for another start: nobody cancelled it.
   bool may_return() const {
     return state_name == "PREEMPTED" || state_name == "TIMEOUT" || failed();

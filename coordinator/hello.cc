@@ -4,9 +4,23 @@
 
 #include <algorithm>
 
+#include "coordinator/state.h"
 #include "coordinator/transitions.h"
 
 namespace holdfast::coordinator {
+
+bool AreTwoJobs(const Job& known, const v1::Hello& hello) {
+  return !known.submitted.empty() && !hello.submitted().empty() &&
+         hello.submitted() != known.submitted;
+}
+
+bool IsNewJob(const Job& known, const v1::Hello& hello) {
+  if (AreTwoJobs(known, hello))
+    return hello.phase() == v1::PHASE_FRESH || hello.submitted() > known.submitted;
+  if (hello.phase() != v1::PHASE_FRESH) return false;
+  return hello.restart_count() < known.start.restart_count ||
+         (known.stage == Stage::kEnded && hello.restart_count() == known.start.restart_count);
+}
 
 bool NoteHello(Turn& turn, const v1::Hello& hello) {
   Job& job = turn.job;
@@ -36,6 +50,8 @@ bool NoteHello(Turn& turn, const v1::Hello& hello) {
   if (hello.pod() == 0) job.commit_round = 0;
   pod.part.reset();
   if (hello.has_prepared()) pod.part = hello.prepared().part();
+  job.cluster = hello.cluster();
+  job.submitted = hello.submitted();
   job.next_checkpoint =
       std::max({job.next_checkpoint, hello.checkpoint() + 1, hello.committed() + 1});
   return true;

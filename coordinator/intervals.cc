@@ -15,6 +15,15 @@ std::chrono::seconds NoticeOf(const Job& job) {
   return std::chrono::seconds(least);
 }
 
+// The longer a job could not be saved, the longer until it is tried again, up to this.
+constexpr std::chrono::minutes kLongestPause{5};
+
+Seconds UntilNext(const Turn& turn) {
+  const Job& job = turn.job;
+  const std::chrono::nanoseconds unsaved(job.unsaved_ns == 0 ? 0 : turn.now() - job.unsaved_ns);
+  return std::max(job.plan.interval, std::min<Seconds>(unsaved / 2, kLongestPause));
+}
+
 }  // namespace
 
 void OnInterval(Turn& turn, const Timer&) {
@@ -38,7 +47,7 @@ void PlanInterval(Turn& turn) {
                        .limits = turn.policy.plan});
   if (job.plan.interval.count() > 0)
     turn.Do(
-        Arm{TimerKind::kInterval, std::chrono::ceil<std::chrono::milliseconds>(job.plan.interval)});
+        Arm{TimerKind::kInterval, std::chrono::ceil<std::chrono::milliseconds>(UntilNext(turn))});
 }
 
 void CountTime(Turn& turn, bool interrupted) {

@@ -206,13 +206,18 @@ struct ArrayTask {
   bool operator==(const ArrayTask&) const = default;
 };
 
+// One for each start, in turns: the network of the start before may still be there, on a node whose
+// warden was killed, for as long as the kernel tries to end connections of processes that are gone;
+// and what it then sends is not to reach the job.
+inline constexpr uint32_t kVnisOfAJob = 4;
+
 struct Durable {
   uint32_t id = 0;
   uid_t uid = 0;
   gid_t gid = 0;
   Stage stage = Stage::kGathering;
   JobOptions options;
-  uint32_t vni = 0;
+  uint32_t vni = 0;                    // the first of kVnisOfAJob
   std::vector<std::string> hostnames;  // by pod, from the job's first start on
   bool started = false;                // processes of it have run
   uint32_t first_checkpoint = 1;       // lower numbers belong to an earlier job with this id
@@ -240,8 +245,11 @@ struct Durable {
   std::optional<bool> requeue;
   uint32_t renewals = 0;           // how often it was saved at its time limit and requeued
   std::optional<ArrayTask> array;  // once Slurm has been asked
-  uint32_t pod_count = 0;          // that it has, whatever nodes they are on; 0: it has not begun
-  uint32_t asked_nodes = 0;        // on how many Slurm was last asked to put them; 0: as submitted
+  // Which of all jobs with this id it is, as its wardens say (storage/urls/job_name.h).
+  std::string cluster;
+  std::string submitted;
+  uint32_t pod_count = 0;    // that it has, whatever nodes they are on; 0: it has not begun
+  uint32_t asked_nodes = 0;  // on how many Slurm was last asked to put them; 0: as submitted
 
   bool operator==(const Durable&) const = default;
 
@@ -304,6 +312,7 @@ struct Live {
   uint32_t commit_round = 0;      // pod 0 has asked for that confirmation; 0: it has not
   bool confirmed = false;         // it may have written the manifest: only its word counts now
   bool requeue_failed = false;    // and must be asked for again
+  int64_t vacated_s = 0;          // its nodes are known to be rid of it since then; 0: they are not
   uint32_t awaited_start = 0;     // Slurm has begun it; its wardens have not come yet
   int64_t end_asked_ns = 0;       // Slurm was asked whether the script's end is its doing, or 0
   bool suspended = false;         // by Slurm: nobody of it can answer, and no time passes for it
@@ -325,6 +334,7 @@ struct Job : Durable, Live {
   bool may_be_renewed() const;
   bool can_save() const;  // they do, and Slurm lets them
   bool all_in(v1::Phase phase) const;
+  uint32_t vni_of_start() const { return vni + start.restart_count % kVnisOfAJob; }
 };
 
 // Those of `more` that are not among `nodes` yet.

@@ -23,7 +23,7 @@ using google::protobuf::Message;
 // Version 1 had the options as a message.
 constexpr uint32_t kVersion = 2;
 constexpr int kStages = static_cast<int>(Stage::kPrecopying) + 1;
-constexpr int kReasons = static_cast<int>(Reason::kTimeLimit) + 1;
+constexpr int kReasonCount = static_cast<int>(Reason::kTimeLimit) + 1;
 
 template <typename T, typename S>
 concept Is = std::same_as<std::remove_const_t<T>, S>;
@@ -100,11 +100,11 @@ auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
          departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array,
-         pod_count, asked_nodes] = job;
+         cluster, submitted, pod_count, asked_nodes] = job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
                   last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
-                  saved_once, requeue, renewals, array, pod_count, asked_nodes);
+                  saved_once, requeue, renewals, array, cluster, submitted, pod_count, asked_nodes);
 }
 
 template <typename T>
@@ -166,7 +166,7 @@ bool IsKnown(Stage stage) {
   return static_cast<int>(stage) >= 0 && static_cast<int>(stage) < kStages;
 }
 bool IsKnown(Reason reason) {
-  return static_cast<int>(reason) >= 0 && static_cast<int>(reason) < kReasons;
+  return static_cast<int>(reason) >= 0 && static_cast<int>(reason) < kReasonCount;
 }
 bool IsKnown(v1::Settle::How how) { return v1::Settle::How_IsValid(how); }
 

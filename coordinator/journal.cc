@@ -168,10 +168,13 @@ Result<std::vector<Job>> Journal::Load() {
       Result<Durable> job = ParseJob(rows.Text());
       if (job && job->id != id)
         job = Fail(Code::kCorrupt, fmt::format("it says that it is of job {}", job->id));
-      if (job)
+      if (job) {
         jobs.push_back(Revive(std::move(*job)));
-      else
+        // Saved meanwhile, perhaps: storage knows, once its wardens have looked.
+        if (gap_) jobs.back().saved_once |= jobs.back().started;
+      } else {
         unreadable.emplace_back(id, job.error().message());
+      }
     }
   }
   for (const auto& [id, why] : unreadable) {

@@ -62,6 +62,7 @@ void Depart(Turn& turn, Reason reason) {
   job.start.suspicion.reset();
   job.start.doubted_end.reset();
   job.since_ns = turn.now();
+  job.vacated_s = 0;
   job.departure.hurry = true;
   job.departure.release = false;
   turn.Enter(Stage::kLeaving);

@@ -206,9 +206,11 @@ class LibslurmClient : public SlurmClient {
     return SlurmError("cancelling job " + job, errno);
   }
 
-  Result<uid_t> SlurmUser() override {
+  Result<Cluster> LoadCluster() override {
     HOLDFAST_TRY(const Configuration configuration, LoadConfiguration());
-    return configuration->slurm_user_id;
+    return Cluster{
+        .name = configuration->cluster_name != nullptr ? configuration->cluster_name : "",
+        .slurm_user = configuration->slurm_user_id};
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "coordinator/libslurm_records.h"
 
+#include <sys/wait.h>
+
 #include <array>
 #include <cstdlib>
 #include <string>
@@ -44,6 +46,9 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   }
   record.suspended = base == JOB_SUSPENDED;
   record.state_name = base < kStateNames.size() ? kStateNames[base] : "UNKNOWN";
+  const int status = static_cast<int>(info.exit_code);
+  if (WIFEXITED(status)) record.exit_code = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) record.exit_signal = WTERMSIG(status);
   record.asked_ns = asked_ns;
   record.completing = (info.job_state & (JOB_COMPLETING | JOB_REQUEUE)) != 0;
   record.job_id = info.job_id;

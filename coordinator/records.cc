@@ -10,6 +10,8 @@
 namespace holdfast::coordinator {
 namespace {
 
+constexpr int64_t kSecond = 1'000'000'000;
+
 // Slurm was asked before this start of the job, or its departure, began.
 bool IsStale(const Turn& turn, const Record& record) { return record.asked_ns < turn.job.since_ns; }
 
@@ -20,6 +22,7 @@ bool IsOver(const Job& job, const Record& record) {
 
 void End(Turn& turn, const std::string& how) {
   CountTime(turn, /*interrupted=*/false);
+  GiveUpCheckpoint(turn, "the job ended meanwhile: " + how);
   DisarmRunTimers(turn);
   turn.Do(Disarm{TimerKind::kAsk});
   turn.Enter(Stage::kEnded);
@@ -77,29 +80,57 @@ void Arrive(Turn& turn, const Record& record) {
   turn.Do(std::move(amend));
 }
 
-// slurmctld was killed before it had kept that it requeued the job, or before it was asked to, and
-// has taken the end of the released step for the job's.
-bool IsForgotten(const Job& job, const Record& record) {
-  return record.failed() && !record.completing && record.restart_count == job.start.restart_count &&
-         !job.start.ended && ProspectOf(job) != Prospect::kEnd;
+// A start on a node in the second in which the one before has ended there is refused by slurmd,
+// which takes its credential for the old one ("Job credential revoked"), and the job has FAILED.
+// Slurm itself waits for two minutes.
+bool IsTooSoon(const Turn& turn) {
+  const Job& job = turn.job;
+  const auto is_excluded = [&](const std::string& node) {
+    return std::ranges::contains(job.exclusions.next, node);
+  };
+  return turn.now() / kSecond == job.vacated_s && !std::ranges::all_of(job.nodes(), is_excluded);
+}
+
+// Slurm takes it for failed, and its script has not ended.
+bool FailedByMistake(const Job& job, const Record& record) {
+  return record.failed() && record.restart_count == job.start.restart_count && !job.start.ended &&
+         ProspectOf(job) != Prospect::kEnd;
+}
+
+// Slurm could not launch it, and takes that for its end: no warden has come.
+bool RetryLaunch(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  if (!record.failed() || record.restart_count <= job.start.restart_count ||
+      ProspectOf(job) == Prospect::kEnd)
+    return false;
+  if (record.completing) return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause}), true;
+  job.awaited_start = record.restart_count;
+  OnNoWarden(turn, Timer{TimerKind::kPhase});
+  return true;
 }
 
 // One look at how far the requeue has got.
 void Follow(Turn& turn, const Record& record) {
   Job& job = turn.job;
-  if (GoesOn(turn, record) || IsForgotten(job, record)) {
+  if (RetryLaunch(turn, record)) return;
+  // slurmctld was killed before it had kept that it requeued the job, or before it was asked to,
+  // and has taken the end of the released step for the job's.
+  const bool forgotten = FailedByMistake(job, record);
+  if (GoesOn(turn, record) || (forgotten && !record.completing)) {
     // It may have been a later start than that whose wardens came.
     turn.Do(Requeue{.hold = job.departure.hold, .restart_count = record.restart_count});
     return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
   }
-  if (IsOver(job, record)) return End(turn, record.state_name);
+  if (IsOver(job, record) && !forgotten) return End(turn, record.state_name);
   // On a node that is DOWN Slurm does not wait for what is left of the job. It could not start it
   // there beside that, and may yet end it there, which would end the new start as well.
   const bool lives_on =
       job.start.eviction && job.start.eviction->dead_node &&
       turn.now() - job.since_ns < std::chrono::nanoseconds(turn.policy.step_end).count();
-  if (record.state == Record::State::kPending && !record.completing && !lives_on)
-    return Arrive(turn, record);
+  if (record.state == Record::State::kPending && !record.completing) {
+    if (job.vacated_s == 0) job.vacated_s = turn.now() / kSecond;
+    if (!lives_on && !IsTooSoon(turn)) return Arrive(turn, record);
+  }
   if (record.state == Record::State::kRunning && record.restart_count > job.start.restart_count) {
     // Started again already. Its wardens decide what becomes of it.
     turn.Do(Disarm{TimerKind::kAsk});
@@ -121,6 +152,13 @@ bool IsQueued(Turn& turn, const Record& record) {
     turn.Do(Requeue{.hold = false, .restart_count = record.restart_count});
     return false;
   }
+  if (RetryLaunch(turn, record)) return false;
+  if (FailedByMistake(job, record)) {
+    // slurmctld was killed before it had kept the requeue.
+    Depart(turn, Reason::kRequeued);
+    Follow(turn, record);
+    return false;
+  }
   if (IsOver(job, record)) return End(turn, record.state_name), false;
   if (record.state == Record::State::kRunning && record.restart_count > job.awaited_start) {
     job.awaited_start = record.restart_count;
@@ -132,8 +170,9 @@ bool IsQueued(Turn& turn, const Record& record) {
 // It is to start soon.
 void SeeToQueue(Turn& turn, const Record& record) {
   Job& job = turn.job;
-  // Slurm may not have answered when it was told to.
+  // Slurm may not have answered when it was told to. After launches that failed it holds a job.
   job.departure.release &= record.held;
+  job.departure.release |= record.requeued_too_often;
   if (job.departure.release) turn.Do(Amend{.release = true});
   if (record.unsatisfiable && job.request.nodes != 0 && job.request.nodes != job.pod_count) {
     job.last_error = fmt::format(
@@ -169,7 +208,7 @@ void SeeToQueue(Turn& turn, const Record& record) {
     return StayHeld(turn, record, "");
   }
   if (!job.departure.hurry) return;
-  job.departure.hurry = record.begin_time > turn.now() / 1'000'000'000;
+  job.departure.hurry = record.begin_time > turn.now() / kSecond;
   if (job.departure.hurry) turn.Do(Amend{.eligible = true});
 }
 
@@ -181,7 +220,14 @@ void OnRecordActive(Turn& turn, const Record& record) {
   if (IsEvicted(turn, record)) return Evict(turn, record);
   // Requeued by somebody else: an administrator, or Slurm when a node failed.
   if (record.state == Record::State::kPending || GoesOn(turn, record)) return Abandon(turn, record);
-  if (IsOver(job, record)) return End(turn, record.state_name);
+  if (IsOver(job, record)) {
+    if (!record.lost_its_pods() || !FailedByMistake(job, record))
+      return End(turn, record.state_name);
+    if (record.completing) return turn.Do(Ask{});
+    // Its wardens were killed, and whoever would have seen to that was not there either.
+    job.start.suspicion = Suspicion{.why = "its processes were lost", .nodes = job.lost_nodes()};
+    return Break(turn);
+  }
   if (record.state == Record::State::kTerminal) {
     if (!EndIfBelieved(turn, record)) DeliverPending(turn);
     return;

@@ -53,12 +53,14 @@ std::optional<size_t> BodyBytes(std::string head) {
   return ParseNumber<size_t>(value);
 }
 
-bool IsComplete(const std::string& received) {
-  const size_t head = received.find(kEndOfHead);
-  if (head == std::string::npos) return false;
+// Of the whole request; nothing while its head is not there. `known`: so much has been looked at.
+std::optional<size_t> RequestBytes(const std::string& received, size_t known) {
+  const size_t head = received.find(kEndOfHead, known - std::min(known, kEndOfHead.size() - 1));
+  if (head == std::string::npos) return std::nullopt;
+  const size_t begin = head + kEndOfHead.size();
   const auto body = BodyBytes(received.substr(0, head));
-  // httplib says what is wrong with it.
-  return !body || *body <= received.size() - head - kEndOfHead.size();
+  // Without a length that can be, httplib says what is wrong.
+  return body && *body <= SIZE_MAX - begin ? begin + *body : begin;
 }
 
 // Runs what is asked at once: httplib's accepting thread takes the connection to the gate.
@@ -186,8 +188,12 @@ bool RestGate::Receive(Connection& connection) {
   const ssize_t size = ::recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (size < 0) return errno == EAGAIN || errno == EINTR;
   if (size == 0) return false;
+  // Each byte is looked at once, however small the pieces are that they come in.
+  const size_t known = connection.received.size();
   connection.received.append(buffer.data(), static_cast<size_t>(size));
-  if (!IsComplete(connection.received) && connection.received.size() < limits_.request_bytes)
+  if (!connection.size) connection.size = RequestBytes(connection.received, known);
+  if (connection.received.size() < connection.size.value_or(SIZE_MAX) &&
+      connection.received.size() < limits_.request_bytes)
     return true;
   const std::lock_guard lock(mutex_);
   complete_.push_back(std::move(connection));
@@ -196,13 +202,19 @@ bool RestGate::Receive(Connection& connection) {
 }
 
 void RestGate::MakeRoom() {
+  if (waiting_.size() + complete_.size() <= limits_.waiting) return;
   std::map<std::string, size_t> counts;
-  if (waiting_.size() > limits_.waiting)
-    for (const Connection& connection : waiting_) ++counts[connection.address];
-  while (waiting_.size() > limits_.waiting) {
+  for (const Connection& connection : waiting_) ++counts[connection.address];
+  for (const Connection& connection : complete_) ++counts[connection.address];
+  while (waiting_.size() + complete_.size() > limits_.waiting) {
     const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
     --most->second;
-    waiting_.erase(std::ranges::find(waiting_, most->first, &Connection::address));
+    const auto is_theirs = [&](const Connection& each) { return each.address == most->first; };
+    // Before a thread has come to their requests, if the threads are held up.
+    if (const auto asked = std::ranges::find_if(complete_, is_theirs); asked != complete_.end())
+      complete_.erase(asked);
+    else
+      waiting_.erase(std::ranges::find_if(waiting_, is_theirs));
   }
 }
 

@@ -1,7 +1,7 @@
 // httplib's server with a gate before its threads. A connection waits at the gate, where it costs a
-// descriptor and no thread, until its whole request is there; then a thread answers it and closes
-// it. Who sends slowly, or nothing, is sent away after a while; when too many wait, the oldest of
-// the address that most come from. So nobody without a credential can keep others out.
+// descriptor and no thread, until its whole request is there and a thread is free, which answers it
+// and closes it. Who sends slowly, or nothing, is sent away after a while; when too many wait, the
+// oldest of the address that most come from. So nobody without a credential can keep others out.
 //
 // Used by rest_server.cc. Its functions are httplib's; its threads are its own.
 #pragma once
@@ -13,6 +13,7 @@
 #include <deque>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,7 +26,7 @@ class RestGate final : public httplib::Server {
  public:
   struct Limits {
     size_t threads = 32;
-    size_t waiting = 1024;                       // connections at the gate
+    size_t waiting = 1024;                       // connections at the gate or for a thread
     size_t request_bytes = 80 << 10;             // head and body
     std::chrono::milliseconds patience{10'000};  // for a request to come, and for its answer to go
   };
@@ -39,6 +40,7 @@ class RestGate final : public httplib::Server {
     std::string address;
     Time deadline;
     std::string received;
+    std::optional<size_t> size;  // of the request, once its head is there
   };
   class Stream;
 

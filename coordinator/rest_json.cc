@@ -130,6 +130,8 @@ json Summary(const Job& job) {
   return {{"job_id", job.id},
           {"array_job_id", job.array ? json(job.array->job) : json(nullptr)},
           {"array_task_id", job.array ? json(job.array->task) : json(nullptr)},
+          {"cluster", job.cluster},
+          {"submitted", job.submitted},
           {"uid", job.uid},
           {"state", StateOf(job)},
           {"restart_count", job.start.restart_count},

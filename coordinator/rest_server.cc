@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/numbers.h"
 #include "coordinator/clock.h"
+#include "coordinator/rest_body.h"
 #include "coordinator/rest_gate.h"
 #include "coordinator/rest_json.h"
 #include "coordinator/state.h"
@@ -21,7 +22,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxBodyBytes = 64 * 1024;
-constexpr size_t kThreads = 32;  // requests that wait for a checkpoint hold one each
+constexpr size_t kRequestThreads = 32;  // requests that wait for a checkpoint hold one each
 constexpr int kMaxWaitSeconds = 600;
 constexpr size_t kMaxReasonBytes = 200;
 
@@ -55,48 +56,6 @@ std::string NextStep(Code code, const std::string& job_id) {
   }
 }
 
-// The request's JSON object; an empty body is an empty one. Keys other than `known` are refused.
-Result<json> ParseBody(const std::string& body, std::initializer_list<const char*> known) {
-  if (body.empty()) return json::object();
-  json parsed = json::parse(body, nullptr, false);
-  if (!parsed.is_object()) return Fail(Code::kInvalid, "the body is not a JSON object");
-  for (const auto& [key, value] : parsed.items())
-    if (std::ranges::find(known, key) == known.end())
-      return Fail(Code::kInvalid, fmt::format("'{}' is not a known key; known are: {}", key,
-                                              fmt::join(known, ", ")));
-  return parsed;
-}
-
-Result<bool> ReadFlag(const json& body, const char* key) {
-  const json value = body.value(key, json(false));
-  if (!value.is_boolean())
-    return Fail(Code::kInvalid, fmt::format("'{}' must be true or false", key));
-  return value.get<bool>();
-}
-
-// 0 if it is not there.
-Result<uint32_t> ReadNumber(const json& body, const char* key) {
-  const json value = body.value(key, json(0U));
-  if (!value.is_number_unsigned())
-    return Fail(Code::kInvalid, fmt::format("'{}' must be a number", key));
-  return value.get<uint32_t>();
-}
-
-Result<std::vector<std::string>> ReadNodes(const json& body, const char* key) {
-  std::vector<std::string> nodes;
-  const json value = body.value(key, json::array());
-  const auto is_name = [](const json& node) {
-    return node.is_string() && !node.get_ref<const std::string&>().empty() &&
-           std::ranges::all_of(node.get_ref<const std::string&>(), [](unsigned char c) {
-             return std::isalnum(c) || c == '-' || c == '_' || c == '.';
-           });
-  };
-  if (!value.is_array() || !std::ranges::all_of(value, is_name))
-    return Fail(Code::kInvalid, fmt::format("'{}' must be a list of node names", key));
-  for (const json& node : value) nodes.push_back(node.get<std::string>());
-  return nodes;
-}
-
 Result<int> ReadWait(const httplib::Request& request) {
   if (!request.has_param("wait")) return 0;
   const std::string text = request.get_param_value("wait");
@@ -112,7 +71,7 @@ Result<int> ReadWait(const httplib::Request& request) {
 void AnswerError(httplib::Response& response, const Error& error, int status,
                  const std::string& next) {
   response.status = status;
-  response.set_content(protocol::ToText(ToJson(error, next)), "application/json");
+  response.set_content(protocol::ToText(coordinator::ToJson(error, next)), "application/json");
 }
 
 std::string Describe(const JournalHealth& journal) {
@@ -148,7 +107,7 @@ RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator
     : controller_(controller),
       slurm_(slurm),
       authenticator_(authenticator),
-      server_(std::make_unique<RestGate>(RestGate::Limits{.threads = kThreads})) {
+      server_(std::make_unique<RestGate>(RestGate::Limits{.threads = kRequestThreads})) {
   server_->set_payload_max_length(kMaxBodyBytes);
   server_->set_ipv6_v6only(false);
   server_->set_error_handler([](const httplib::Request&, httplib::Response& response) {
@@ -172,7 +131,7 @@ class RestServer::Seat {
     const std::lock_guard lock(server_.seats_mutex_);
     size_t all = 0;
     for (const auto& [user, count] : server_.seats_) all += count;
-    taken_ = all < kThreads * 3 / 4 && server_.seats_[uid] < kThreads / 4;
+    taken_ = all < kRequestThreads * 3 / 4 && server_.seats_[uid] < kRequestThreads / 4;
     if (taken_) ++server_.seats_[uid];
   }
   Seat(const Seat&) = delete;
@@ -199,18 +158,22 @@ void RestServer::Route() {
       int answer_status = status;
       const Result<std::string> result = handler(request, *uid, answer_status);
       Answer(request, response, result, answer_status);
+      Prove(request, response);
     };
   };
-  server_->Get("/v1/health", [this](const httplib::Request&, httplib::Response& response) {
-    const Result<uid_t> slurm = slurm_.SlurmUser();
+  server_->Get("/v1/health", [this](const httplib::Request& request, httplib::Response& response) {
+    const Result<Cluster> cluster = slurm_.LoadCluster();
     const JournalHealth journal = controller_.journal_health();
     response.set_content(
-        protocol::ToText({{"status", slurm && journal.error.empty() ? "ok" : "degraded"},
+        protocol::ToText({{"status", cluster && journal.error.empty() ? "ok" : "degraded"},
                           {"version", HOLDFAST_VERSION},
                           {"protocol", protocol::kProtocolVersion},
-                          {"slurm", slurm ? "ok" : slurm.error().message()},
+                          {"cluster", cluster ? cluster->name : ""},
+                          {"slurm", cluster ? "ok" : cluster.error().message()},
                           {"journal", journal.error.empty() ? "ok" : Describe(journal)}}),
         "application/json");
+    response.status = 200;
+    if (Authenticate(request)) Prove(request, response);
   });
   using HttpRequest = httplib::Request;
   server_->Get("/v1/jobs",
@@ -274,10 +237,20 @@ Result<uid_t> RestServer::Authenticate(const httplib::Request& request) {
   return credential.uid;
 }
 
+void RestServer::Prove(const httplib::Request& request, httplib::Response& response) {
+  const std::string credential =
+      request.get_header_value("Authorization").substr(protocol::kRestScheme.size());
+  const Result<std::string> proof =
+      authenticator_.Seal(protocol::AnswerPurpose(credential, response.status, response.body));
+  // Who asked does not believe an answer without one.
+  if (!proof) return log::Failure("answer", proof.error());
+  response.set_header(protocol::kRestProof, std::string(protocol::kRestScheme) + *proof);
+}
+
 bool RestServer::SeesAll(uid_t uid) {
   if (uid == 0 || uid == ::geteuid()) return true;
-  const Result<uid_t> slurm_user = slurm_.SlurmUser();
-  return slurm_user && uid == *slurm_user;
+  const Result<Cluster> cluster = slurm_.LoadCluster();
+  return cluster && uid == cluster->slurm_user;
 }
 
 Result<Job> RestServer::FindJob(const httplib::Request& request, uid_t uid) {
@@ -323,6 +296,8 @@ Result<std::string> RestServer::ListExpired(uid_t uid) {
   json jobs = json::array();
   for (const Job& job : controller_.Expired())
     jobs.push_back({{"job_id", job.id},
+                    {"cluster", job.cluster},
+                    {"submitted", job.submitted},
                     {"uid", job.uid},
                     {"gid", job.gid},
                     {"directory", job.options.directory}});

@@ -39,6 +39,8 @@ class RestServer {
   class Seat;
   // Whose request it is: kDenied unless its credential proves it.
   Result<uid_t> Authenticate(const httplib::Request& request);
+  // So that the answer is known to be the coordinator's, and the one to this request.
+  void Prove(const httplib::Request& request, httplib::Response& response);
   bool SeesAll(uid_t uid);
   // The job named in the request's path, if this user may know of it.
   Result<Job> FindJob(const httplib::Request& request, uid_t uid);

@@ -81,8 +81,8 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config) {
   HOLDFAST_CHECK(MakeDirectories(config.coordinator.state_directory, 0700));
   HOLDFAST_TRY(parts.journal, Journal::Open(config.coordinator.state_directory + "/journal.db"));
   parts.slurm = MakeLibslurmClient();
-  if (const Result<uid_t> user = parts.slurm->SlurmUser(); !user)
-    log::Failure("slurm", user.error());  // it may come later
+  if (const Result<Cluster> cluster = parts.slurm->LoadCluster(); !cluster)
+    log::Failure("slurm", cluster.error());  // it may come later
   parts.controller = std::make_unique<Controller>(ToOptions(config), *parts.journal, *parts.slurm);
   HOLDFAST_CHECK(parts.controller->Start());
   parts.wardens =

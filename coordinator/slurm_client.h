@@ -13,6 +13,11 @@
 
 namespace holdfast::coordinator {
 
+struct Cluster {
+  std::string name;  // by which its jobs' checkpoints are told from those of others
+  uid_t slurm_user;  // who may see everything, beside root
+};
+
 class SlurmClient {
  public:
   virtual ~SlurmClient() = default;
@@ -40,8 +45,8 @@ class SlurmClient {
   // The node gets no new jobs, for this reason; success, and no effect, if it gets none already.
   // kNotFound: Slurm has no such node. kDenied: Slurm lets administrators do this, not operators.
   virtual Status Drain(const std::string& node, const std::string& reason) = 0;
-  // Who may see everything, beside root.
-  virtual Result<uid_t> SlurmUser() = 0;
+  // From slurmctld, each time.
+  virtual Result<Cluster> LoadCluster() = 0;
 };
 
 // A job's comment with our text in it, in place of what was ours before; an empty text takes it

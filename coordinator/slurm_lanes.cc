@@ -7,12 +7,12 @@ namespace holdfast::coordinator {
 namespace {
 
 // One may wait for a slurmctld that is slow with one thing; more would only press it.
-constexpr int kThreads = 3;
+constexpr int kLaneThreads = 3;
 
 }  // namespace
 
 void SlurmLanes::Start() {
-  for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
+  for (int i = 0; i < kLaneThreads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
 void SlurmLanes::Stop() {

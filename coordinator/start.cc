@@ -74,7 +74,7 @@ v1::ToWarden MakeWelcome(const Job& job) {
     peer.set_slot(static_cast<uint32_t>(
         std::ranges::count(job.nodes().begin(), job.nodes().begin() + i, job.nodes()[i])));
   }
-  network.set_vni(job.vni);
+  network.set_vni(job.vni_of_start());
   network.set_mtu(mtu - std::min(mtu, kVxlanOverheadBytes));
   welcome.set_restore_job(job.start.restore_job);
   welcome.set_restore_checkpoint(job.start.restore_checkpoint);

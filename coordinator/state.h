@@ -22,6 +22,12 @@ namespace holdfast::coordinator {
 // when what is wished for is not possible now.
 Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy);
 
+// The Hello is of a job that was submitted another time than the known one with its id.
+bool AreTwoJobs(const Job& known, const v1::Hello& hello);
+// It is of a job that has the known one's id now. Slurm's record has borne out what it says of its
+// start; what has been running already may also be left of the earlier one of two jobs.
+bool IsNewJob(const Job& known, const v1::Hello& hello);
+
 // Whether the table says that the event may lead a job from there to that stage. For tests: Step
 // does not ask.
 bool MayLead(const Job& before, const Event& event, Stage after);

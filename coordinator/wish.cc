@@ -59,15 +59,23 @@ std::optional<std::string> WhyNowhere(const Turn& turn, const Wish& wish) {
       job.id, job.id, job.id);
 }
 
-// The checkpoint that is being taken will do, if the job leaves after it. False: refused.
+// The checkpoint that is being taken will do, if the job leaves after it, or if nobody has asked
+// for that one yet: an interval's is whoever's it suits. False: refused.
 bool Join(Turn& turn, const Wish& wish) {
-  if (!Heed(turn, wish)) return RefuseMeanwhile(turn), false;
   Checkpoint& checkpoint = *turn.job.checkpoint;
+  const bool is_nobodys =
+      checkpoint.reason == Reason::kInterval && wish.reason != Reason::kInterval;
+  if (!Heed(turn, wish) && !is_nobodys) return RefuseMeanwhile(turn), false;
+  if (const auto why = WhyNowhere(turn, wish)) {
+    turn.refusal = *why;
+    return false;
+  }
   if (!checkpoint.stop) {
-    checkpoint.stop = true;
+    checkpoint.stop = wish.stop;
+    checkpoint.hold = wish.hold;
     checkpoint.deadline_unix_ms = wish.deadline_unix_ms;
     checkpoint.reason = wish.reason;
-    turn.Mark("notice", 0, ReasonName(wish.reason));
+    turn.Mark(CauseEvent(wish.reason), 0, ReasonName(wish.reason));
   }
   AddNodes(checkpoint.excluded, wish.excluded);
   return true;
@@ -107,7 +115,7 @@ void OnWishRunning(Turn& turn, const Wish& wish) {
 }
 
 void OnWishPrecopying(Turn& turn, const Wish& wish) {
-  if (Join(turn, wish)) EndPrecopy(turn);
+  if (Join(turn, wish) && IsUrgent(wish.reason)) EndPrecopy(turn);
 }
 
 void OnWishSaving(Turn& turn, const Wish& wish) { Join(turn, wish); }

@@ -62,9 +62,13 @@ Result<std::string> PathOfDescriptor(int fd) {
 }
 
 std::vector<std::string> ScriptEnvironment(const char* const* environment) {
-  constexpr std::array<std::string_view, 6> kOurs{
-      kOpenModeVariable, kWarningVariable, kPodStepVariable,
-      kStepdFdVariable,  kTaskFdVariable,  "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
+  constexpr std::array<std::string_view, 7> kOurs{kOpenModeVariable,
+                                                  kSubmittedVariable,
+                                                  kWarningVariable,
+                                                  kPodStepVariable,
+                                                  kStepdFdVariable,
+                                                  kTaskFdVariable,
+                                                  "SLURM_SPANK__SLURM_SPANK_OPTION_holdfast_"};
   std::vector<std::string> kept;
   std::optional<std::string> open_mode;
   for (; *environment != nullptr; ++environment) {

@@ -1,12 +1,12 @@
 #include "pod/program.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/files.h"
 #include "pod/pod_directory.h"
+#include "pod/temporary_directory.h"
 
 namespace holdfast::pod {
 namespace {
@@ -61,6 +61,7 @@ Status BecomeLaunch(int fd) {
   HOLDFAST_CHECK(OpenStdio(launch));
   if (!launch.note.empty()) ::dprintf(STDERR_FILENO, "holdfast: %s\n", launch.note.c_str());
   HOLDFAST_CHECK(SetLimits(launch.limits));
+  MakeTemporaryDirectory(launch.environment);
   if (::chdir(launch.cwd.c_str()) != 0) {
     // What Slurm does, too: slurmstepd falls back to /tmp and says so.
     ::dprintf(STDERR_FILENO, "holdfast: cannot enter %s: %m; using /tmp instead\n",
@@ -75,10 +76,7 @@ Status BecomeLaunch(int fd) {
 }  // namespace
 
 Result<Process> StartProgram(const Launch& launch, std::vector<std::pair<int, int>> fds) {
-  UniqueFd file(::memfd_create("launch", MFD_CLOEXEC));
-  if (!file.valid()) return FailErrno("memfd_create");
-  HOLDFAST_CHECK(WriteFull(file, AsBytes(Serialize(launch))));
-  if (::lseek(file.get(), 0, SEEK_SET) != 0) return FailErrno("lseek");
+  HOLDFAST_TRY(const UniqueFd file, FileInMemory(Serialize(launch)));
   fds.emplace_back(file.get(), kLaunchFd);
   return Process::Spawn({.argv = {kPodRootPath, "--become", std::to_string(kLaunchFd)},
                          .fds = std::move(fds),

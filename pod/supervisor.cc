@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <tuple>
 
 #include "base/files.h"
 #include "base/numbers.h"
@@ -29,9 +31,10 @@ namespace {
 // then.
 constexpr std::chrono::seconds kStepEndPatience{10};
 // A step that ends before its script does so mostly because Slurm takes the job away, and this
-// process with it: longer than that takes, nothing is said. The job's output is not the place for
-// it, and may by then be written by the job's next start.
-constexpr std::chrono::seconds kStepLossPatience{40};
+// process with it, or because a warden was killed, for which the coordinator requeues the job, also
+// if it has just been started again itself: longer than that takes, nothing is said. The job's
+// output is not the place for it, and may by then be written by the job's next start.
+constexpr std::chrono::seconds kStepLossPatience{120};
 
 std::optional<std::string_view> Find(const std::vector<std::string>& environment,
                                      std::string_view name) {
@@ -44,7 +47,7 @@ std::optional<std::string_view> Find(const std::vector<std::string>& environment
 // Slurm's variables that describe the job, and the way to Slurm. Others would be taken by srun for
 // options of the step: SLURM_CPUS_PER_TASK alone would take the job's other CPUs from the pods.
 bool SrunNeeds(std::string_view entry) {
-  constexpr std::array<std::string_view, 14> kPrefixes{"PATH=",
+  constexpr std::array<std::string_view, 15> kPrefixes{"PATH=",
                                                        "HOME=",
                                                        "USER=",
                                                        "LANG=",
@@ -57,6 +60,7 @@ bool SrunNeeds(std::string_view entry) {
                                                        "SLURM_SPANK_",
                                                        "SLURM_SACK_",
                                                        "SLURM_RESTART_COUNT=",
+                                                       kSubmittedVariable,
                                                        kWarningVariable};
   return std::ranges::any_of(kPrefixes,
                              [&](std::string_view prefix) { return entry.starts_with(prefix); });
@@ -77,8 +81,8 @@ Result<std::string> RandomName() {
 
 class Supervisor {
  public:
-  Supervisor(Launch launch, UniqueFd stepd_output)
-      : launch_(std::move(launch)), stepd_output_(std::move(stepd_output)) {}
+  Supervisor(Launch launch, UniqueFd stepd)
+      : launch_(std::move(launch)), stepd_(std::move(stepd)) {}
 
   Result<ExitStatus> Run() {
     const auto ended = RunToEnd();
@@ -95,7 +99,7 @@ class Supervisor {
                                  {.fd = listener_.get(), .events = POLLIN},
                                  {.fd = task_.get(), .events = POLLIN},
                                  {.fd = step_output_.get(), .events = POLLIN},
-                                 {.fd = stepd_output_.get(), .events = POLLIN},
+                                 {.fd = stepd_.get(), .events = POLLIN},
                                  {.fd = step_gone_ ? -1 : step_->pidfd().get(), .events = POLLIN}}};
       constexpr int kLossPatienceMs =
           static_cast<int>(std::chrono::milliseconds(kStepLossPatience).count());
@@ -143,7 +147,7 @@ class Supervisor {
     // Slurm takes a job away with SIGTERM; if it was released or its step is gone, there is nobody
     // left to pass it to.
     if (signal == kLeaveSignal || ((released_ || step_gone_) && signal == SIGTERM)) {
-      ended_ = ExitStatus{.signal = SIGTERM};
+      Leave();
       return {};
     }
     // Where a process cannot be started, say, it is better to signal too few than to end the job.
@@ -181,6 +185,10 @@ class Supervisor {
     switch (frame->type) {
       case FrameType::kEnded: {
         ended_ = frame->status;
+        if (frame->out_of_memory && stepd_.valid()) {
+          // Without it the job has FAILED, which is true as well.
+          std::ignore = ::send(stepd_.get(), &kOutOfMemory, sizeof kOutOfMemory, MSG_NOSIGNAL);
+        }
         // Late or failed, it does not change how the script ended.
         [[maybe_unused]] const auto step = step_->Wait(kStepEndPatience);
         return {};
@@ -193,11 +201,7 @@ class Supervisor {
         return {};
       case FrameType::kReleased:
         released_ = true;
-        if (frame->leave) {
-          // Its tasks end, too, and srun has to be there to hear of it.
-          [[maybe_unused]] const auto step = step_->Wait(kStepEndPatience);
-          ended_ = ExitStatus{.signal = SIGTERM};
-        }
+        if (frame->leave) Leave();
         return {};
       case FrameType::kRegroup: {
         pods_ = frame->pods;
@@ -208,6 +212,14 @@ class Supervisor {
       default:
         return Fail(Code::kInternal, "the pod step sent what only holdfast-batch sends");
     }
+  }
+
+  // The tasks of a job that was released have ended or are about to, and srun has to be there to
+  // hear of it: each slurmstepd would otherwise try to tell it for three seconds, and the job's
+  // nodes would not be free.
+  void Leave() {
+    if (released_ && !step_gone_) std::ignore = step_->Wait(kStepEndPatience);
+    ended_ = ExitStatus{.signal = SIGTERM};
   }
 
   // Before the pods run, srun's messages say why they do not yet; afterwards they tell of the
@@ -228,8 +240,8 @@ class Supervisor {
   // belongs there if the job gets Slurm's signals or ends; if it is saved, it never happened.
   void OnStepdOutput() {
     char buffer[4096];
-    const ssize_t n = ::read(stepd_output_.get(), buffer, sizeof buffer);
-    if (n <= 0) return stepd_output_.Reset();
+    const ssize_t n = ::read(stepd_.get(), buffer, sizeof buffer);
+    if (n <= 0) return stepd_.Reset();
     Keep(stepd_messages_, {buffer, static_cast<size_t>(n)});
     if (stepd_wanted_) ShowStepd();
   }
@@ -255,13 +267,14 @@ class Supervisor {
     HOLDFAST_TRY(const ExitStatus status, step_->Wait());
     while (step_output_.valid()) OnStepOutput();
     std::fputs(step_messages_.c_str(), stderr);
-    return Fail(Code::kInternal,
-                "the step that holds the job's processes ended before the script (" +
-                    status.ToString() + ")");
+    std::fprintf(stderr,
+                 "holdfast: the step that holds the job's processes ended before the script (%s)\n",
+                 status.ToString().c_str());
+    return ExitStatus{.code = kProcessesLost};
   }
 
   Launch launch_;
-  UniqueFd signals_, listener_, task_, step_output_, stepd_output_;
+  UniqueFd signals_, listener_, task_, step_output_, stepd_;
   std::optional<uint32_t> pods_;  // once it is known that they are not as many as the nodes
   std::optional<Process> step_;
   std::string step_messages_;
@@ -312,15 +325,15 @@ Result<SpawnOptions> PodStepCommand(const std::vector<std::string>& environment,
 }
 
 Result<ExitStatus> Supervise(std::vector<std::string> script_argv) {
-  UniqueFd stepd_output;
+  UniqueFd stepd;
   if (const char* const number = ::getenv(kStepdFdVariable)) {
     const auto fd = ParseNumber<int>(number);
     if (!fd || ::fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
       return Fail(Code::kInvalid, std::string(kStepdFdVariable) + " is not a descriptor");
-    stepd_output = UniqueFd(*fd);
+    stepd = UniqueFd(*fd);
   }
   HOLDFAST_TRY(Launch launch, CaptureLaunch(std::move(script_argv)));
-  return Supervisor(std::move(launch), std::move(stepd_output)).Run();
+  return Supervisor(std::move(launch), std::move(stepd)).Run();
 }
 
 }  // namespace holdfast::pod

@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include <array>
 #include <optional>
+#include <thread>
 
 #include "base/numbers.h"
 #include "pod/abstract_socket.h"
@@ -20,6 +22,11 @@ namespace {
 // A warden that died took its pod with it. The coordinator then has the job requeued; if it does
 // not, the job must not seem to run for ever.
 constexpr std::chrono::minutes kLostWardenPatience{5};
+// The warden has said its last word and takes down the pod's network. What is still there when
+// slurmstepd sees this task's end makes it sleep for a second (proctrack_p_wait of Slurm), which
+// would be a second more until the job can start elsewhere.
+constexpr std::chrono::seconds kWardenEndPatience{1};
+constexpr std::chrono::milliseconds kWardenEndPause{2};
 
 class Task {
  public:
@@ -40,6 +47,7 @@ class Task {
       if (fds[1].revents) HOLDFAST_CHECK(OnWarden());
       if (fds[2].revents) OnBatch();
     }
+    AwaitWarden();
     return *ended_;
   }
 
@@ -73,7 +81,6 @@ class Task {
         return {};
       case FrameType::kRegroup:
       case FrameType::kReleased:
-        // While srun is there to hear of it: without, slurmstepd would try for seconds to tell it.
         // Code 0, or srun would kill the tasks of other nodes, whose wardens may not be done.
         ended_ = ExitStatus{};
         return {};
@@ -96,6 +103,14 @@ class Task {
         "the job: see the warden's log, then `holdfast show`";
     ToBatch({.type = FrameType::kFailed, .message = message});
     return Fail(Code::kUnavailable, message);
+  }
+
+  // It is this process's child, from before this was this program, and ends when the link does.
+  void AwaitWarden() {
+    links_.warden.Reset();
+    const auto until = std::chrono::steady_clock::now() + kWardenEndPatience;
+    while (::waitpid(-1, nullptr, WNOHANG) == 0 && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(kWardenEndPause);
   }
 
   // A peer that is gone shows as the end of its stream.

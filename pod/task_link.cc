@@ -24,6 +24,7 @@ struct SignalBody {
 struct EndedBody {
   int32_t code;
   int32_t signal;
+  int32_t out_of_memory;
 };
 struct ReleasedBody {
   int32_t leave;
@@ -51,7 +52,7 @@ std::string Body(const Frame& frame) {
     case FrameType::kSignal:
       return Bytes(SignalBody{frame.signal, static_cast<int32_t>(frame.scope)});
     case FrameType::kEnded:
-      return Bytes(EndedBody{frame.status.code, frame.status.signal});
+      return Bytes(EndedBody{frame.status.code, frame.status.signal, frame.out_of_memory});
     case FrameType::kFailed:
       return frame.message;
     case FrameType::kReleased:
@@ -85,6 +86,7 @@ bool ReadBody(std::string body, Frame& frame) {
           ended.signal >= NSIG)
         return false;
       frame.status = {.code = ended.code, .signal = ended.signal};
+      frame.out_of_memory = ended.out_of_memory != 0;
       return true;
     }
     case FrameType::kFailed:

@@ -34,13 +34,14 @@ enum class FrameType : uint8_t {
 
 struct Frame {
   FrameType type{};
-  std::string launch;   // kLaunch
-  int signal = 0;       // kSignal
-  SignalScope scope{};  // kSignal
-  ExitStatus status;    // kEnded
-  std::string message;  // kFailed
-  bool leave = false;   // kReleased
-  uint32_t pods = 0;    // kRegroup
+  std::string launch;          // kLaunch
+  int signal = 0;              // kSignal
+  SignalScope scope{};         // kSignal
+  ExitStatus status;           // kEnded
+  bool out_of_memory = false;  // kEnded: the kernel had killed processes of the job for want of it
+  std::string message;         // kFailed
+  bool leave = false;          // kReleased
+  uint32_t pods = 0;           // kRegroup
 };
 
 // Blocks until all is written. Never raises SIGPIPE.

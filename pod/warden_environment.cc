@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/numbers.h"
+#include "storage/urls/job_name.h"
 
 namespace holdfast::pod {
 namespace {
@@ -81,6 +82,8 @@ std::vector<std::string> ToStrings(const WardenEnvironment& environment) {
   add("GID", std::to_string(environment.owner.gid));
   add("GROUPS", groups);
   add("WARNING", std::to_string(environment.warning_seconds));
+  add("CLUSTER", environment.cluster);
+  add("SUBMITTED", environment.submitted);
   add("CONFIG", environment.config_path);
   add("OPTIONS", EncodeOptions(environment.options));
   add("TASK_PID", std::to_string(environment.task_pid));
@@ -113,6 +116,12 @@ Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment)
   HOLDFAST_TRY(parsed.owner.gid, Number<gid_t>(environment, "GID"));
   HOLDFAST_TRY(parsed.owner.groups, Groups(environment));
   HOLDFAST_TRY(parsed.warning_seconds, Number<uint32_t>(environment, "WARNING"));
+  HOLDFAST_TRY(parsed.cluster, Text(environment, "CLUSTER"));
+  const auto submitted = Find(environment, "SUBMITTED");
+  if (!submitted) return std::unexpected(Bad("SUBMITTED", "is missing"));
+  parsed.submitted = *submitted;
+  if (!parsed.submitted.empty() && !storage::IsSubmissionTime(parsed.submitted))
+    return std::unexpected(Bad("SUBMITTED", "is not a time of submission: " + parsed.submitted));
   HOLDFAST_TRY(parsed.config_path, Text(environment, "CONFIG"));
   HOLDFAST_TRY(const std::string options, Text(environment, "OPTIONS"));
   HOLDFAST_TRY(parsed.options, DecodeOptions(options));

@@ -30,6 +30,10 @@ struct WardenEnvironment {
   // HOLDFAST_WARNING: how long before its time limit Slurm signals the job (--signal); 0: it does
   // not.
   uint32_t warning_seconds = 0;
+  std::string cluster;  // HOLDFAST_CLUSTER: ClusterName
+  // HOLDFAST_SUBMITTED: kSubmittedVariable of pod/batch.h; empty for a job of a release that had
+  // none
+  std::string submitted;
   std::string config_path;  // HOLDFAST_CONFIG
   JobOptions options;       // HOLDFAST_OPTIONS: EncodeOptions
 

@@ -15,6 +15,14 @@ inline constexpr std::string_view kRestScheme = "Munge ";
 // HASH is the BLAKE2b-256 of the body, in hex.
 std::string RestPurpose(std::string_view method, std::string_view target, std::string_view body);
 
+// An answer to such a request carries `Holdfast-Proof: Munge CREDENTIAL`, of the coordinator's user
+// over AnswerPurpose of it and of the request's credential: nobody else can give it, nor again.
+inline constexpr const char* kRestProof = "Holdfast-Proof";
+
+// "holdfast-rest-answer STATUS HASH": HASH is the BLAKE2b-256, in hex, of the request's credential,
+// a newline and the body.
+std::string AnswerPurpose(std::string_view credential, int status, std::string_view body);
+
 // The text of a JSON value, for people and their programs. What it quotes (paths, other programs'
 // words) are bytes, and JSON has only characters: those that are none become U+FFFD. `indent`: of
 // lines; -1: all in one.

@@ -1,4 +1,6 @@
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
@@ -26,21 +28,26 @@ UniqueFd g_stepd_reader;  // holdfast-batch's, until it has been forked
 UniqueFd g_stepd_writer;
 UniqueFd g_job_stderr;  // slurmstepd's, until its task has ended
 
+// SIG_OOM of Slurm's src/common/slurm_protocol_defs.h: what slurmstepd tells slurmctld instead of
+// an exit status if the kernel has killed processes of the step (_send_complete_batch_script_msg).
+constexpr uint32_t kSlurmOutOfMemory = 253;
+
 }  // namespace
 
 Status PrepareMessages(spank_t spank) {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return FailErrno("pipe");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return FailErrno("socketpair");
   g_stepd_reader = UniqueFd(ends[0]);
   g_stepd_writer = UniqueFd(ends[1]);
   // slurmstepd must never wait for holdfast-batch.
   if (::fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0 || ::fcntl(ends[0], F_SETFD, 0) != 0)
-    return FailErrno("preparing a pipe");
+    return FailErrno("preparing a socket");
   if (const spank_err_t error =
           spank_setenv(spank, pod::kStepdFdVariable, std::to_string(ends[0]).c_str(), 1);
       error != ESPANK_SUCCESS)
     return Fail(Code::kInternal,
-                std::string("passing holdfast-batch its pipe: ") + spank_strerror(error));
+                std::string("passing holdfast-batch its socket: ") + spank_strerror(error));
   return {};
 }
 
@@ -54,11 +61,27 @@ Status RedirectMessages() {
   return {};
 }
 
-Status RestoreMessages() {
-  if (!g_job_stderr.valid()) return {};
+Result<bool> RestoreMessages() {
+  if (!g_job_stderr.valid()) return false;
+  char byte = 0;
+  const bool out_of_memory =
+      ::recv(STDERR_FILENO, &byte, sizeof byte, MSG_DONTWAIT) == 1 && byte == pod::kOutOfMemory;
   if (::dup2(g_job_stderr.get(), STDERR_FILENO) < 0)
     return FailErrno("restoring slurmstepd's stderr");
   g_job_stderr.Reset();
+  return out_of_memory;
+}
+
+Status CompleteOutOfMemory(spank_t spank) {
+  uint32_t job_id = 0;
+  if (spank_get_item(spank, S_JOB_ID, &job_id) != ESPANK_SUCCESS)
+    return Fail(Code::kInternal, "asking Slurm for the job's id");
+  using Complete = int(uint32_t, uint32_t);
+  auto* const complete = reinterpret_cast<Complete*>(::dlsym(RTLD_DEFAULT, "slurm_complete_job"));
+  if (complete == nullptr || complete(job_id, kSlurmOutOfMemory) != SLURM_SUCCESS)
+    return Fail(
+        Code::kUnavailable,
+        "the job ran out of memory, and slurmctld could not be told: it will call it FAILED");
   return {};
 }
 

@@ -103,8 +103,10 @@ int slurm_spank_task_post_fork(spank_t spank, int, char**) {
 }
 
 int slurm_spank_task_exit(spank_t spank, int, char**) {
-  if (g_options.enabled() && IsBatchStep(spank)) return Report(RestoreMessages());
-  return 0;
+  if (!g_options.enabled() || !IsBatchStep(spank)) return 0;
+  const Result<bool> out_of_memory = RestoreMessages();
+  if (!out_of_memory) return Report(std::unexpected(out_of_memory.error()));
+  return *out_of_memory ? Report(CompleteOutOfMemory(spank)) : 0;
 }
 
 int slurm_spank_task_init_privileged(spank_t spank, int, char**) {

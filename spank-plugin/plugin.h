@@ -3,6 +3,7 @@
 #pragma once
 
 extern "C" {
+#include <slurm/slurm.h>
 #include <slurm/spank.h>
 }
 
@@ -19,6 +20,10 @@ struct Site {
   std::string config = "/etc/holdfast/holdfast.yaml";  // config=
 };
 Result<Site> ParseSite(int argc, char** argv);
+
+// site.cc: slurm.conf as this process has read it, which SPANK does not offer; null if this Slurm
+// hides it.
+const slurm_conf_t* SlurmConfiguration();
 
 // submit.cc: in sbatch, salloc and srun, for whoever submits.
 //
@@ -40,7 +45,12 @@ Status SuperviseBatchStep(spank_t spank, const Site& site);
 // after that, and when it has ended:
 Status PrepareMessages(spank_t spank);
 Status RedirectMessages();
-Status RestoreMessages();
+// Whether holdfast-batch has said that the job failed for want of memory.
+Result<bool> RestoreMessages();
+// Then the job is to end as OUT_OF_MEMORY. Slurm goes by the batch step's cgroup, where nothing of
+// the job is; so it is told in slurmstepd's stead, just before slurmstepd tells that its task has
+// failed, which then changes nothing any more.
+Status CompleteOutOfMemory(spank_t spank);
 
 // pod_step.cc: in slurmstepd of the pod step, in the new task, as root: starts the warden.
 Status StartWarden(spank_t spank, const Site& site, const JobOptions& options);

@@ -32,6 +32,14 @@ Status GetItem(spank_t spank, spank_item_t item, const char* what, Values... val
               std::string("asking Slurm for ") + what + ": " + spank_strerror(error));
 }
 
+// Empty if there is no such variable.
+Result<std::string> TextIn(spank_t spank, const char* variable) {
+  char text[32] = "";
+  const spank_err_t error = spank_getenv(spank, variable, text, sizeof text);
+  if (error == ESPANK_SUCCESS || error == ESPANK_ENV_NOEXIST) return std::string(text);
+  return Fail(Code::kInvalid, std::string(variable) + ": " + spank_strerror(error));
+}
+
 // Slurm tells slurmstepd the count for batch steps alone (S_SLURM_RESTART_COUNT is 0 in any other),
 // so it comes by way of the batch step's environment. The user could change it, and gains nothing:
 // the coordinator compares it with Slurm's record.
@@ -40,10 +48,9 @@ Status GetItem(spank_t spank, spank_item_t item, const char* what, Values... val
 //
 // 0 if there is no such variable: SLURM_RESTART_COUNT comes with the second start.
 Result<uint32_t> NumberIn(spank_t spank, const char* variable) {
-  char text[16] = "";
-  const spank_err_t error = spank_getenv(spank, variable, text, sizeof text);
-  if (error == ESPANK_ENV_NOEXIST) return 0U;
-  const auto number = error == ESPANK_SUCCESS ? ParseNumber<uint32_t>(text) : std::nullopt;
+  HOLDFAST_TRY(const std::string text, TextIn(spank, variable));
+  if (text.empty()) return 0U;
+  const auto number = ParseNumber<uint32_t>(text);
   if (!number) return Fail(Code::kInvalid, std::string(variable) + " is not a number");
   return *number;
 }
@@ -58,6 +65,12 @@ Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
   HOLDFAST_CHECK(GetItem(spank, S_JOB_ID, "the job's id", &environment.job_id));
   HOLDFAST_TRY(environment.restart_count, NumberIn(spank, "SLURM_RESTART_COUNT"));
   HOLDFAST_TRY(environment.warning_seconds, NumberIn(spank, pod::kWarningVariable));
+  HOLDFAST_TRY(environment.submitted, TextIn(spank, pod::kSubmittedVariable));
+  // Not SLURM_CLUSTER_NAME, which a job may have inherited from one of another cluster.
+  const slurm_conf_t* const conf = SlurmConfiguration();
+  if (conf == nullptr || conf->cluster_name == nullptr)
+    return Fail(Code::kInternal, "slurmstepd does not say which cluster this is");
+  environment.cluster = conf->cluster_name;
   int slot = 0;
   HOLDFAST_CHECK(GetItem(spank, S_TASK_GLOBAL_ID, "the task's number", &environment.pod));
   HOLDFAST_CHECK(GetItem(spank, S_JOB_TOTAL_TASK_COUNT, "the number of tasks", &environment.pods));

@@ -1,3 +1,5 @@
+#include <dlfcn.h>
+
 #include <string_view>
 
 #include "spank-plugin/plugin.h"
@@ -20,6 +22,11 @@ Result<Site> ParseSite(int argc, char** argv) {
     *target = argument.substr(equals + 1);
   }
   return site;
+}
+
+// Slurm exports it (src/common/read_config.h).
+const slurm_conf_t* SlurmConfiguration() {
+  return static_cast<const slurm_conf_t*>(::dlsym(RTLD_DEFAULT, "slurm_conf"));
 }
 
 }  // namespace holdfast::spank

@@ -3,11 +3,13 @@
 // A requeued job must go on writing where it stopped, so its output is opened for appending
 // whenever Slurm starts it. Slurm would otherwise truncate it, before anything of Holdfast runs.
 // On the job's first start holdfast-batch empties the file as Slurm would have, told by
-// kOpenModeVariable. What the job's --signal says, which the nodes are not told, goes the same way.
+// kOpenModeVariable. What the job's --signal says, which the nodes are not told, goes the same way,
+// and so does when it was submitted, by which it is told from a job that had its id before.
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 extern "C" {
 #include <slurm/slurm.h>
 }
@@ -73,7 +75,7 @@ std::string SlurmVariable(const JobOption& option) {
 // Whether Slurm would empty the job's output file at its start.
 bool TruncatesOutput(const SbatchOptions& sbatch) {
   if (sbatch.IsGiven("open-mode")) return sbatch.Value("open-mode").starts_with('t');
-  const auto* const conf = static_cast<const slurm_conf_t*>(::dlsym(RTLD_DEFAULT, "slurm_conf"));
+  const slurm_conf_t* const conf = SlurmConfiguration();
   return conf == nullptr || conf->job_file_append == 0;
 }
 
@@ -82,6 +84,14 @@ std::string WarningSeconds(const SbatchOptions& sbatch) {
   const std::string signal = sbatch.Value("signal");  // "B:USR1@120"
   const size_t at = signal.find('@');
   return at == std::string::npos ? "60" : signal.substr(at + 1);  // 60: sbatch(1)
+}
+
+Status FindOrigin(const std::string& directory, const CheckpointName& from) {
+  const SbatchOptions sbatch;
+  const slurm_conf_t* const conf = SlurmConfiguration();
+  // With --clusters it may be another's that takes the job.
+  if (!sbatch.available() || sbatch.IsGiven("clusters") || !conf || !conf->cluster_name) return {};
+  return storage::FindCheckpoint(directory, conf->cluster_name, from.job, from.checkpoint);
 }
 
 // Called once per component of a job: more than one is a heterogeneous job.
@@ -101,6 +111,7 @@ Status CheckBatchJob(bool enabled) {
                 "do not");
   if (TruncatesOutput(sbatch))
     ::setenv(pod::kOpenModeVariable, sbatch.IsGiven("open-mode") ? "t" : "truncate", 1);
+  ::setenv(pod::kSubmittedVariable, storage::SubmissionTime(::time(nullptr)).c_str(), 1);
   if (sbatch.IsGiven("signal")) ::setenv(pod::kWarningVariable, WarningSeconds(sbatch).c_str(), 1);
   return sbatch.Change("open-mode", "append");
 }
@@ -125,7 +136,11 @@ Status PublishEnvironment() {
     ::setenv(variable.c_str(), value, 1);
   }
   if (IsSbatch())
-    for (const char* ours : {pod::kOpenModeVariable, pod::kWarningVariable}) ::unsetenv(ours);
+    // Of the job, if any, in which this sbatch runs: the new one has been started never yet, and
+    // Slurm leaves the count of another in its environment until it has been restarted itself.
+    for (const char* stale : {pod::kOpenModeVariable, pod::kWarningVariable,
+                              pod::kSubmittedVariable, "SLURM_RESTART_COUNT"})
+      ::unsetenv(stale);
   return {};
 }
 
@@ -134,9 +149,9 @@ Status CheckSubmission(const JobOptions& options) {
   if (IsSbatch()) {
     // Where the site has it by default only the nodes know; there it is found out at the start.
     if (const auto& from = options.restore_from; from && !options.directory.empty())
-      HOLDFAST_CHECK(storage::FindCheckpoint(options.directory, from->job, from->checkpoint)
-                         .transform_error(
-                             [](Error error) { return std::move(error).Wrap("--restore-from"); }));
+      HOLDFAST_CHECK(FindOrigin(options.directory, *from).transform_error([](Error error) {
+        return std::move(error).Wrap("--restore-from");
+      }));
     return CheckBatchJob(options.enabled());
   }
   if (!options.enabled() || g_inherited) return {};

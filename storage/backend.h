@@ -76,6 +76,9 @@ class Backend {
   // Objects whose key begins with `prefix`, sorted, and also what dead writers left (layout.h,
   // kUnfinishedMark). Empty if the place does not exist.
   virtual Result<std::vector<ObjectInfo>> List(const std::string& prefix) = 0;
+  // Names of places like this one, under the same URL, that begin with `prefix` once a '/' is put
+  // after them; sorted. Empty if there are none.
+  virtual Result<std::vector<std::string>> Beside(const std::string& prefix) = 0;
   // Durable. Success if it does not exist.
   virtual Status Delete(const std::string& key) = 0;
   // Removes the place itself if nothing is left in it; otherwise changes nothing.

@@ -226,6 +226,11 @@ class BoundedBackend : public Backend {
     return calls_.Do<Listed>("listing " + Describe(prefix),
                              [prefix](Backend& b) { return b.List(prefix); });
   }
+  Result<std::vector<std::string>> Beside(const std::string& prefix) override {
+    using Listed = Result<std::vector<std::string>>;
+    return calls_.Do<Listed>("listing what is beside " + Describe(""),
+                             [prefix](Backend& b) { return b.Beside(prefix); });
+  }
   Status Delete(const std::string& key) override {
     return calls_.Do<Status>("removing " + Describe(key),
                              [key](Backend& b) { return b.Delete(key); });

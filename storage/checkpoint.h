@@ -1,8 +1,9 @@
 // Checkpoints as wardens see them: written pod by pod, committed by a manifest, read back verified.
 //
-// A job's checkpoints lie in one directory of a back end (storage/backend.h), JOB/ below the job's
-// --checkpoint-dir. Each pod writes its extents into packs and one part file that names them; the
-// manifest, written last, names the parts. A checkpoint without a manifest does not exist.
+// A job's checkpoints lie in one directory of a back end (storage/backend.h), JobName::Directory()
+// below the job's --checkpoint-dir. Each pod writes its extents into packs and one part file that
+// names them; the manifest, written last, names the parts. A checkpoint without a manifest does not
+// exist.
 //
 // Trust: the manifest is authenticated with the site key; everything else is checked against the
 // digests it (and the parts) hold before it is parsed or used. All accesses are made as the job's
@@ -10,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -26,6 +28,7 @@
 #include "base/unique_fd.h"
 #include "config/config.h"
 #include "storage/keys.h"
+#include "storage/urls/job_name.h"
 
 namespace holdfast::storage {
 
@@ -34,6 +37,12 @@ using Digest = std::array<std::byte, 32>;  // BLAKE3
 // Longest piece of a stream that is stored as one extent. Streams of memory are cut at multiples of
 // this in *address*, so that a second checkpoint finds the same pieces.
 inline constexpr size_t kExtentBytes = 256 * 1024;
+// What is compared and verified; also the alignment of an extent's place in its blob.
+// docs/adr/0007-extents-blobs-packs.md has the measurements.
+inline constexpr size_t kBlockBytes = 16 * 1024;
+inline constexpr size_t kBlocksPerExtent = kExtentBytes / kBlockBytes;
+// Some of the blocks of a piece, by their order in it.
+using BlockSet = std::bitset<kBlocksPerExtent>;
 
 // A file that a process of the job had open for writing when it was saved.
 struct FileRecord {
@@ -67,7 +76,7 @@ struct PartSummary {
 };
 
 struct Manifest {
-  uint32_t job_id = 0;
+  JobName job;
   uint32_t checkpoint = 0;
   int64_t unix_ms = 0;
   uid_t uid = 0;
@@ -111,6 +120,19 @@ class PodWriter {
   // error of the pipeline is returned by every later call.
   virtual Status Put(uint32_t stream, uint64_t offset, std::span<const std::byte> data,
                      uint64_t address = 0, uint32_t pid = 0) = 0;
+  // Of which committed checkpoint the part is that everything is compared with; 0: there is none,
+  // or it cannot be used.
+  virtual uint32_t compared_checkpoint() const = 0;
+  // As Put, for a piece of memory of which some blocks are known to be as they were in that
+  // checkpoint. Only the others are read, and those that it does not have after all.
+  struct Kept {
+    BlockSet blocks;
+    bool verify = false;  // reads all, and fails with kInternal where a block is not as it was
+    // Fills data[begin, end).
+    std::function<Status(size_t begin, size_t end)> read;
+  };
+  virtual Status PutRest(uint32_t stream, uint64_t offset, std::span<std::byte> data,
+                         const Kept& kept, uint64_t address, uint32_t pid) = 0;
   // The stream's length, if it is longer than what was put.
   virtual Status SetSize(uint32_t stream, uint64_t size_bytes) = 0;
   // An image that the part of the same number in the newest checkpoint has; nothing if there is
@@ -181,9 +203,14 @@ class JobStore {
  public:
   // `url`: the job's --checkpoint-dir (storage/urls/urls.h). `cloud`: for object stores, whose
   // credentials are read now. Nothing is created yet.
-  static Result<std::unique_ptr<JobStore>> Open(const std::string& url, uint32_t job_id,
+  static Result<std::unique_ptr<JobStore>> Open(const std::string& url, const JobName& job,
                                                 const Identity& owner, const Keys& keys,
                                                 const config::Cloud& cloud = {});
+  // The cluster's jobs of that id that have a place there, in the order of their submission; one of
+  // before jobs had names comes first.
+  static Result<std::vector<JobName>> JobsOf(const std::string& url, const std::string& cluster,
+                                             uint32_t id, const Identity& owner,
+                                             const config::Cloud& cloud = {});
   virtual ~JobStore() = default;
 
   // For all that is stored from now on; max(): none. Backend::SetDeadline says what it does.

@@ -50,8 +50,8 @@ bool IsVerdict(Code code) {
 Status RefuseUnlessNewest(const Job& job, uint32_t checkpoint) {
   HOLDFAST_TRY(const auto newest, NewestCheckpoint(job));
   if (newest && newest->checkpoint >= checkpoint)
-    return Fail(Code::kConflict, fmt::format("checkpoint {} of job {}: checkpoint {} is committed",
-                                             checkpoint, job.id, newest->checkpoint));
+    return Fail(Code::kConflict, fmt::format("checkpoint {} of {}: checkpoint {} is committed",
+                                             checkpoint, job.name.Text(), newest->checkpoint));
   return {};
 }
 
@@ -73,7 +73,7 @@ Result<Manifest> LoadManifest(const Job& job, uint32_t checkpoint) {
   HOLDFAST_TRY(const auto file, ReadObject(job.backend, key, kMaxManifestBytes));
   if (file.empty())
     return Fail(Code::kNotFound, job.backend.Describe(key) + ": the checkpoint was discarded");
-  return DecodeManifest(file, job.keys.site, {job.id, checkpoint, job.uid})
+  return DecodeManifest(file, job.keys.site, {job.name, checkpoint, job.uid})
       .transform_error(
           [&](Error error) { return std::move(error).Wrap(job.backend.Describe(key)); });
 }
@@ -106,17 +106,17 @@ Result<std::optional<Manifest>> NewestCheckpoint(const Job& job) {
 }
 
 Status CommitCheckpoint(const Job& job, const Manifest& manifest) {
-  if (manifest.job_id != job.id || manifest.uid != job.uid)
-    return Fail(Code::kInvalid, fmt::format("committing into job {} of uid {}: the manifest is of "
-                                            "job {} of uid {}",
-                                            job.id, job.uid, manifest.job_id, manifest.uid));
+  if (manifest.job != job.name || manifest.uid != job.uid)
+    return Fail(Code::kInvalid,
+                fmt::format("committing into {} of uid {}: the manifest is of "
+                            "{} of uid {}",
+                            job.name.Text(), job.uid, manifest.job.Text(), manifest.uid));
   HOLDFAST_CHECK(RefuseUnlessNewest(job, manifest.checkpoint));
   HOLDFAST_TRY(const auto parts, PartNames(job));
   HOLDFAST_CHECK(CheckParts(job, manifest, parts));
   if (!job.keys.site)
-    return Fail(Code::kDenied,
-                fmt::format("committing checkpoint {} of job {}: without the site key",
-                            manifest.checkpoint, job.id));
+    return Fail(Code::kDenied, fmt::format("committing checkpoint {} of {}: without the site key",
+                                           manifest.checkpoint, job.name.Text()));
   HOLDFAST_TRY(const auto file, EncodeManifest(manifest, *job.keys.site));
   return job.backend.PutIfAbsent(ManifestKey(manifest.checkpoint), file);
 }
@@ -129,9 +129,8 @@ Status DiscardCheckpoint(const Job& job, uint32_t checkpoint) {
   if (!put) {
     HOLDFAST_TRY(const auto manifest, job.backend.Open(key));
     if (manifest->size_bytes() > 0)
-      return Fail(
-          Code::kConflict,
-          fmt::format("discarding checkpoint {} of job {}: it is committed", checkpoint, job.id));
+      return Fail(Code::kConflict, fmt::format("discarding checkpoint {} of {}: it is committed",
+                                               checkpoint, job.name.Text()));
   }
   HOLDFAST_TRY(const auto objects, job.backend.List(""));
   for (const ObjectInfo& object : objects) {

@@ -21,7 +21,7 @@ namespace holdfast::storage {
 struct Job {
   Backend& backend;
   const Keys& keys;
-  uint32_t id = 0;
+  JobName name;
   uid_t uid = 0;
 };
 

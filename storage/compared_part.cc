@@ -54,7 +54,7 @@ StoredPart::ShardPtr ComparedPart::ReadableShard(uint32_t number) const {
   if (shard) return *std::move(shard);
   const std::lock_guard lock(mutex_);
   if (unreadable_.insert(number).second)
-    log::Failure("storage.compare", shard.error(), {{"job", stored_->part().job_id}});
+    log::Failure("storage.compare", shard.error(), {{"job", stored_->part().job.id}});
   return nullptr;
 }
 
@@ -77,9 +77,10 @@ void ComparedPart::ForEachBlob(const std::function<void(const Blob&)>& take) con
   }
 }
 
-void ComparedPart::FindUnchanged(Place place, std::span<const BlockDigest> digests,
-                                 Unchanged& found) const {
-  const uint64_t end = place.position + digests.size() * kBlockBytes;
+void ComparedPart::ForEachExtentAt(
+    Place place, uint64_t size_bytes,
+    const std::function<void(const LoadedShard&, const ExtentRow&)>& take) const {
+  const uint64_t end = place.position + size_bytes;
   const auto in_space = std::ranges::equal_range(
       spans_, place.space, {}, [](const PlacedSpan& placed) { return placed.begin.space; });
   for (const PlacedSpan& placed : in_space) {
@@ -91,9 +92,42 @@ void ComparedPart::FindUnchanged(Place place, std::span<const BlockDigest> diges
     auto extent = std::ranges::partition_point(extents, [&](const ExtentRow& row) {
       return PositionOf(row) + row.length_bytes <= place.position;
     });
-    for (; extent != extents.end() && PositionOf(*extent) < end; ++extent)
-      FindIn(*shard, *extent, place, digests, found);
+    for (; extent != extents.end() && PositionOf(*extent) < end; ++extent) take(*shard, *extent);
   }
+}
+
+void ComparedPart::FindUnchanged(Place place, std::span<const BlockDigest> digests,
+                                 Unchanged& found) const {
+  ForEachExtentAt(place, digests.size() * kBlockBytes,
+                  [&](const LoadedShard& shard, const ExtentRow& extent) {
+                    FindIn(shard, extent, place, digests, found);
+                  });
+}
+
+ComparedPart::Unchanged ComparedPart::FindKept(Place place, size_t size_bytes,
+                                               BlockSet wanted) const {
+  Unchanged found;
+  found.blocks.resize((size_bytes + kBlockBytes - 1) / kBlockBytes);
+  if (wanted.none()) return found;
+  ForEachExtentAt(place, size_bytes, [&](const LoadedShard& shard, const ExtentRow& extent) {
+    std::optional<uint32_t> number;  // of the extent's blob, in `found`
+    const uint64_t blob_bytes = shard.blobs()[extent.blob].raw_bytes;
+    for (size_t i = 0; i < found.blocks.size(); ++i) {
+      if (!wanted[i] || found.blocks[i]) continue;
+      const uint64_t length = std::min<uint64_t>(kBlockBytes, size_bytes - i * kBlockBytes);
+      // As in FindIn.
+      const uint64_t distance = place.position + i * kBlockBytes - PositionOf(extent);
+      if (distance >= extent.length_bytes || distance % kBlockBytes != 0) continue;
+      const uint64_t blob_offset = extent.blob_offset + distance;
+      if (distance + length > extent.length_bytes ||
+          std::min<uint64_t>(kBlockBytes, blob_bytes - blob_offset) != length)
+        continue;
+      if (!number) number = NumberIn(found.blobs, BlobOf(shard, extent.blob));
+      if (!number) return;
+      found.blocks[i] = {*number, static_cast<uint32_t>(blob_offset)};
+    }
+  });
+  return found;
 }
 
 void ComparedPart::FindIn(const LoadedShard& shard, const ExtentRow& extent, Place place,

@@ -47,9 +47,16 @@ class ComparedPart {
     std::vector<Blob> blobs;
     std::vector<std::optional<BlockPlace>> blocks;  // one for each digest
   };
+  static const BlockDigest& DigestAt(const Unchanged& found, const BlockPlace& place) {
+    return found.blobs[place.blob].blocks[place.blob_offset / kBlockBytes];
+  }
   // For each of `digests`, which are of blocks that lie one after the other from `place` on, and
   // that `found` has not yet: the same block at the same place of the part.
   void FindUnchanged(Place place, std::span<const BlockDigest> digests, Unchanged& found) const;
+
+  // For each block in `wanted`, of a piece of `size_bytes` from `place` on: what is at that place
+  // of the part, if that is a block of the same length.
+  Unchanged FindKept(Place place, size_t size_bytes, BlockSet wanted) const;
 
   // The length of a stream; nothing if there is none of that name, or not all of it can be used.
   std::optional<uint64_t> FindStream(const std::string& name) const;
@@ -64,6 +71,9 @@ class ComparedPart {
     const SpanRow* span = nullptr;
   };
 
+  // Those that lie in [place, place + size_bytes) or reach into it.
+  void ForEachExtentAt(Place place, uint64_t size_bytes,
+                       const std::function<void(const LoadedShard&, const ExtentRow&)>& take) const;
   StoredPart::ShardPtr ReadableShard(uint32_t number) const;
   // Nothing if its pack cannot be used.
   std::optional<Blob> BlobOf(const LoadedShard& shard, uint32_t number) const;

@@ -18,8 +18,8 @@ namespace {
 
 class JobStoreImpl : public JobStore {
  public:
-  JobStoreImpl(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid, const Keys& keys)
-      : backend_(std::move(backend)), keys_(keys), job_{*backend_, keys_, job_id, uid} {}
+  JobStoreImpl(std::shared_ptr<Backend> backend, JobName name, uid_t uid, const Keys& keys)
+      : backend_(std::move(backend)), keys_(keys), job_{*backend_, keys_, std::move(name), uid} {}
 
   void SetDeadline(std::chrono::steady_clock::time_point deadline) override {
     backend_->SetDeadline(deadline);
@@ -32,15 +32,15 @@ class JobStoreImpl : public JobStore {
     HOLDFAST_TRY(const auto newest, NewestCheckpoint(job_));
     if (checkpoint == 0 || (newest && newest->checkpoint >= checkpoint))
       return Fail(Code::kConflict,
-                  fmt::format("writing checkpoint {} of job {}: the newest is {}", checkpoint,
-                              job_.id, newest ? newest->checkpoint : 0));
+                  fmt::format("writing checkpoint {} of {}: the newest is {}", checkpoint,
+                              job_.name.Text(), newest ? newest->checkpoint : 0));
     HOLDFAST_CHECK(RemoveEarlierAttempt(checkpoint, pod));
     std::optional<PreviousPart> previous;
     // Only the newest, because only of that one retention promises to keep all packs.
     if (newest)
       if (const auto parts = newest->AllParts(); pod < parts.size())
         previous = LoadPrevious(parts[pod], options);
-    return MakePodWriter({backend_, job_.id, checkpoint, pod, SealingKey()}, std::move(previous),
+    return MakePodWriter({backend_, job_.name, checkpoint, pod, SealingKey()}, std::move(previous),
                          options);
   }
 
@@ -113,7 +113,8 @@ class JobStoreImpl : public JobStore {
     const auto objects = backend_->List("packs/");
     auto part = LoadPartWithin(summary, options);
     if (!objects || !part) {
-      log::Failure("storage.compare", part ? objects.error() : part.error(), {{"job", job_.id}});
+      log::Failure("storage.compare", part ? objects.error() : part.error(),
+                   {{"job", job_.name.id}});
       return std::nullopt;
     }
     std::map<std::string, uint64_t> sizes;
@@ -152,7 +153,7 @@ class JobStoreImpl : public JobStore {
 
   std::optional<std::string> PreviousImage(const PartSummary& summary, const std::string& name) {
     const auto part = LoadPart(job_, summary);
-    if (!part) log::Failure("storage.compare", part.error(), {{"job", job_.id}});
+    if (!part) log::Failure("storage.compare", part.error(), {{"job", job_.name.id}});
     if (!part || !part->images.contains(name)) return std::nullopt;
     return part->images.at(name);
   }
@@ -164,17 +165,35 @@ class JobStoreImpl : public JobStore {
 
 }  // namespace
 
-std::unique_ptr<JobStore> MakeJobStore(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid,
+std::unique_ptr<JobStore> MakeJobStore(std::shared_ptr<Backend> backend, JobName job, uid_t uid,
                                        const Keys& keys) {
-  return std::make_unique<JobStoreImpl>(std::move(backend), job_id, uid, keys);
+  return std::make_unique<JobStoreImpl>(std::move(backend), std::move(job), uid, keys);
 }
 
-Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& url, uint32_t job_id,
+Result<std::unique_ptr<JobStore>> JobStore::Open(const std::string& url, const JobName& job,
                                                  const Identity& owner, const Keys& keys,
                                                  const config::Cloud& cloud) {
   HOLDFAST_TRY(auto backend,
-               OpenBackend({.url = url, .job = std::to_string(job_id), .owner = owner}, cloud));
-  return MakeJobStore(std::move(backend), job_id, owner.uid, keys);
+               OpenBackend({.url = url, .job = job.Directory(), .owner = owner}, cloud));
+  return MakeJobStore(std::move(backend), job, owner.uid, keys);
+}
+
+Result<std::vector<JobName>> JobStore::JobsOf(const std::string& url, const std::string& cluster,
+                                              uint32_t id, const Identity& owner,
+                                              const config::Cloud& cloud) {
+  const JobName old{.id = id};
+  HOLDFAST_TRY(const auto backend,
+               OpenBackend({.url = url, .job = old.Directory(), .owner = owner}, cloud));
+  std::vector<JobName> jobs;
+  for (const std::string& prefix : {old.Directory() + "/", JobDirectoryPrefix(cluster, id)}) {
+    HOLDFAST_TRY(const auto places, backend->Beside(prefix));
+    for (const std::string& place : places) {
+      // A cluster of the name "lab-1" has jobs whose directories begin like those of "lab".
+      const auto job = ParseJobDirectory(place);
+      if (job && job->id == id && (job->cluster == cluster || *job == old)) jobs.push_back(*job);
+    }
+  }
+  return jobs;
 }
 
 }  // namespace holdfast::storage

@@ -9,7 +9,7 @@
 
 namespace holdfast::storage {
 
-std::unique_ptr<JobStore> MakeJobStore(std::shared_ptr<Backend> backend, uint32_t job_id, uid_t uid,
+std::unique_ptr<JobStore> MakeJobStore(std::shared_ptr<Backend> backend, JobName job, uid_t uid,
                                        const Keys& keys);
 
 }  // namespace holdfast::storage

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/files.h"
+#include "storage/digest.h"
 
 namespace holdfast::storage {
 namespace {
@@ -51,6 +52,9 @@ std::optional<std::vector<SiteKey>> ParseKeys(std::string_view text) {
   }
 }
 
+// Names the key that is derived from the site key: do not change.
+constexpr std::string_view kClusterPurpose = "holdfast cluster key v1";
+
 constexpr const char* kMakeOne = "make one with `openssl rand -hex 32`";
 
 }  // namespace
@@ -64,6 +68,12 @@ Result<SiteKey> LoadSiteKey(const std::string& path) {
                 fmt::format("site key {}: it must hold 64 hex digits and nothing else; {}", path,
                             kMakeOne));
   return keys->front();
+}
+
+SiteKey InCluster(const SiteKey& key, std::string_view cluster) {
+  if (cluster.empty()) return key;
+  const std::array name{std::as_bytes(std::span(cluster))};
+  return {MacOf(key, kClusterPurpose, name)};
 }
 
 Result<EncryptionKeys> LoadEncryptionKeys(const std::string& path) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,9 @@ struct SiteKey {
   std::array<std::byte, 32> bytes;
 };
 Result<SiteKey> LoadSiteKey(const std::string& path);
+// What the key is in one of the clusters that may share it: what one has written the others take
+// for foreign. Without a name, as releases had it that knew of none, the key itself.
+SiteKey InCluster(const SiteKey& key, std::string_view cluster);
 
 // Keys that seal the keys of what is stored (storage/sealed_part.h). New checkpoints are sealed
 // with the first; all open older ones, so that keys can be changed one after the other.

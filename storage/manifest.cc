@@ -12,8 +12,9 @@
 namespace holdfast::storage {
 namespace {
 
-constexpr int64_t kVersion = 1;
-constexpr const char* kFormat = "holdfast manifest";
+constexpr int64_t kManifestVersion = 2;
+constexpr int64_t kNamelessManifestVersion = 1;  // of jobs without cluster and time of submission
+constexpr const char* kManifestFormat = "holdfast manifest";
 constexpr const char* kFilesTable = "/files";  // one row, or no such table
 // Names the key that is derived from the site key: do not change.
 constexpr std::string_view kMacPurpose = "holdfast manifest authentication v1";
@@ -48,9 +49,13 @@ Digest DigestOfFile(std::span<const std::byte> file) {
 }
 
 // Of all but the MAC itself.
-Digest MacOfFile(std::span<const std::byte> file, const SiteKey& key) {
+Digest MacOfFile(std::span<const std::byte> file, const SiteKey& key, const JobName& job) {
   const std::array covered{file.first(kMacOffset), file.subspan(kMacOffset + sizeof(Digest))};
-  return MacOf(key, kMacPurpose, covered);
+  return MacOf(InCluster(key, job.cluster), kMacPurpose, covered);
+}
+
+int64_t VersionOf(const JobName& job) {
+  return job.submitted.empty() ? kNamelessManifestVersion : kManifestVersion;
 }
 
 }  // namespace
@@ -89,11 +94,16 @@ Status CheckManifest(const Manifest& manifest) {
 Result<std::vector<std::byte>> WriteManifest(const Manifest& manifest) {
   const Hdf5Session session;
   HOLDFAST_TRY(Hdf5File file, Hdf5File::Create(kUserBlockBytes));
-  HOLDFAST_CHECK(file.AddText("/", "format", kFormat));
+  HOLDFAST_CHECK(file.AddText("/", "format", kManifestFormat));
   HOLDFAST_CHECK(file.AddText("/", "holdfast", HOLDFAST_VERSION));
+  const int64_t version = VersionOf(manifest.job);
+  if (version >= kManifestVersion) {
+    HOLDFAST_CHECK(file.AddText("/", "cluster", manifest.job.cluster));
+    HOLDFAST_CHECK(file.AddText("/", "submitted", manifest.job.submitted));
+  }
   for (const auto& [name, value] :
-       std::initializer_list<std::pair<const char*, int64_t>>{{"version", kVersion},
-                                                              {"job_id", manifest.job_id},
+       std::initializer_list<std::pair<const char*, int64_t>>{{"version", version},
+                                                              {"job_id", manifest.job.id},
                                                               {"checkpoint", manifest.checkpoint},
                                                               {"unix_ms", manifest.unix_ms},
                                                               {"uid", manifest.uid},
@@ -121,15 +131,20 @@ Result<Manifest> ReadManifest(std::span<const std::byte> image) {
   HOLDFAST_TRY(Hdf5File file, Hdf5File::Open(image));
   HOLDFAST_TRY(const std::string format, file.Text("/", "format"));
   HOLDFAST_TRY(const int64_t version, file.Number("/", "version"));
-  if (format != kFormat || version != kVersion)
-    return Fail(Code::kUnsupported,
-                fmt::format("manifest is of format '{}' version {}; this is Holdfast {}, which "
-                            "reads version {}",
-                            format, version, HOLDFAST_VERSION, kVersion));
+  if (format != kManifestFormat || version < kNamelessManifestVersion || version > kManifestVersion)
+    return Fail(
+        Code::kUnsupported,
+        fmt::format("manifest is of format '{}' version {}; this is Holdfast {}, which "
+                    "reads versions {} to {}",
+                    format, version, HOLDFAST_VERSION, kNamelessManifestVersion, kManifestVersion));
   Manifest manifest;
+  if (version >= kManifestVersion) {
+    HOLDFAST_TRY(manifest.job.cluster, file.Text("/", "cluster"));
+    HOLDFAST_TRY(manifest.job.submitted, file.Text("/", "submitted"));
+  }
   HOLDFAST_TRY(manifest.unix_ms, file.Number("/", "unix_ms"));
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, uint32_t*>>{
-           {"job_id", &manifest.job_id},
+           {"job_id", &manifest.job.id},
            {"checkpoint", &manifest.checkpoint},
            {"uid", &manifest.uid},
            {"gid", &manifest.gid}}) {
@@ -160,11 +175,15 @@ Result<Manifest> ReadManifest(std::span<const std::byte> image) {
 Result<std::vector<std::byte>> EncodeManifest(const Manifest& manifest, const SiteKey& key) {
   HOLDFAST_CHECK(CheckManifest(manifest));
   HOLDFAST_TRY(std::vector<std::byte> file, WriteManifest(manifest));
-  UserBlock block{.magic = kMagic, .version = kVersion, .reserved = 0, .mac = {}, .digest = {}};
+  UserBlock block{.magic = kMagic,
+                  .version = static_cast<uint32_t>(VersionOf(manifest.job)),
+                  .reserved = 0,
+                  .mac = {},
+                  .digest = {}};
   std::memcpy(file.data(), &block, sizeof block);
   block.digest = DigestOfFile(file);
   std::memcpy(file.data(), &block, sizeof block);
-  block.mac = MacOfFile(file, key);
+  block.mac = MacOfFile(file, key, manifest.job);
   std::memcpy(file.data(), &block, sizeof block);
   return file;
 }
@@ -176,24 +195,28 @@ Result<Manifest> DecodeManifest(std::span<const std::byte> file, const std::opti
     return Fail(Code::kCorrupt, fmt::format("only {} bytes long", file.size()));
   std::memcpy(&block, file.data(), sizeof block);
   if (block.magic != kMagic) return Fail(Code::kCorrupt, "not a Holdfast manifest");
-  if (block.version != kVersion)
-    return Fail(Code::kUnsupported,
-                fmt::format("manifest of version {}; this is Holdfast {}, which reads version {}",
-                            block.version, HOLDFAST_VERSION, kVersion));
+  if (block.version < kNamelessManifestVersion || block.version > kManifestVersion)
+    return Fail(
+        Code::kUnsupported,
+        fmt::format("manifest of version {}; this is Holdfast {}, which reads versions {} to {}",
+                    block.version, HOLDFAST_VERSION, kNamelessManifestVersion, kManifestVersion));
   if (!key && block.digest != Digest{} && block.digest != DigestOfFile(file))
     return Fail(Code::kCorrupt, "not what was written there: its digest differs");
-  if (key && !SameMac(block.mac, MacOfFile(file, *key)))
-    return Fail(
-        Code::kCorrupt,
-        "not authenticated by this site's key: it was changed, or written with another key");
+  if (key && !SameMac(block.mac, MacOfFile(file, *key, expected.job)))
+    return Fail(Code::kCorrupt,
+                fmt::format("not authenticated by this site's key: it was changed, or written with "
+                            "another key{}",
+                            expected.job.cluster.empty()
+                                ? ""
+                                : ", or by another cluster than " + expected.job.cluster));
   HOLDFAST_TRY(Manifest manifest, ReadManifest(file));
-  if (manifest.job_id != expected.job_id || manifest.uid != expected.uid ||
+  if (manifest.job != expected.job || manifest.uid != expected.uid ||
       manifest.checkpoint != expected.checkpoint)
     return Fail(Code::kDenied,
-                fmt::format("it is checkpoint {} of job {} of uid {}, put in the place of "
-                            "checkpoint {} of job {} of uid {}",
-                            manifest.checkpoint, manifest.job_id, manifest.uid, expected.checkpoint,
-                            expected.job_id, expected.uid));
+                fmt::format("it is checkpoint {} of {}, of uid {}, put in the place of checkpoint "
+                            "{} of {}, of uid {}",
+                            manifest.checkpoint, manifest.job.Text(), manifest.uid,
+                            expected.checkpoint, expected.job.Text(), expected.uid));
   return manifest;
 }
 

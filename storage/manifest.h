@@ -1,6 +1,7 @@
 // The manifest of a checkpoint as the HDF5 file manifest-CKPT.h5 (docs/formats/manifest.md). Its
-// user block, which HDF5 skips, holds a MAC over the rest, made with the site key: nothing of the
-// file is parsed before that has been verified. It also holds a digest, for those who have no key.
+// user block, which HDF5 skips, holds a MAC over the rest, made with the site key as it is in the
+// job's cluster: nothing of the file is parsed before that has been verified. It also holds a
+// digest, for those who have no key.
 #pragma once
 
 #include <optional>
@@ -20,7 +21,7 @@ Result<std::vector<std::byte>> EncodeManifest(const Manifest& manifest, const Si
 // What the caller knows of a manifest, so that another job's or checkpoint's in its place is
 // refused.
 struct ManifestIdentity {
-  uint32_t job_id = 0;
+  JobName job;
   uint32_t checkpoint = 0;
   uid_t uid = 0;
 };

@@ -41,6 +41,8 @@ class MemoryBackend : public Backend {
   Result<std::unique_ptr<ObjectReader>> Open(const std::string& key) override;
   Status PutIfAbsent(const std::string& key, std::span<const std::byte> contents) override;
   Result<std::vector<ObjectInfo>> List(const std::string& prefix) override;
+  // It is the only one.
+  Result<std::vector<std::string>> Beside(const std::string&) override { return {}; }
   Status Delete(const std::string& key) override;
   Status RemoveIfEmpty() override;
 

@@ -19,7 +19,7 @@ constexpr int64_t kShardedVersion = 3;    // /shards and /spans; /pack_keys if b
 constexpr const char* kPackKeys = "/pack_keys";
 constexpr const char* kShards = "/shards";
 constexpr const char* kSpans = "/spans";
-constexpr const char* kFormat = "holdfast part";
+constexpr const char* kPartFormat = "holdfast part";
 
 }  // namespace
 
@@ -114,13 +114,13 @@ int64_t VersionOf(const Part& part) {
 
 Status WriteInfo(Hdf5File& file, const Part& part) {
   const PodInfo& info = part.info;
-  HOLDFAST_CHECK(file.AddText("/", "format", kFormat));
+  HOLDFAST_CHECK(file.AddText("/", "format", kPartFormat));
   HOLDFAST_CHECK(file.AddText("/", "holdfast", HOLDFAST_VERSION));
   HOLDFAST_CHECK(file.AddText("/", "node", info.node));
   HOLDFAST_CHECK(file.AddText("/", "hostname", info.hostname));
   for (const auto& [name, value] :
        std::initializer_list<std::pair<const char*, int64_t>>{{"version", VersionOf(part)},
-                                                              {"job_id", part.job_id},
+                                                              {"job_id", part.job.id},
                                                               {"checkpoint", part.checkpoint},
                                                               {"pod", info.pod},
                                                               {"uid", info.owner.uid},
@@ -142,7 +142,7 @@ Result<int64_t> ReadInfo(Hdf5File& file, Part& part) {
   HOLDFAST_TRY(const std::string format, file.Text("/", "format"));
   HOLDFAST_TRY(const int64_t version, file.Number("/", "version"));
   HOLDFAST_TRY(const int64_t block_bytes, file.Number("/", "block_bytes"));
-  if (format != kFormat || version < kPlainVersion || version > kShardedVersion ||
+  if (format != kPartFormat || version < kPlainVersion || version > kShardedVersion ||
       block_bytes != kBlockBytes)
     return Fail(Code::kUnsupported,
                 fmt::format("part is of format '{}' version {} with blocks of {} bytes; this is "
@@ -153,7 +153,7 @@ Result<int64_t> ReadInfo(Hdf5File& file, Part& part) {
   HOLDFAST_TRY(info.node, file.Text("/", "node"));
   HOLDFAST_TRY(info.hostname, file.Text("/", "hostname"));
   for (const auto& [name, value] :
-       std::initializer_list<std::pair<const char*, uint32_t*>>{{"job_id", &part.job_id},
+       std::initializer_list<std::pair<const char*, uint32_t*>>{{"job_id", &part.job.id},
                                                                 {"checkpoint", &part.checkpoint},
                                                                 {"pod", &info.pod},
                                                                 {"uid", &info.owner.uid},

@@ -30,7 +30,7 @@ struct ShardRow {
 };
 
 struct Part {
-  uint32_t job_id = 0;
+  JobName job;  // as it is read: the id alone, for the rest is the manifest's to tell
   uint32_t checkpoint = 0;
   PodInfo info;
   std::vector<PodReader::Stream> streams;

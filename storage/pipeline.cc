@@ -24,12 +24,13 @@ Pipeline::Pipeline(KnownBlobs& known, Packs& packs, const Budget& budget, int co
     compressors_.Add(std::make_unique<Compressor>(compression_level, gauge_));
 }
 
-Result<Pipeline::Stored> Pipeline::Store(Place place, std::span<const std::byte> data) {
+Result<Pipeline::Stored> Pipeline::Store(Place place, std::span<const std::byte> data,
+                                         const ComparedPart::Unchanged& kept) {
   if (failed_) {
     const std::lock_guard lock(error_mutex_);
     return std::unexpected(*error_);
   }
-  auto stored = StoreUnlessFailed(place, data);
+  auto stored = StoreUnlessFailed(place, data, kept);
   if (!stored) return Fail(std::move(stored).error());
   return stored;
 }
@@ -41,12 +42,16 @@ std::unexpected<Error> Pipeline::Fail(Error error) {
   return std::unexpected(std::move(error));
 }
 
-Result<Pipeline::Stored> Pipeline::StoreUnlessFailed(Place place, std::span<const std::byte> data) {
-  Piece piece = Split(data);
+Result<Pipeline::Stored> Pipeline::StoreUnlessFailed(Place place, std::span<const std::byte> data,
+                                                     const ComparedPart::Unchanged& kept) {
+  Piece piece = Split(data, kept);
   if (piece.blocks.empty()) return Stored{};
-  if (const auto known = known_.Find(KeyOf(piece.digests)))
+  if (const auto known = known_.Find(KeyOf(piece.digests))) {
+    // All of it is there in one blob, be some of it in others too.
+    for (Block& block : piece.blocks) block.unchanged.reset();
     return Stored{.blobs = {{*known, piece.digests}}, .ranges = RangesOf(piece, 0)};
-  Stored stored{.blobs = FindUnchanged(place, piece), .ranges = {}};
+  }
+  Stored stored{.blobs = FindUnchanged(place, kept, piece), .ranges = {}};
   std::vector<Block> changed;
   std::vector<BlockDigest> digests;
   for (size_t i = 0; i < piece.blocks.size(); ++i) {
@@ -62,26 +67,30 @@ Result<Pipeline::Stored> Pipeline::StoreUnlessFailed(Place place, std::span<cons
   return stored;
 }
 
-Pipeline::Piece Pipeline::Split(std::span<const std::byte> data) {
+Pipeline::Piece Pipeline::Split(std::span<const std::byte> data,
+                                const ComparedPart::Unchanged& kept) {
   Piece piece{.data = data, .blocks = {}, .digests = {}};
   piece.blocks.reserve(kBlocksPerExtent);
   piece.digests.reserve(kBlocksPerExtent);
   for (size_t offset = 0; offset < data.size(); offset += kBlockBytes) {
     const auto bytes = data.subspan(offset, std::min(kBlockBytes, data.size() - offset));
-    if (IsZero(bytes)) continue;
+    const size_t i = offset / kBlockBytes;
+    const auto place = kept.blocks.empty() ? std::nullopt : kept.blocks[i];
+    if (!place && IsZero(bytes)) continue;
     piece.blocks.push_back(
-        {static_cast<uint32_t>(offset), static_cast<uint32_t>(bytes.size()), {}});
-    piece.digests.push_back(BlockDigestOf(bytes));
+        {static_cast<uint32_t>(offset), static_cast<uint32_t>(bytes.size()), place});
+    piece.digests.push_back(place ? ComparedPart::DigestAt(kept, *place) : BlockDigestOf(bytes));
   }
   return piece;
 }
 
-std::vector<Blob> Pipeline::FindUnchanged(Place place, Piece& piece) const {
+std::vector<Blob> Pipeline::FindUnchanged(Place place, const ComparedPart::Unchanged& kept,
+                                          Piece& piece) const {
   // By position in the piece; a zero block finds nothing, because no block that was stored is zero.
   std::vector<BlockDigest> digests((piece.data.size() + kBlockBytes - 1) / kBlockBytes);
   for (size_t i = 0; i < piece.blocks.size(); ++i)
     digests[piece.blocks[i].offset / kBlockBytes] = piece.digests[i];
-  ComparedPart::Unchanged found;
+  ComparedPart::Unchanged found = kept;
   found.blocks.resize(digests.size());
   const auto missing = [&] {
     return std::ranges::any_of(piece.blocks, [&](const Block& block) {
@@ -90,7 +99,7 @@ std::vector<Blob> Pipeline::FindUnchanged(Place place, Piece& piece) const {
   };
   for (const ComparedPart* part : compared_)
     if (missing()) part->FindUnchanged(place, digests, found);
-  if (found.blobs.size() + (missing() ? 1 : 0) > kMaxBlobsPerExtent) return {};
+  if (found.blobs.size() + (missing() ? 1 : 0) > kMaxBlobsPerExtent) return kept.blobs;
   for (Block& block : piece.blocks) block.unchanged = found.blocks[block.offset / kBlockBytes];
   return std::move(found.blobs);
 }

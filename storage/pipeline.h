@@ -56,8 +56,10 @@ class Pipeline {
     std::vector<Blob> blobs;
     std::vector<Range> ranges;
   };
-  // What no range covers is zero. `data` has at most kExtentBytes.
-  Result<Stored> Store(Place place, std::span<const std::byte> data);
+  // What no range covers is zero. `data` has at most kExtentBytes; the blocks that `kept` has are
+  // there already, in fewer than kMaxBlobsPerExtent blobs, and not looked at.
+  Result<Stored> Store(Place place, std::span<const std::byte> data,
+                       const ComparedPart::Unchanged& kept = {});
   // Returns when everything that was stored is durable.
   Status Flush();
   // What has been stored is of no use after this: every later call returns the first such error.
@@ -76,10 +78,12 @@ class Pipeline {
     std::vector<BlockDigest> digests;  // of `blocks`
   };
 
-  static Piece Split(std::span<const std::byte> data);
-  Result<Stored> StoreUnlessFailed(Place place, std::span<const std::byte> data);
-  // Returns the blobs that unchanged blocks lie in.
-  std::vector<Blob> FindUnchanged(Place place, Piece& piece) const;
+  static Piece Split(std::span<const std::byte> data, const ComparedPart::Unchanged& kept);
+  Result<Stored> StoreUnlessFailed(Place place, std::span<const std::byte> data,
+                                   const ComparedPart::Unchanged& kept);
+  // Returns the blobs that unchanged blocks lie in, those of `kept` first.
+  std::vector<Blob> FindUnchanged(Place place, const ComparedPart::Unchanged& kept,
+                                  Piece& piece) const;
   Result<BlobRow> StoreBlocks(const Piece& piece, std::span<const Block> blocks,
                               std::span<const BlockDigest> digests);
   // `changed`: which blob holds the changed blocks.

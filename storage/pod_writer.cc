@@ -35,7 +35,7 @@ class PodWriterImpl : public PodWriter {
         builder_(std::make_unique<PartBuilder>(packs_)),
         pipeline_(std::make_unique<Pipeline>(*known_, packs_, budget_, options.compression_level)),
         shard_writer_(packs_, kShardBytes) {
-    part_.job_id = target_.job_id;
+    part_.job = target_.job;
     part_.checkpoint = target_.checkpoint;
     part_.info.pod = target_.pod;
     if (previous) CompareWith(*std::move(previous));
@@ -57,33 +57,22 @@ class PodWriterImpl : public PodWriter {
 
   Status Put(uint32_t stream, uint64_t offset, std::span<const std::byte> data, uint64_t address,
              uint32_t pid) override {
-    const auto name = builder_->StreamName(stream);
-    if (!name || data.size() > kExtentBytes || offset + data.size() < offset)
-      return Fail(Code::kInvalid, fmt::format("putting {} bytes at {} of stream {}: no such stream "
-                                              "or more than {} bytes",
-                                              data.size(), offset, stream, kExtentBytes));
-    if (data.empty()) return {};
-    const auto put = [&]() -> Status {
-      if (may_go_on_) HOLDFAST_CHECK(may_go_on_());
-      HOLDFAST_TRY(const auto stored, pipeline_->Store(PlaceOf(*name, offset, pid, address), data));
-      std::vector<ExtentRow> extents;
-      for (const Pipeline::Range& range : stored.ranges)
-        extents.push_back({.stream = stream,
-                           .pid = pid,
-                           .offset = offset + range.offset,
-                           .address = address == 0 ? 0 : address + range.offset,
-                           .length_bytes = range.length_bytes,
-                           .blob = range.blob,
-                           .blob_offset = range.blob_offset});
-      return Refer(extents, stored.blobs);
-    };
-    HOLDFAST_CHECK(put().transform_error([&](Error error) {
-      return std::move(error).Wrap(fmt::format("storing {} at {}", *name, offset));
-    }));
-    builder_->SetSize(stream, offset + data.size());
-    if (pid != 0) builder_->CountMemory(pid, data.size());
-    raw_bytes_ += data.size();
-    return {};
+    return PutKeeping(stream, offset, data, address, pid, {});
+  }
+
+  uint32_t compared_checkpoint() const override { return compared_checkpoint_; }
+
+  Status PutRest(uint32_t stream, uint64_t offset, std::span<std::byte> data, const Kept& kept,
+                 uint64_t address, uint32_t pid) override {
+    if (data.size() > kExtentBytes)
+      return Fail(Code::kInvalid, fmt::format("putting {} bytes at once", data.size()));
+    ComparedPart::Unchanged found;
+    if (previous_) found = previous_->FindKept({pid, address}, data.size(), kept.blocks);
+    // One more for what has changed.
+    if (found.blobs.size() >= kMaxBlobsPerExtent) found = {};
+    HOLDFAST_CHECK(ReadRest(data.size(), found, kept));
+    if (kept.verify) HOLDFAST_CHECK(Verify(data, found, address, pid));
+    return PutKeeping(stream, offset, data, address, pid, found);
   }
 
   Status SetSize(uint32_t stream, uint64_t size_bytes) override {
@@ -121,7 +110,7 @@ class PodWriterImpl : public PodWriter {
     // Only the shards have to be where they can be read.
     HOLDFAST_CHECK(FlushShards());
     precopied_.stored_bytes = builder_->referred_bytes();
-    Part ahead{.job_id = target_.job_id, .checkpoint = target_.checkpoint};
+    Part ahead{.job = target_.job, .checkpoint = target_.checkpoint};
     const auto numbers = builder_->Build(ahead);
     for (PackRow& pack : ahead.packs)
       if (pack.size_bytes == 0) pack.size_bytes = kPackBytes;  // is still being written
@@ -178,6 +167,70 @@ class PodWriterImpl : public PodWriter {
   Precopied precopied() const override { return precopied_; }
 
  private:
+  // The blocks in `kept` are not looked at.
+  Status PutKeeping(uint32_t stream, uint64_t offset, std::span<const std::byte> data,
+                    uint64_t address, uint32_t pid, const ComparedPart::Unchanged& kept) {
+    const auto name = builder_->StreamName(stream);
+    if (!name || data.size() > kExtentBytes || offset + data.size() < offset)
+      return Fail(Code::kInvalid, fmt::format("putting {} bytes at {} of stream {}: no such stream "
+                                              "or more than {} bytes",
+                                              data.size(), offset, stream, kExtentBytes));
+    if (data.empty()) return {};
+    const auto put = [&]() -> Status {
+      if (may_go_on_) HOLDFAST_CHECK(may_go_on_());
+      HOLDFAST_TRY(const auto stored,
+                   pipeline_->Store(PlaceOf(*name, offset, pid, address), data, kept));
+      std::vector<ExtentRow> extents;
+      for (const Pipeline::Range& range : stored.ranges)
+        extents.push_back({.stream = stream,
+                           .pid = pid,
+                           .offset = offset + range.offset,
+                           .address = address == 0 ? 0 : address + range.offset,
+                           .length_bytes = range.length_bytes,
+                           .blob = range.blob,
+                           .blob_offset = range.blob_offset});
+      return Refer(extents, stored.blobs);
+    };
+    HOLDFAST_CHECK(put().transform_error([&](Error error) {
+      return std::move(error).Wrap(fmt::format("storing {} at {}", *name, offset));
+    }));
+    builder_->SetSize(stream, offset + data.size());
+    if (pid != 0) builder_->CountMemory(pid, data.size());
+    raw_bytes_ += data.size();
+    return {};
+  }
+
+  // Of a piece, what is not in `found`; all of it if that is to be verified.
+  static Status ReadRest(size_t size_bytes, const ComparedPart::Unchanged& found,
+                         const Kept& kept) {
+    const auto is_kept = [&](size_t at) {
+      return !kept.verify && !found.blocks.empty() && found.blocks[at / kBlockBytes];
+    };
+    for (size_t begin = 0; begin < size_bytes;) {
+      size_t end = begin;
+      while (end < size_bytes && !is_kept(end)) end = std::min(end + kBlockBytes, size_bytes);
+      if (end > begin) HOLDFAST_CHECK(kept.read(begin, end));
+      begin = end;
+      while (begin < size_bytes && is_kept(begin)) begin += kBlockBytes;
+    }
+    return {};
+  }
+
+  static Status Verify(std::span<const std::byte> data, const ComparedPart::Unchanged& found,
+                       uint64_t address, uint32_t pid) {
+    for (size_t i = 0; i < found.blocks.size(); ++i) {
+      const size_t at = i * kBlockBytes;
+      const auto block = data.subspan(at, std::min(kBlockBytes, data.size() - at));
+      if (found.blocks[i] &&
+          BlockDigestOf(block) != ComparedPart::DigestAt(found, *found.blocks[i]))
+        return Fail(
+            Code::kInternal,
+            fmt::format("write tracking: memory of process {} at {:#x} was written without a trace",
+                        pid, address + at));
+    }
+    return {};
+  }
+
   // What is no longer needed: the writer may live on while somebody else needs a budget.
   void ReleaseMemory() {
     pipeline_.reset();
@@ -189,6 +242,7 @@ class PodWriterImpl : public PodWriter {
   }
 
   void CompareWith(PreviousPart previous) {
+    compared_checkpoint_ = previous.part.checkpoint;
     previous_image_ = std::move(previous.image);
     std::vector<std::optional<uint32_t>> packs(previous.usable.size());
     for (uint32_t i = 0; i < packs.size(); ++i)
@@ -231,6 +285,7 @@ class PodWriterImpl : public PodWriter {
   std::unique_ptr<KnownBlobs> known_;
   std::function<std::optional<std::string>(const std::string&)> previous_image_;
   std::unique_ptr<ComparedPart> previous_;
+  uint32_t compared_checkpoint_ = 0;
   std::unique_ptr<ComparedPart> ahead_part_;
   std::unique_ptr<PartBuilder> builder_;
   std::unique_ptr<Pipeline> pipeline_;

@@ -16,7 +16,7 @@ namespace holdfast::storage {
 
 struct PodWriterTarget {
   std::shared_ptr<Backend> backend;
-  uint32_t job_id = 0;
+  JobName job;
   uint32_t checkpoint = 0;
   uint32_t pod = 0;
   std::optional<SiteKey> encryption;  // seals what is written

@@ -13,19 +13,25 @@
 namespace holdfast::storage {
 namespace {
 
-constexpr int64_t kVersion = 1;
-constexpr const char* kFormat = "holdfast sealed part";
+constexpr int64_t kSealedPartVersion = 2;
+constexpr int64_t kNamelessSealedPartVersion = 1;  // of jobs without cluster and time of submission
+constexpr const char* kSealedPartFormat = "holdfast sealed part";
 // Name keys that are derived from the site's: do not change.
 constexpr std::string_view kNamePurpose = "holdfast encryption key name v1";
 constexpr std::string_view kSealPurpose = "holdfast part encryption v1";
 constexpr size_t kNameBytes = 8;
 
-CipherKey SealingKey(const SiteKey& key) { return MacOf(key, kSealPurpose, {}); }
+CipherKey SealingKey(const SiteKey& key, const JobName& job) {
+  return MacOf(InCluster(key, job.cluster), kSealPurpose, {});
+}
 
 // So that a part cannot stand in another's place.
-std::string About(uint32_t job_id, uint32_t checkpoint, uint32_t pod) {
-  return fmt::format("holdfast sealed part v1 job {} checkpoint {} pod {}", job_id, checkpoint,
-                     pod);
+std::string About(const JobName& job, uint32_t checkpoint, uint32_t pod) {
+  if (job.submitted.empty())
+    return fmt::format("holdfast sealed part v1 job {} checkpoint {} pod {}", job.id, checkpoint,
+                       pod);
+  return fmt::format("holdfast sealed part v2 job {} checkpoint {} pod {}", job.Directory(),
+                     checkpoint, pod);
 }
 
 std::string KeyProblem(const SealedPart& part, const EncryptionKeys& keys) {
@@ -51,17 +57,23 @@ Result<std::vector<std::byte>> SealPart(const Part& part, std::span<const std::b
                                         const SiteKey& key) {
   const Nonce nonce = RandomNonce();
   std::vector<std::byte> sealed(file.size() + kSealBytes);
-  Seal(SealingKey(key), nonce, About(part.job_id, part.checkpoint, part.info.pod), file, sealed);
+  Seal(SealingKey(key, part.job), nonce, About(part.job, part.checkpoint, part.info.pod), file,
+       sealed);
   const Hdf5Session session;
   HOLDFAST_TRY(Hdf5File image, Hdf5File::Create(0));
-  HOLDFAST_CHECK(image.AddText("/", "format", kFormat));
+  HOLDFAST_CHECK(image.AddText("/", "format", kSealedPartFormat));
   HOLDFAST_CHECK(image.AddText("/", "holdfast", HOLDFAST_VERSION));
   HOLDFAST_CHECK(image.AddText("/", "key", NameOf(key)));
-  for (const auto& [name, value] :
-       std::initializer_list<std::pair<const char*, int64_t>>{{"version", kVersion},
-                                                              {"job_id", part.job_id},
-                                                              {"checkpoint", part.checkpoint},
-                                                              {"pod", part.info.pod}})
+  const bool named = !part.job.submitted.empty();
+  if (named) {
+    HOLDFAST_CHECK(image.AddText("/", "cluster", part.job.cluster));
+    HOLDFAST_CHECK(image.AddText("/", "submitted", part.job.submitted));
+  }
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, int64_t>>{
+           {"version", named ? kSealedPartVersion : kNamelessSealedPartVersion},
+           {"job_id", part.job.id},
+           {"checkpoint", part.checkpoint},
+           {"pod", part.info.pod}})
     HOLDFAST_CHECK(image.AddNumber("/", name, value));
   HOLDFAST_CHECK(image.AddTable("/packs", part.packs));
   HOLDFAST_CHECK(image.AddBytes("/nonce", nonce));
@@ -73,16 +85,20 @@ Result<std::optional<SealedPart>> ReadSealedPart(std::span<const std::byte> file
   const Hdf5Session session;
   HOLDFAST_TRY(Hdf5File image, Hdf5File::Open(file));
   HOLDFAST_TRY(const std::string format, image.Text("/", "format"));
-  if (format != kFormat) return std::nullopt;
+  if (format != kSealedPartFormat) return std::nullopt;
   HOLDFAST_TRY(const int64_t version, image.Number("/", "version"));
-  if (version != kVersion)
+  if (version < kNamelessSealedPartVersion || version > kSealedPartVersion)
     return Fail(
         Code::kUnsupported,
-        fmt::format("sealed part of version {}; this is Holdfast {}, which reads version {}",
-                    version, HOLDFAST_VERSION, kVersion));
+        fmt::format("sealed part of version {}; this is Holdfast {}, which reads versions {} to {}",
+                    version, HOLDFAST_VERSION, kNamelessSealedPartVersion, kSealedPartVersion));
   SealedPart part;
+  if (version >= kSealedPartVersion) {
+    HOLDFAST_TRY(part.job.cluster, image.Text("/", "cluster"));
+    HOLDFAST_TRY(part.job.submitted, image.Text("/", "submitted"));
+  }
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, uint32_t*>>{
-           {"job_id", &part.job_id}, {"checkpoint", &part.checkpoint}, {"pod", &part.pod}}) {
+           {"job_id", &part.job.id}, {"checkpoint", &part.checkpoint}, {"pod", &part.pod}}) {
     HOLDFAST_TRY(const int64_t number, image.Number("/", name));
     *value = static_cast<uint32_t>(number);
   }
@@ -101,11 +117,12 @@ Result<std::vector<std::byte>> UnsealPart(const SealedPart& part, const Encrypti
   Nonce nonce;
   std::ranges::copy(part.nonce, nonce.begin());
   std::vector<std::byte> file(part.sealed.size() - kSealBytes);
-  if (!Unseal(SealingKey(*key), nonce, About(part.job_id, part.checkpoint, part.pod), part.sealed,
-              file))
-    return Fail(Code::kCorrupt, fmt::format("not what was sealed with key {} as the part of pod {} "
-                                            "of checkpoint {} of job {}",
-                                            part.key_name, part.pod, part.checkpoint, part.job_id));
+  if (!Unseal(SealingKey(*key, part.job), nonce, About(part.job, part.checkpoint, part.pod),
+              part.sealed, file))
+    return Fail(Code::kCorrupt,
+                fmt::format("not what was sealed with key {} as the part of pod {} "
+                            "of checkpoint {} of {}",
+                            part.key_name, part.pod, part.checkpoint, part.job.Text()));
   return file;
 }
 

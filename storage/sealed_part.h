@@ -20,7 +20,7 @@ Result<std::vector<std::byte>> SealPart(const Part& part, std::span<const std::b
 
 // What can be read without a key.
 struct SealedPart {
-  uint32_t job_id = 0;
+  JobName job;
   uint32_t checkpoint = 0;
   uint32_t pod = 0;
   std::string key_name;

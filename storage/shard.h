@@ -23,11 +23,6 @@
 
 namespace holdfast::storage {
 
-// What is compared and verified; also the alignment of an extent's place in its blob.
-// docs/adr/0007-extents-blobs-packs.md has the measurements.
-inline constexpr size_t kBlockBytes = 16 * 1024;
-inline constexpr size_t kBlocksPerExtent = kExtentBytes / kBlockBytes;
-
 // The first half of a block's BLAKE3: 128 bits, against second preimages and chance. Collisions
 // that a user could search for would be between two blocks of their own memory.
 using BlockDigest = std::array<std::byte, 16>;

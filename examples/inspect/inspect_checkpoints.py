@@ -3,9 +3,9 @@
 
 Reads the manifests and parts of one job, which are HDF5 files, and plots them:
 
-    inspect_checkpoints.py DIR/JOBID [PNG]
+    inspect_checkpoints.py DIR/CLUSTER-JOBID-TIME [PNG]
 
-DIR is the job's --checkpoint-dir. Run it as the job's user, who alone may read there, while the
+DIR is the job's --checkpoint-dir, TIME when it was submitted. Run it as the job's user, who alone may read there, while the
 job runs or is held: when it has ended well, its checkpoints are gone. It is written in cells for
 an editor that knows them (Jupyter, VS Code, Spyder), where DIRECTORY below is set by hand.
 docs/formats has all tables and columns.

@@ -1,7 +1,7 @@
 // Four kinds of MPI traffic, every message checked: a job whose result would show the slightest
 // slip.
 //
-//   mpirun ring [ROUNDS [PAUSE_MS]]
+//   srun ring [ROUNDS [PAUSE_MS]]
 //
 // Each round every rank sends a numbered message around the ring and checks the one it gets,
 // exchanges a large non-blocking message with its opposite, and takes part in a broadcast, an

@@ -40,10 +40,6 @@ constexpr seconds kPeerPatience{30};
 // After so long srun says for the first time that it waits.
 constexpr seconds kSilentWait{60};
 
-std::unexpected<Complaint> Complain(std::string line) {
-  return std::unexpected(Complaint{.exit_code = 1, .lines = {std::move(line)}});
-}
-
 class Client {
  public:
   Client(Options options, std::vector<std::string> environment, std::vector<Peer> peers,

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -140,9 +139,7 @@ class Daemon : private PmiHost {
       for (Task& task : tasks_) task.status.code = EXIT_FAILURE;
       return {};
     }
-    UniqueFd order(::memfd_create("order", MFD_CLOEXEC));
-    if (!order.valid()) return FailErrno("memfd_create");
-    HOLDFAST_CHECK(WriteFull(order, AsBytes(Serialize(order_))));
+    HOLDFAST_TRY(const UniqueFd order, FileInMemory(Serialize(order_)));
     tasks_.resize(order_.tasks.size());
     for (size_t i = 0; i < tasks_.size(); ++i) {
       HOLDFAST_TRY(Pipe input, MakePipe());

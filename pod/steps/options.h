@@ -74,6 +74,9 @@ struct Complaint {
   int exit_code = 1;
   std::vector<std::string> lines;
 };
+inline std::unexpected<Complaint> Complain(std::string line) {
+  return std::unexpected(Complaint{.lines = {std::move(line)}});
+}
 
 // `arguments` without the program's name. Lines for stderr that do not end it go to `remarks`.
 std::expected<Options, Complaint> ParseOptions(const std::vector<std::string>& arguments,

@@ -19,10 +19,6 @@ bool IsProgram(const std::string& path) {
          ::access(path.c_str(), X_OK) == 0;
 }
 
-std::unexpected<Complaint> Complain(std::string line) {
-  return std::unexpected(Complaint{.exit_code = 1, .lines = {"error: " + std::move(line)}});
-}
-
 // Words, between blanks; single quotes and backslashes are all that Slurm knows there.
 std::vector<std::string> Words(std::string_view line) {
   std::vector<std::string> words;
@@ -98,7 +94,7 @@ std::expected<Programs, Complaint> ManyPrograms(const std::string& configuration
                                                 const std::string& directory,
                                                 std::string_view path) {
   auto contents = ReadFile(configuration);
-  if (!contents) return Complain("Could not open multi_prog config file " + configuration);
+  if (!contents) return Complain("error: Could not open multi_prog config file " + configuration);
   for (size_t at; (at = contents->find("\\\n")) != std::string::npos;)
     contents->replace(at, 2, " ");
   Programs programs{.argv = std::vector<std::vector<std::string>>(tasks), .of_task = {}};
@@ -107,7 +103,7 @@ std::expected<Programs, Complaint> ManyPrograms(const std::string& configuration
     if (words.empty() || words[0].starts_with('#')) continue;
     const auto ranks = Ranks(words[0], tasks);
     if (!ranks || words.size() < 2)
-      return Complain("Line in " + configuration + " is invalid: " + line);
+      return Complain("error: Line in " + configuration + " is invalid: " + line);
     words.erase(words.begin());
     words[0] = FindProgram(words[0], directory, path);
     for (size_t offset = 0; offset < ranks->size(); ++offset) {
@@ -119,8 +115,8 @@ std::expected<Programs, Complaint> ManyPrograms(const std::string& configuration
   }
   for (uint32_t task = 0; task < tasks; ++task) {
     if (programs.argv[task].empty())
-      return Complain("Configuration file " + configuration + " invalid, no program for task " +
-                      std::to_string(task));
+      return Complain("error: Configuration file " + configuration +
+                      " invalid, no program for task " + std::to_string(task));
     programs.of_task.push_back(task);
   }
   return programs;

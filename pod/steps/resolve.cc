@@ -9,10 +9,6 @@
 namespace holdfast::pod {
 namespace {
 
-std::unexpected<Complaint> Complain(std::string line) {
-  return std::unexpected(Complaint{.exit_code = 1, .lines = {std::move(line)}});
-}
-
 // As Slurm shows masks that a user wrote: without 0x.
 std::string PlainMasks(const std::vector<std::string>& items) {
   std::string list;

@@ -17,6 +17,7 @@
 #include "pod/pod_directory.h"
 #include "pod/steps/environment.h"
 #include "pod/steps/values.h"
+#include "pod/temporary_directory.h"
 
 namespace holdfast::pod {
 namespace {
@@ -156,6 +157,7 @@ int BecomeTask(int fd, size_t index) {
       TaskEnvironment(*order, index, MasksOf(order->binding, own));
   SetVariable(environment, "SLURM_TASK_PID", std::to_string(::getpid()));
   SetLimits(*order);
+  MakeTemporaryDirectory(environment);
 
   const std::vector<std::string>& program = order->programs[order->program_of[index]];
   const std::vector<char*> argv = Pointers(program), env = Pointers(environment);

@@ -6,11 +6,13 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/numbers.h"
 #include "storage/gcs/json_text.h"
 #include "storage/gcs/service.h"
 #include "storage/gcs/upload.h"
 #include "storage/layout.h"
 #include "storage/remote/download.h"
+#include "storage/remote/listing.h"
 
 namespace holdfast::storage::gcs {
 namespace {
@@ -49,9 +51,10 @@ Result<std::unique_ptr<ObjectReader>> OpenDownload(Service& service, const std::
 
 class GcsBackend final : public Backend {
  public:
-  GcsBackend(std::unique_ptr<Service> service, std::string directory)
+  GcsBackend(std::unique_ptr<Service> service, std::string base, const std::string& job)
       : service_(std::move(service)),
-        directory_(std::move(directory)),
+        base_(std::move(base)),
+        directory_(base_ + job + "/"),
         // An upload session is known to its writer only, and expires after a week.
         capabilities_{.write_bytes = service_->settings().chunk_bytes,
                       .lists_unfinished = false,
@@ -88,20 +91,11 @@ class GcsBackend final : public Backend {
   }
 
   Result<std::vector<ObjectInfo>> List(const std::string& prefix) override {
-    const std::string what = "listing " + Describe(prefix);
-    const std::string url =
-        service_->ObjectsUrl() +
-        "?fields=items(name,size),nextPageToken&prefix=" + http::Escape(directory_ + prefix);
-    std::vector<ObjectInfo> objects;
-    std::string page;
-    do {
-      const std::string suffix = page.empty() ? "" : "&pageToken=" + http::Escape(page);
-      HOLDFAST_TRY(const http::Response response, service_->Call({.url = url + suffix}, what));
-      if (response.status != 200) return std::unexpected(service_->ToError(response, what));
-      HOLDFAST_TRY(page, ReadPage(response.body, what, objects));
-    } while (!page.empty());
-    std::ranges::sort(objects, {}, &ObjectInfo::key);
-    return objects;
+    return ListBelow(directory_, prefix);
+  }
+
+  Result<std::vector<std::string>> Beside(const std::string& prefix) override {
+    return ListBelow(base_, prefix, "&delimiter=%2F").transform(remote::PlacesOf);
   }
 
   Status Delete(const std::string& key) override {
@@ -116,38 +110,54 @@ class GcsBackend final : public Backend {
   Status RemoveIfEmpty() override { return {}; }
 
  private:
-  // Adds a page's objects and returns the token of the next page, or "".
-  Result<std::string> ReadPage(const std::string& body, const std::string& what,
-                               std::vector<ObjectInfo>& objects) const {
-    // The only exceptions are those of a body that is not as documented.
-    try {
-      const json page = json::parse(body);
-      for (const json& item : page.value("items", json::array())) {
-        const std::string name = item.at("name");
-        const std::string size = item.at("size");
-        ObjectInfo object{.key = name.substr(directory_.size())};
-        std::from_chars(size.data(), size.data() + size.size(), object.size_bytes);
-        objects.push_back(std::move(object));
-      }
-      return page.value("nextPageToken", "");
-    } catch (const std::exception& error) {
-      return Fail(Code::kInternal, fmt::format("{}: {}", what, error.what()));
-    }
+  // The objects whose names begin with both; their keys are without the first.
+  Result<std::vector<ObjectInfo>> ListBelow(const std::string& root, const std::string& prefix,
+                                            const std::string& parameters = "") {
+    return remote::ListPages(
+        *service_,
+        service_->ObjectsUrl() + "?fields=items(name,size),prefixes,nextPageToken&prefix=" +
+            http::Escape(root + prefix) + parameters,
+        "pageToken", "listing gs://" + service_->bucket() + "/" + root + prefix,
+        [&](const std::string& body, std::vector<ObjectInfo>& objects) {
+          return ReadPage(body, root, objects);
+        });
   }
 
   const std::unique_ptr<Service> service_;
-  const std::string directory_;  // "prefix/4242/"
+  const std::string base_;       // "prefix/"
+  const std::string directory_;  // "prefix/lab-4242-20261128T004824Z/"
   const Capabilities capabilities_;
 };
 
 }  // namespace
+
+Result<std::string> ReadPage(const std::string& body, const std::string& root,
+                             std::vector<ObjectInfo>& objects) {
+  const auto add = [&](const std::string& name, std::optional<uint64_t> size) -> Status {
+    if (!name.starts_with(root) || !size)
+      return Fail(Code::kInternal, "the answer lists what was not asked for");
+    objects.push_back({.key = name.substr(root.size()), .size_bytes = *size});
+    return {};
+  };
+  // The only exceptions are those of a body that is not as documented.
+  try {
+    const json page = json::parse(body);
+    for (const json& item : page.value("items", json::array()))
+      HOLDFAST_CHECK(
+          add(item.at("name"), ParseNumber<uint64_t>(item.at("size").get<std::string>())));
+    for (const json& prefix : page.value("prefixes", json::array())) HOLDFAST_CHECK(add(prefix, 0));
+    return page.value("nextPageToken", "");
+  } catch (const json::exception& error) {
+    return Fail(Code::kInternal, error.what());
+  }
+}
 
 Result<std::unique_ptr<Backend>> MakeGcsBackend(const std::string& url, const std::string& job,
                                                 Settings settings) {
   HOLDFAST_TRY(const BucketUrl location, ParseLocation(url));
   HOLDFAST_TRY(auto service, Service::Open(std::move(settings), location.bucket));
   const std::string base = location.prefix.empty() ? "" : location.prefix + "/";
-  return std::make_unique<GcsBackend>(std::move(service), base + job + "/");
+  return std::make_unique<GcsBackend>(std::move(service), base, job);
 }
 
 Result<std::unique_ptr<Backend>> Open(const JobPlace& place, const config::Cloud& cloud) {

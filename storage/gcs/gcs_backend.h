@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "storage/backend.h"
 #include "storage/gcs/settings.h"
@@ -19,6 +20,10 @@ namespace holdfast::storage::gcs {
 
 // "gs://bucket/some/prefix": its two parts, or kInvalid.
 Result<BucketUrl> ParseLocation(std::string_view url);
+
+// Of a list's page (storage/remote/listing.h); the objects' keys are without `root`.
+Result<std::string> ReadPage(const std::string& body, const std::string& root,
+                             std::vector<ObjectInfo>& objects);
 
 // The objects of `job` below `url`. Reads the credentials, which are the site's, with this
 // process's own rights; touches no network.

@@ -13,9 +13,9 @@ namespace {
 // "sa@project.iam... does not have storage.objects.create access to ...".
 std::string MessageOf(const http::Response& response) {
   constexpr size_t kLongest = 300;
-  const nlohmann::json json = nlohmann::json::parse(response.body, nullptr, false);
+  const nlohmann::json body = nlohmann::json::parse(response.body, nullptr, false);
   const std::string message =
-      json.is_object() ? TextOf(json.value("error", nlohmann::json()), "message") : "";
+      body.is_object() ? TextOf(body.value("error", nlohmann::json()), "message") : "";
   return message.empty() ? "" : ": " + message.substr(0, kLongest);
 }
 

@@ -248,6 +248,20 @@ class PosixBackend : public Backend {
     return objects;
   }
 
+  Result<std::vector<std::string>> Beside(const std::string& prefix) override {
+    const ScopedIdentity as_owner(owner_);
+    std::vector<std::string> places;
+    const auto base = OpenFile(base_, kDirectoryFlags);
+    if (!base) {
+      HOLDFAST_CHECK(UnlessMissing(base.error()));
+      return places;
+    }
+    HOLDFAST_TRY(places, NamesIn(*base, base_));
+    std::erase_if(places,
+                  [&](const std::string& name) { return !(name + "/").starts_with(prefix); });
+    return places;
+  }
+
   Status Delete(const std::string& key) override {
     const ScopedIdentity as_owner(owner_);
     const auto place = OpenPlace(key, /*create=*/false);

@@ -30,24 +30,39 @@ uint32_t CheckpointOf(std::string_view name) {
   return ParseNumber<uint32_t>(name).value_or(0);
 }
 
-Status Find(std::string_view url, uint32_t job, uint32_t checkpoint) {
-  const std::string base(DirectoryOf(url));
-  const std::string directory = base + "/" + std::to_string(job);
-  const std::string of_job = "job " + std::to_string(job);
-  if (::access(base.c_str(), X_OK) != 0) return {};  // of the nodes alone, it may be
+// What a directory of the job's tells.
+enum class Finding { kHasIt, kHasNot, kNotYours, kUnknown };
+
+Finding Look(const std::string& directory, uint32_t checkpoint) {
   struct stat info = {};
   if (::stat(directory.c_str(), &info) != 0)
-    return errno == ENOENT ? Fail(Code::kNotFound, of_job + " has no checkpoint in " + base)
-                           : Status();
-  if (info.st_uid != ::geteuid() && ::geteuid() != 0)
-    return Fail(Code::kDenied, "the checkpoints of " + of_job + " in " + base + " are not yours");
+    return errno == ENOENT ? Finding::kHasNot : Finding::kUnknown;
+  if (info.st_uid != ::geteuid() && ::geteuid() != 0) return Finding::kNotYours;
   const auto names = ListDirectory(directory);
-  if (!names) return {};
+  if (!names) return Finding::kUnknown;
   const bool found = std::ranges::any_of(*names, [checkpoint](const std::string& name) {
     const uint32_t number = CheckpointOf(name);
     return number != 0 && (checkpoint == 0 || number == checkpoint);
   });
-  if (found) return {};
+  return found ? Finding::kHasIt : Finding::kHasNot;
+}
+
+Status Find(std::string_view url, std::string_view cluster, uint32_t id, uint32_t checkpoint) {
+  const std::string base(DirectoryOf(url));
+  const std::string of_job = "job " + std::to_string(id);
+  if (::access(base.c_str(), X_OK) != 0) return {};  // of the nodes alone, it may be
+  const auto places = ListDirectory(base);
+  if (!places) return {};
+  bool not_yours = false;
+  for (const std::string& place : *places) {
+    const auto job = ParseJobDirectory(place);
+    if (!job || job->id != id || (!job->cluster.empty() && job->cluster != cluster)) continue;
+    const Finding finding = Look(base + "/" + place, checkpoint);
+    if (finding == Finding::kHasIt || finding == Finding::kUnknown) return {};
+    not_yours |= finding == Finding::kNotYours;
+  }
+  if (not_yours)
+    return Fail(Code::kDenied, "the checkpoints of " + of_job + " in " + base + " are not yours");
   return Fail(Code::kNotFound, of_job + " has no checkpoint " +
                                    (checkpoint == 0 ? "" : std::to_string(checkpoint) + " ") +
                                    "in " + base);

@@ -9,6 +9,7 @@
 #include "storage/layout.h"
 #include "storage/remote/crc32c.h"
 #include "storage/remote/download.h"
+#include "storage/remote/listing.h"
 #include "storage/s3/service.h"
 #include "storage/s3/upload.h"
 #include "storage/s3/xml_text.h"
@@ -76,9 +77,10 @@ Result<std::unique_ptr<ObjectReader>> OpenDownload(Service& service, const std::
 
 class S3Backend final : public Backend {
  public:
-  S3Backend(std::unique_ptr<Service> service, std::string directory)
+  S3Backend(std::unique_ptr<Service> service, std::string base, const std::string& job)
       : service_(std::move(service)),
-        directory_(std::move(directory)),
+        base_(std::move(base)),
+        directory_(base_ + job + "/"),
         // A multipart upload is known to its writer only; the bucket's lifecycle ends it.
         capabilities_{.write_bytes = service_->settings().part_bytes,
                       .lists_unfinished = false,
@@ -126,19 +128,11 @@ class S3Backend final : public Backend {
   }
 
   Result<std::vector<ObjectInfo>> List(const std::string& prefix) override {
-    const std::string what = "listing " + Describe(prefix);
-    const std::string url =
-        service_->BucketUrl() + "?list-type=2&prefix=" + http::Escape(directory_ + prefix);
-    std::vector<ObjectInfo> objects;
-    std::string page;
-    do {
-      const std::string suffix = page.empty() ? "" : "&continuation-token=" + http::Escape(page);
-      HOLDFAST_TRY(const http::Response response, service_->Call({.url = url + suffix}, what));
-      if (response.status != 200) return std::unexpected(service_->ToError(response, what));
-      HOLDFAST_TRY(page, ReadPage(response.body, what, objects));
-    } while (!page.empty());
-    std::ranges::sort(objects, {}, &ObjectInfo::key);
-    return objects;
+    return ListBelow(directory_, prefix);
+  }
+
+  Result<std::vector<std::string>> Beside(const std::string& prefix) override {
+    return ListBelow(base_, prefix, "&delimiter=%2F").transform(remote::PlacesOf);
   }
 
   Status Delete(const std::string& key) override {
@@ -154,6 +148,18 @@ class S3Backend final : public Backend {
   Status RemoveIfEmpty() override { return {}; }
 
  private:
+  // The objects whose names begin with both; their keys are without the first.
+  Result<std::vector<ObjectInfo>> ListBelow(const std::string& root, const std::string& prefix,
+                                            const std::string& parameters = "") {
+    return remote::ListPages(
+        *service_,
+        service_->BucketUrl() + "?list-type=2&prefix=" + http::Escape(root + prefix) + parameters,
+        "continuation-token", "listing s3://" + service_->bucket() + "/" + root + prefix,
+        [&](const std::string& body, std::vector<ObjectInfo>& objects) {
+          return ReadPage(body, root, objects);
+        });
+  }
+
   Error Lacking(const std::string& why) const {
     return Error(
         Code::kUnsupported,
@@ -163,37 +169,40 @@ class S3Backend final : public Backend {
                     Describe(""), why));
   }
 
-  // Adds a page's objects and returns the token of the next page, or "".
-  Result<std::string> ReadPage(const std::string& body, const std::string& what,
-                               std::vector<ObjectInfo>& objects) const {
-    const std::string_view page = ElementOf(body, "ListBucketResult");
-    if (page.empty()) return Fail(Code::kInternal, what + ": the answer is not a list");
-    for (const std::string_view item : ElementsOf(page, "Contents")) {
-      const std::string name = TextOf(item, "Key");
-      const auto size = ParseNumber<uint64_t>(TextOf(item, "Size"));
-      if (!name.starts_with(directory_) || !size)
-        return Fail(Code::kInternal, what + ": the answer lists what was not asked for");
-      objects.push_back({.key = name.substr(directory_.size()), .size_bytes = *size});
-    }
-    if (TextOf(page, "IsTruncated") != "true") return std::string();
-    std::string next = TextOf(page, "NextContinuationToken");
-    if (next.empty()) return Fail(Code::kInternal, what + ": the list goes on, but not where");
-    return next;
-  }
-
   const std::unique_ptr<Service> service_;
-  const std::string directory_;  // "prefix/4242/"
+  const std::string base_;       // "prefix/"
+  const std::string directory_;  // "prefix/lab-4242-20261128T004824Z/"
   const Capabilities capabilities_;
 };
 
 }  // namespace
+
+Result<std::string> ReadPage(const std::string& body, const std::string& root,
+                             std::vector<ObjectInfo>& objects) {
+  const std::string_view page = ElementOf(body, "ListBucketResult");
+  if (page.empty()) return Fail(Code::kInternal, "the answer is not a list");
+  const auto add = [&](const std::string& name, std::optional<uint64_t> size) -> Status {
+    if (!name.starts_with(root) || !size)
+      return Fail(Code::kInternal, "the answer lists what was not asked for");
+    objects.push_back({.key = name.substr(root.size()), .size_bytes = *size});
+    return {};
+  };
+  for (const std::string_view item : ElementsOf(page, "Contents"))
+    HOLDFAST_CHECK(add(TextOf(item, "Key"), ParseNumber<uint64_t>(TextOf(item, "Size"))));
+  for (const std::string_view item : ElementsOf(page, "CommonPrefixes"))
+    HOLDFAST_CHECK(add(TextOf(item, "Prefix"), 0));
+  if (TextOf(page, "IsTruncated") != "true") return std::string();
+  std::string next = TextOf(page, "NextContinuationToken");
+  if (next.empty()) return Fail(Code::kInternal, "the list goes on, but not where");
+  return next;
+}
 
 Result<std::unique_ptr<Backend>> MakeS3Backend(const std::string& url, const std::string& job,
                                                const Settings& settings) {
   HOLDFAST_TRY(const BucketUrl location, ParseLocation(url));
   HOLDFAST_TRY(auto service, Service::Open(settings, location.bucket));
   const std::string base = location.prefix.empty() ? "" : location.prefix + "/";
-  return std::make_unique<S3Backend>(std::move(service), base + job + "/");
+  return std::make_unique<S3Backend>(std::move(service), base, job);
 }
 
 Result<std::unique_ptr<Backend>> Open(const JobPlace& place, const config::Cloud& cloud) {

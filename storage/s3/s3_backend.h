@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "storage/backend.h"
 #include "storage/registry.h"
@@ -20,6 +21,10 @@ namespace holdfast::storage::s3 {
 
 // "s3://bucket/some/prefix": its two parts, or kInvalid.
 Result<BucketUrl> ParseLocation(std::string_view url);
+
+// Of a list's page (storage/remote/listing.h); the objects' keys are without `root`.
+Result<std::string> ReadPage(const std::string& body, const std::string& root,
+                             std::vector<ObjectInfo>& objects);
 
 // The objects of `job` below `url`. Reads the credentials, which are the site's, with this
 // process's own rights; touches no network.

@@ -49,10 +49,11 @@ Status CheckUrl(std::string_view url) {
   return {};
 }
 
-Status FindCheckpoint(std::string_view url, uint32_t job, uint32_t checkpoint) {
+Status FindCheckpoint(std::string_view url, std::string_view cluster, uint32_t job,
+                      uint32_t checkpoint) {
   HOLDFAST_TRY(const size_t backend, BackendOfUrl(url));
   const auto find = kForms[backend]->find;
-  return find == nullptr ? Status() : find(url, job, checkpoint);
+  return find == nullptr ? Status() : find(url, cluster, job, checkpoint);
 }
 
 bool BeginsLikeUrl(std::string_view url) {

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "storage/urls/job_name.h"
 
 namespace holdfast::storage {
 
@@ -19,7 +20,8 @@ struct UrlForm {
   // kInvalid says what is wrong with one of ours. Touches nothing.
   Status (*check)(std::string_view url);
   // FindCheckpoint for one of ours; null: it cannot be told.
-  Status (*find)(std::string_view url, uint32_t job, uint32_t checkpoint) = nullptr;
+  Status (*find)(std::string_view url, std::string_view cluster, uint32_t job,
+                 uint32_t checkpoint) = nullptr;
 };
 
 // A back end's number in the order of storage/backends.inc; kInvalid names what is accepted if the
@@ -27,10 +29,11 @@ struct UrlForm {
 Result<size_t> BackendOfUrl(std::string_view url);
 // Refuses what BackendOfUrl refuses.
 Status CheckUrl(std::string_view url);
-// Fails if it is certain that the job has no such checkpoint there (0: none at all), or that it is
-// not the calling user's. Where the caller cannot look (a bucket, what is not mounted here) it
-// succeeds.
-Status FindCheckpoint(std::string_view url, uint32_t job, uint32_t checkpoint);
+// Fails if it is certain that no job of the cluster with that id has such a checkpoint there (0:
+// none at all), or that it is not the calling user's. Where the caller cannot look (a bucket, what
+// is not mounted here) it succeeds.
+Status FindCheckpoint(std::string_view url, std::string_view cluster, uint32_t job,
+                      uint32_t checkpoint);
 // Whether a URL begins as one of a back end's does.
 bool BeginsLikeUrl(std::string_view url);
 // All forms, as messages have them: "/PATH, file:///PATH or ...".

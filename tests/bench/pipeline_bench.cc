@@ -126,7 +126,7 @@ Figure Compare(const Options& options, std::string name, const Memory& memory,
 class Bench {
  public:
   explicit Bench(const Options& options) : options_(options) {
-    store_ = Must(JobStore::Open(options.directory, 1, CurrentIdentity(), SiteKey{}));
+    store_ = Must(JobStore::Open(options.directory, {.id = 1}, CurrentIdentity(), SiteKey{}));
     Reset();
   }
   ~Bench() { Must(store_->Prune(0)); }
@@ -150,7 +150,7 @@ class Bench {
       part_ = Must(writer->Finish());
     });
     Manifest manifest;
-    manifest.job_id = 1;
+    manifest.job = {.id = 1};
     manifest.checkpoint = checkpoint;
     manifest.uid = CurrentIdentity().uid;
     manifest.hostnames = {"bench"};

@@ -42,7 +42,9 @@ class QuietSlurm final : public coordinator::SlurmClient {
     return std::vector<coordinator::NodeRecord>{};
   }
   Status Drain(const std::string&, const std::string&) override { return Count(); }
-  Result<uid_t> SlurmUser() override { return 64030; }
+  Result<coordinator::Cluster> LoadCluster() override {
+    return coordinator::Cluster{.name = "lab", .slurm_user = 64030};
+  }
 
   std::atomic<uint64_t> requests = 0;
 

@@ -206,7 +206,6 @@ class Bench {
     pod_ = Must(Pod::Create({.hostname = "bench",
                              .owner = owner_,
                              .hosts = "127.0.0.1 localhost\n",
-                             .state_directory = options_.directory + "/pod",
                              .init_program = options_.init_program}));
   }
 
@@ -231,7 +230,7 @@ class Bench {
     const std::string path = options_.directory + "/store";
     Must(MakeDirectories(path, 0700));
     if (::chown(path.c_str(), owner_.uid, owner_.gid) != 0) Die(Error::Errno("chown"));
-    store_ = Must(storage::JobStore::Open(path, 1, owner_, storage::SiteKey{}));
+    store_ = Must(storage::JobStore::Open(path, {.id = 1}, owner_, storage::SiteKey{}));
     Must(store_->Prepare());
     const auto writer = Must(store_->Write(number, 0, {.threads = options_.threads}));
     const auto frozen = Must(FrozenPod::Save(*pod_, *writer,
@@ -242,7 +241,7 @@ class Bench {
                                               .threads = options_.threads},
                                              Events()));
     storage::Manifest manifest{
-        .job_id = 1, .checkpoint = number, .uid = owner_.uid, .gid = owner_.gid};
+        .job = {.id = 1}, .checkpoint = number, .uid = owner_.uid, .gid = owner_.gid};
     manifest.hostnames = {"bench"};
     manifest.parts = {Must(writer->Finish())};
     Must(pod_->Kill());

@@ -12,10 +12,12 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -27,6 +29,7 @@
 #include "warden/checkpoint/save.h"
 #include "warden/criu/criu.h"
 #include "warden/isolation/pod.h"
+#include "warden/memory/huge_pages.h"
 #include "warden/memory/precopy_memory.h"
 
 namespace holdfast::warden {
@@ -61,12 +64,19 @@ void Randomize(uint64_t* words, size_t bytes, uint64_t seed) {
   for (size_t i = 0; i < bytes / sizeof *words; ++i) words[i] = random();
 }
 
+// Writes one word of pages drawn at random, as many as there are.
+void Scatter(uint64_t* memory, size_t size_bytes) {
+  std::mt19937_64 random(7);
+  for (size_t i = 0; i < size_bytes / 4096; ++i) ++memory[random() % (size_bytes / 8)];
+}
+
 // Answers each byte on descriptor 3 with one on descriptor 4: 'c' after changing 5% of memory in
-// runs of 256 KiB, anything else at once.
-int Reside(size_t size_bytes) {
+// runs of 256 KiB, 'w' after writing to each page, 'r' to pages at random, anything else at once.
+int Reside(size_t size_bytes, bool huge) {
   auto* memory = static_cast<uint64_t*>(
       ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   if (memory == MAP_FAILED) return 1;
+  if (huge) ::madvise(memory, size_bytes, MADV_HUGEPAGE);
   Randomize(memory, size_bytes, 1);
   uint64_t seed = 2;
   for (char command = 's'; command != 0;) {
@@ -76,6 +86,9 @@ int Reside(size_t size_bytes) {
         Randomize(memory + at / sizeof *memory, storage::kExtentBytes, seed << 32 | at);
       ++seed;
     }
+    if (command == 'w')
+      for (size_t at = 0; at < size_bytes; at += 4096) ++memory[at / sizeof *memory];
+    if (command == 'r') Scatter(memory, size_bytes);
     const char answer = 'y';
     if (::write(4, &answer, 1) != 1 || ::read(3, &command, 1) != 1) return 1;
   }
@@ -108,9 +121,12 @@ class Bench {
   }
 
   std::vector<Figure> Measure() {
-    MakePod();
+    MakePod("--reside");
     std::vector<Figure> figures = OnTmpfs();
     for (Figure& figure : OnDisk()) figures.push_back(std::move(figure));
+    pod_.reset();
+    MakePod("--reside-huge");
+    for (Figure& figure : Writes("in huge pages")) figures.push_back(std::move(figure));
     return figures;
   }
 
@@ -119,13 +135,23 @@ class Bench {
     double frozen = 0;     // seconds from the wish until the processes go on
     double committed = 0;  // seconds from the wish until the manifest is durable
     double stored = 0;     // bytes
+    double cpu = 0;        // seconds of CPU time, CRIU's and the pre-copy's among them
   };
 
   std::vector<Figure> OnTmpfs() {
     const std::string images = options_.directory + "/images";
     OpenStore(options_.directory);
     const double first_stored = Save().stored;
-    std::vector<double> ours, theirs, stored;
+    std::vector<double> ours, theirs, stored, untracked;
+    for (int i = 0; i < options_.rounds; ++i) {
+      Ask('c');
+      TouchMemory(options_.size_bytes);
+      untracked.push_back(Save().frozen);
+    }
+    Ask('c');
+    const double untracked_cpu = Save(true).cpu;
+    tracking_.emplace(/*verify=*/false);
+    Save();
     for (int i = 0; i < options_.rounds; ++i) {
       Ask('c');
       TouchMemory(options_.size_bytes);
@@ -136,13 +162,28 @@ class Bench {
       theirs.push_back(CriuDump(images));
       Must(RemoveTree(images));
     }
+    Ask('c');
+    const double tracked_cpu = Save(true).cpu;
+    const std::vector<Figure> writes = Writes("in small pages");
     const std::string criu = "criu dump --leave-running, images in a tmpfs";
-    return {{.name = "freeze, 5% changed / criu dump to tmpfs",
+    return {writes[0],
+            writes[1],
+            {.name = "freeze, 5% changed / criu dump to tmpfs",
              .ours = Median(ours),
              .theirs = Median(theirs),
              .target = 0.4,
              .ours_command = "holdfast save, frozen until it goes on, store in a tmpfs",
              .theirs_command = criu},
+            {.name = "freeze, 5% changed / without tracking of writes",
+             .ours = Median(ours),
+             .theirs = Median(untracked),
+             .ours_command = "holdfast save, checkpoint.write_tracking: auto",
+             .theirs_command = "the same, checkpoint.write_tracking: off"},
+            {.name = "CPU time of a save, pre-copy included / without tracking of writes",
+             .ours = tracked_cpu,
+             .theirs = untracked_cpu,
+             .ours_command = "5% changed before the pre-copy and 5% after it, write_tracking: auto",
+             .theirs_command = "the same, checkpoint.write_tracking: off"},
             {.name = "bytes stored, 5% changed / first checkpoint",
              .ours = Median(stored) / 1e6,
              .theirs = first_stored / 1e6,
@@ -152,8 +193,29 @@ class Bench {
              .theirs_command = "packs and part of the first"}};
   }
 
+  // What the first write to a page costs that was saved.
+  std::vector<Figure> Writes(const std::string& where) {
+    Must(store_->Prune(0));
+    OpenStore(options_.directory);
+    tracking_.emplace(/*verify=*/false);
+    const auto compare = [&](char command, const std::string& how) {
+      // Huge pages that have been split are made again after the second save.
+      for (int i = 0; i < 3; ++i) Save();
+      const double first = Time(command);
+      return Figure{.name = fmt::format("writing {}, {}, after a save / later", how, where),
+                    .ours = first,
+                    .theirs = Time(command),
+                    .ours_command = "first writes after a save, which is tracked",
+                    .theirs_command = "the same again"};
+    };
+    const std::vector<Figure> figures = {compare('w', "to every page"),
+                                         compare('r', "here and there")};
+    tracking_.reset();
+    Must(store_->Prune(0));
+    return figures;
+  }
+
   std::vector<Figure> OnDisk() {
-    Must(store_->Prune(0));  // of the tmpfs
     const double theirs = DumpArchiveCopy();
     OpenStore(disk_);
     ::sync();
@@ -202,22 +264,21 @@ class Bench {
     const std::string place = directory + "/store";
     Must(MakeDirectories(place, 0700));
     if (::chown(place.c_str(), owner_.uid, owner_.gid) != 0) Die(Error::Errno("chown"));
-    store_ = Must(storage::JobStore::Open(place, 1, owner_, storage::SiteKey{}));
+    store_ = Must(storage::JobStore::Open(place, {.id = 1}, owner_, storage::SiteKey{}));
     Must(store_->Prepare());
     checkpoint_ = 0;
   }
 
-  void MakePod() {
+  void MakePod(const char* what) {
     pod_ = Must(Pod::Create({.hostname = "bench",
                              .owner = owner_,
                              .hosts = "127.0.0.1 localhost\n",
-                             .state_directory = options_.directory + "/pod",
                              .init_program = options_.init_program}));
     char self[4096] = {};
     if (::readlink("/proc/self/exe", self, sizeof self - 1) < 0) Die(Error::Errno("readlink"));
     Must(pod_->StartRoot(
         {"/bin/sh", "-c",
-         fmt::format("exec {} --reside {} </dev/null >/dev/null 2>&1 3<>{}/ask 4<>{}/answer", self,
+         fmt::format("exec {} {} {} </dev/null >/dev/null 2>&1 3<>{}/ask 4<>{}/answer", self, what,
                      options_.size_bytes, options_.directory, options_.directory)}));
     Await();
   }
@@ -231,6 +292,12 @@ class Bench {
   void Ask(char command) {
     if (::write(ask_.get(), &command, 1) != 1) Die(Error::Errno("write"));
     Await();
+  }
+
+  double Time(char command) {
+    const auto begin = Clock::now();
+    Ask(command);
+    return SecondsSince(begin);
   }
 
   void Say(const std::string& what, double seconds) const {
@@ -247,7 +314,8 @@ class Bench {
   void PrecopyPod(storage::PodWriter& writer) {
     const auto begin = Clock::now();
     const PrecopyResult result = Must(PrecopyMemory(
-        *pod_, writer, {.threads = 1, .cores = std::thread::hardware_concurrency() * 0.1}, {}));
+        *pod_, writer, {.threads = 1, .cores = std::thread::hardware_concurrency() * 0.1}, {},
+        tracking_ ? &*tracking_ : nullptr));
     Must(writer.Flush());
     Must(writer.BeginAgain());
     Say(fmt::format("pre-copy, {:.2f} s of CPU time",
@@ -256,9 +324,22 @@ class Bench {
     Ask('c');
   }
 
+  // Of this process and what it has started and waited for.
+  static double CpuSeconds() {
+    double seconds = 0;
+    for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+      rusage usage{};
+      ::getrusage(who, &usage);
+      for (const timeval& time : {usage.ru_utime, usage.ru_stime})
+        seconds += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    }
+    return seconds;
+  }
+
   // One checkpoint, as a warden makes it.
   Saved Save(bool with_precopy = false) {
     const uint32_t number = ++checkpoint_;
+    const double cpu = CpuSeconds();
     const auto begin = Clock::now();
     const auto writer = Must(store_->Write(number, 0, {.threads = options_.threads}));
     if (with_precopy) PrecopyPod(*writer);
@@ -267,12 +348,14 @@ class Bench {
                                              {.criu = "criu",
                                               .criu_preload = options_.preload,
                                               .waits = &waits_,
+                                              .tracking = tracking_ ? &*tracking_ : nullptr,
+                                              .checkpoint = number,
                                               .log_directory = options_.directory + "/log",
                                               .threads = options_.threads},
                                              Events()));
     const storage::PartSummary part = Must(writer->Finish());
     storage::Manifest manifest;
-    manifest.job_id = 1;
+    manifest.job = {.id = 1};
     manifest.checkpoint = number;
     manifest.uid = owner_.uid;
     manifest.gid = owner_.gid;
@@ -282,11 +365,16 @@ class Bench {
     const double committed = SecondsSince(begin);
     Must(frozen->Resume());
     const double running = SecondsSince(cut);
+    if (tracking_) {
+      const HugePagePlan split = tracking_->TakeSplit();
+      MakeHugePages(*pod_, HugePageRules::OfThisNode(), split, {});
+    }
     Say(fmt::format("checkpoint {} committed", number), committed);
     Ask('s');
     return {.frozen = running,
             .committed = committed,
-            .stored = static_cast<double>(part.stored_bytes)};
+            .stored = static_cast<double>(part.stored_bytes),
+            .cpu = CpuSeconds() - cpu};
   }
 
   // CRIU alone, as one would run it by hand.
@@ -348,6 +436,7 @@ class Bench {
   std::unique_ptr<storage::JobStore> store_;
   uint32_t checkpoint_ = 0;
   UniqueFd ask_, answer_;
+  std::optional<WriteTracking> tracking_;
 };
 
 Options Parse(int argc, char** argv) {
@@ -360,7 +449,8 @@ Options Parse(int argc, char** argv) {
   parser.add_option("--preload", options.preload, "holdfast-criu.so");
   parser.add_option("--disk", options.disk, "where to make a directory to compare on a disk");
   parser.add_option("DIRECTORY", options.directory, "any, to mount a tmpfs on");
-  parser.RunInstead("--reside", Reside);
+  parser.RunInstead("--reside", [](size_t size_bytes) { return Reside(size_bytes, false); });
+  parser.RunInstead("--reside-huge", [](size_t size_bytes) { return Reside(size_bytes, true); });
   parser.ParseOrExit(argc, argv);
   return options;
 }

@@ -92,7 +92,7 @@ class Job {
     std::string directory = options.directory + "/holdfast-bench-XXXXXX";
     if (::mkdtemp(directory.data()) == nullptr) Die(Error::Errno("making " + directory));
     directory_ = directory;
-    store_ = Must(JobStore::Open(directory_, 1, CurrentIdentity(), SiteKey{}));
+    store_ = Must(JobStore::Open(directory_, {.id = 1}, CurrentIdentity(), SiteKey{}));
     Must(store_->Prepare());
   }
   ~Job() {
@@ -110,7 +110,7 @@ class Job {
       Must(writer->BeginAgain());
     }
     Put(*writer, "pages-1.img", changed);
-    Manifest manifest{.job_id = 1, .checkpoint = checkpoint, .uid = CurrentIdentity().uid};
+    Manifest manifest{.job = {.id = 1}, .checkpoint = checkpoint, .uid = CurrentIdentity().uid};
     manifest.hostnames = {"bench"};
     manifest.parts = {Must(writer->Finish())};
     Must(store_->Commit(manifest));

@@ -26,12 +26,15 @@ namespace {
 class Place {
  public:
   virtual ~Place() = default;
-  virtual std::shared_ptr<Backend> Open() = 0;
+  // The job's; nothing for another one where there is but one place.
+  virtual std::shared_ptr<Backend> Open(const std::string& job = "4242") = 0;
 };
 
 class MemoryPlace : public Place {
  public:
-  std::shared_ptr<Backend> Open() override { return backend_; }
+  std::shared_ptr<Backend> Open(const std::string& job) override {
+    return job == "4242" ? backend_ : nullptr;
+  }
 
  private:
   std::shared_ptr<Backend> backend_ = std::make_shared<MemoryBackend>();
@@ -44,8 +47,8 @@ class PosixPlace : public Place {
     if (::mkdtemp(name) != nullptr) directory_ = name;
   }
   ~PosixPlace() override { EXPECT_TRUE(RemoveTree(directory_)); }
-  std::shared_ptr<Backend> Open() override {
-    return MakeBoundedBackend(MakePosixBackend(directory_ + "/a/b", "4242", CurrentIdentity()));
+  std::shared_ptr<Backend> Open(const std::string& job) override {
+    return MakeBoundedBackend(MakePosixBackend(directory_ + "/a/b", job, CurrentIdentity()));
   }
 
  private:
@@ -56,8 +59,8 @@ class GcsPlace : public Place {
  public:
   GcsPlace() { ::setenv("STORAGE_EMULATOR_HOST", server_.url().c_str(), 1); }
   ~GcsPlace() override { ::unsetenv("STORAGE_EMULATOR_HOST"); }
-  std::shared_ptr<Backend> Open() override {
-    auto backend = gcs::MakeGcsBackend("gs://bucket/a/b", "4242", {.chunk_bytes = 1 << 20});
+  std::shared_ptr<Backend> Open(const std::string& job) override {
+    auto backend = gcs::MakeGcsBackend("gs://bucket/a/b", job, {.chunk_bytes = 1 << 20});
     EXPECT_TRUE(backend) << backend.error().message();
     return std::move(*backend);
   }
@@ -76,8 +79,8 @@ class S3Place : public Place {
     ::unsetenv("AWS_ACCESS_KEY_ID");
     ::unsetenv("AWS_SECRET_ACCESS_KEY");
   }
-  std::shared_ptr<Backend> Open() override {
-    auto backend = s3::MakeS3Backend("s3://bucket/a/b", "4242", {.endpoint = server_.url()});
+  std::shared_ptr<Backend> Open(const std::string& job) override {
+    auto backend = s3::MakeS3Backend("s3://bucket/a/b", job, {.endpoint = server_.url()});
     EXPECT_TRUE(backend) << backend.error().message();
     return std::move(*backend);
   }
@@ -121,6 +124,20 @@ using Strings = std::vector<std::string>;
 TEST_P(BackendTest, PreparingLeavesNothingAndMayBeRepeated) {
   EXPECT_TRUE(backend_->Prepare());
   EXPECT_EQ(Keys(), Strings{});
+}
+
+TEST_P(BackendTest, OtherJobsPlacesAreSeenFromEach) {
+  if (place_->Open("lab-4242-b") == nullptr) GTEST_SKIP() << "it is one place alone";
+  for (const char* job : {"lab-4242-b", "4242", "lab-42421-c", "lab-4242-a", "42"}) {
+    const auto backend = place_->Open(job);
+    ASSERT_TRUE(backend->Prepare());
+    ASSERT_TRUE(backend->PutIfAbsent("manifest-000001.h5", AsBytes("x")));
+    ASSERT_TRUE(backend->PutIfAbsent("packs/a", AsBytes("x")));
+    ASSERT_TRUE(backend->PutIfAbsent("packs/b", AsBytes("x")));
+  }
+  EXPECT_EQ(backend_->Beside("lab-4242-").value(), (Strings{"lab-4242-a", "lab-4242-b"}));
+  EXPECT_EQ(backend_->Beside("4242/").value(), Strings{"4242"});
+  EXPECT_EQ(backend_->Beside("other-").value(), Strings{});
 }
 
 TEST_P(BackendTest, AnObjectIsItsAppendsInOrder) {

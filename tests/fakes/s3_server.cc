@@ -129,15 +129,20 @@ void S3Server::Handle(Exchange& exchange) {
 
 void S3Server::List(Exchange& exchange) {
   const std::string prefix = exchange.Query("prefix"), after = exchange.Query("continuation-token");
+  const std::string delimiter = exchange.Query("delimiter");
   std::string contents, last;
   size_t count = 0;
   bool more = false;
   for (const auto& [name, object] : objects_) {
     if (!name.starts_with(prefix) || (!after.empty() && name <= after)) continue;
+    const size_t cut = delimiter.empty() ? name.npos : name.find(delimiter, prefix.size());
+    const std::string folded = cut == name.npos ? "" : name.substr(0, cut + delimiter.size());
+    if (!folded.empty() && (folded == last || folded == after)) continue;
     if ((more = count == options_.page_keys)) break;
-    contents += "<Contents><Key>" + name + "</Key><Size>" + std::to_string(object.data.size()) +
-                "</Size></Contents>";
-    last = name;
+    contents += folded.empty() ? "<Contents><Key>" + name + "</Key><Size>" +
+                                     std::to_string(object.data.size()) + "</Size></Contents>"
+                               : "<CommonPrefixes><Prefix>" + folded + "</Prefix></CommonPrefixes>";
+    last = folded.empty() ? name : folded;
     ++count;
   }
   exchange.Respond(200, {{"Content-Type", "application/xml"}},

@@ -11,6 +11,7 @@
 namespace holdfast::fuzz {
 namespace {
 
+const std::vector<std::string> kRoots = {"/tmp", "/dev/shm", "/run/holdfast", "/scratch"};
 const Identity kOwner{.uid = 1000, .gid = 1000, .groups = {1000, 44}};
 
 bool Climbs(const std::string& path) { return ("/" + path + "/").contains("/../"); }
@@ -26,7 +27,7 @@ void ReadFiles(const std::string& bytes) {
 }
 
 void ReadScratch(const std::string& bytes) {
-  const auto table = warden::ParseScratchTable(bytes, kOwner, 1 << 20);
+  const auto table = warden::ParseScratchTable(bytes, kRoots, kOwner, 1 << 20);
   if (!table) return;
   for (const auto& entry : table->entries()) {
     Must(!Climbs(entry.path()) && !entry.path().starts_with('/'), "no entry is outside");

@@ -1,6 +1,7 @@
 // What the fuzz targets share. A target is a file of this directory: Feed is called with bytes as
 // somebody hostile might write them, and must come back, whatever they are; Seeds are good ones, of
-// the real encoders, for libFuzzer to start from. `lab/test fuzz` runs all targets.
+// the real encoders, for libFuzzer to start from. `lab/test fuzz` runs all targets,
+// and as unit tests (replay.cc) they are run wherever those are.
 #pragma once
 
 #include <cstddef>

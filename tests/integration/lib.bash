@@ -56,6 +56,9 @@ restart_coordinator() {
     on ctl /src/lab/lib/coordinator start
 }
 
+# ckpt JOB: where its checkpoints are, below /shared/alice/ckpt. No such file, if they are gone.
+ckpt() { echo /shared/alice/ckpt/lab-"$1"-*; }
+
 no_jobs() { [ -z "$(on ctl squeue --noheader)" ]; }
 
 # eventually SECONDS COMMAND...: until COMMAND succeeds, ten times a second.

@@ -1,17 +1,24 @@
 #include "warden/attributes/attributes.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/ioprio.h>
+#include <sys/personality.h>
+#include <sys/sem.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <optional>
 
 #include "base/files.h"
 #include "base/numbers.h"
+#include "warden/attributes/policies.h"
 #include "warden/attributes/sockets.h"
+#include "warden/attributes/sysv.h"
+#include "warden/criu/unseen.h"
 #include "warden/isolation/network_namespace.h"
 #include "warden/isolation/pod_processes.h"
 #include "warden_images/attributes.pb.h"
@@ -36,19 +43,81 @@ Status WriteValue(const std::string& path, uint64_t value) {
 // A thread's own, also where /proc/PID/task has no such file.
 std::string SlackOf(pid_t thread) { return fmt::format("/proc/{}/timerslack_ns", thread); }
 
-Status DescribeThreads(const std::string& process, attributes::Attributes& all) {
+// The calling thread's own: what processes have that the warden starts, or restores.
+uint32_t UsualPersonality() { return static_cast<uint32_t>(::personality(0xffffffff)); }
+
+// ELF's class, its fifth byte (elf(5)). Calls are made in the place of 64-bit programs only.
+bool Is32Bit(const std::string& process) {
+  char header[5] = {};
+  const auto program = OpenFile("/proc/" + process + "/exe", O_RDONLY);
+  return program && ::pread(program->get(), header, sizeof header, 0) == sizeof header &&
+         header[4] == 1;
+}
+
+Status DescribeThreads(const std::string& process, const Policies& policies,
+                       attributes::Attributes& all) {
+  const uint32_t usual_personality = UsualPersonality();
   return ForEachThread(process, [&](pid_t id) -> Status {
     const uint64_t slack = ReadValue(SlackOf(id), 10).value_or(kUsualSlackNs);
     const long priority = ::syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, id);
-    if (slack == kUsualSlackNs && priority <= 0) return {};
+    const auto personality = static_cast<uint32_t>(
+        ReadValue(fmt::format("/proc/{}/task/{}/personality", process, id), 16)
+            .value_or(usual_personality));
+    auto policy = policies.Of(process, id);
+    if (slack == kUsualSlackNs && priority <= 0 && personality == usual_personality && !policy)
+      return {};
     const auto in_pod = IdInPod(id);
     if (!in_pod) return {};  // it has ended
     attributes::Thread& thread = *all.add_threads();
     thread.set_id(static_cast<uint32_t>(*in_pod));
     thread.set_timer_slack_ns(slack);
     if (priority > 0) thread.set_io_priority(static_cast<uint32_t>(priority));
+    if ((personality != usual_personality || policy) && Is32Bit(process))
+      return Fail(
+          Code::kUnsupported,
+          fmt::format("process {} is a 32-bit program with a personality(2) or a NUMA policy "
+                      "of its own, which it could not be given again: start it without "
+                      "setarch and numactl",
+                      *in_pod));
+    if (personality != usual_personality) thread.set_personality(personality);
+    if (policy) *thread.mutable_policy() = std::move(*policy);
     return {};
   });
+}
+
+void DescribeUndos(std::string_view records, attributes::Attributes& all) {
+  for (; records.size() >= sizeof(SemaphoreUndo); records.remove_prefix(sizeof(SemaphoreUndo))) {
+    SemaphoreUndo found;
+    std::memcpy(&found, records.data(), sizeof found);
+    attributes::Undo& undo = *all.add_undos();
+    undo.set_process(static_cast<uint32_t>(found.process));
+    undo.set_set(static_cast<uint32_t>(found.set));
+    undo.set_number(static_cast<uint32_t>(found.number));
+    undo.set_value(static_cast<uint32_t>(found.value));
+    undo.set_adjustment(found.adjustment);
+  }
+}
+
+// The value stays, by way of one that leaves room; of all that is done the kernel remembers how to
+// take one operation back.
+LateCall GiveUndo(const attributes::Undo& undo) {
+  const auto number = static_cast<unsigned short>(undo.number());
+  const auto value = static_cast<short>(undo.value());
+  const auto adjustment = static_cast<short>(undo.adjustment());
+  const auto back = static_cast<short>(-adjustment);
+  const sembuf lower = {number, static_cast<short>(-value), IPC_NOWAIT};
+  const sembuf plain = {number, adjustment, IPC_NOWAIT};
+  const sembuf remembered = {number, back, IPC_NOWAIT | SEM_UNDO};
+  const sembuf raise = {number, value, IPC_NOWAIT};
+  const sembuf operations[] = {lower, adjustment > 0 ? plain : remembered,
+                               adjustment > 0 ? remembered : plain, raise};
+  LateCall call{.thread = static_cast<int32_t>(undo.process()),
+                .number = SYS_semop,
+                .arguments = {undo.set(), 0, std::size(operations)},
+                .pointer = 1,
+                .size = sizeof operations};
+  std::memcpy(call.data.data(), operations, sizeof operations);
+  return call;
 }
 
 Status RestoreThreads(const std::string& process,
@@ -71,10 +140,20 @@ pid_t IdOf(const std::string& process) {
   return IdInPod(ParseNumber<pid_t>(process).value_or(-1)).value_or(0);
 }
 
+Result<attributes::Attributes> Parse(const std::string& text) {
+  attributes::Attributes all;
+  if (!all.ParseFromString(text))
+    return Fail(Code::kCorrupt, std::string("the image ") + kAttributesImage + " cannot be read");
+  return all;
+}
+
 }  // namespace
 
-Result<std::string> DescribeAttributes(const Pod& pod) {
+Result<std::string> DescribeAttributes(const Pod& pod, std::string_view unseen) {
   attributes::Attributes all;
+  DescribeUndos(unseen, all);
+  HOLDFAST_CHECK(DescribeSysv(pod, all));
+  const Policies policies;
   const ScopedNetworkNamespace inside(pod.network_namespace());
   HOLDFAST_CHECK(inside.status());
   SocketAttributes sockets;
@@ -82,7 +161,8 @@ Result<std::string> DescribeAttributes(const Pod& pod) {
   for (const std::string& process : processes) {
     const auto id = static_cast<uint32_t>(IdOf(process));
     if (id <= 1) continue;  // the pod's own, or it has ended
-    HOLDFAST_CHECK(DescribeThreads(process, all));
+    HOLDFAST_CHECK(DescribeThreads(process, policies, all));
+    policies.DescribeAreas(process, id, all);
     const uint64_t filter =
         ReadValue("/proc/" + process + "/coredump_filter", 16).value_or(kUsualCoredumpFilter);
     if (filter != kUsualCoredumpFilter) {
@@ -95,10 +175,27 @@ Result<std::string> DescribeAttributes(const Pod& pod) {
   return all.SerializeAsString();
 }
 
+Result<std::string> LateCalls(const std::string& text) {
+  HOLDFAST_TRY(const attributes::Attributes all, Parse(text));
+  const Policies policies;
+  std::string records;
+  const auto add = [&](const std::optional<LateCall>& call) {
+    if (call) records.append(reinterpret_cast<const char*>(&*call), sizeof *call);
+  };
+  for (const attributes::Thread& thread : all.threads()) {
+    if (thread.has_policy()) add(policies.Give(thread.id(), thread.policy()));
+    if (thread.has_personality())
+      add(LateCall{.thread = static_cast<int32_t>(thread.id()),
+                   .number = SYS_personality,
+                   .arguments = {thread.personality()}});
+  }
+  for (const attributes::Area& area : all.areas()) add(policies.Give(area));
+  for (const attributes::Undo& undo : all.undos()) add(GiveUndo(undo));
+  return records;
+}
+
 Status RestoreAttributes(const Pod& pod, const std::string& text) {
-  attributes::Attributes all;
-  if (!all.ParseFromString(text))
-    return Fail(Code::kCorrupt, std::string("the image ") + kAttributesImage + " cannot be read");
+  HOLDFAST_TRY(const attributes::Attributes all, Parse(text));
   std::map<uint32_t, const attributes::Thread*> threads;
   for (const attributes::Thread& thread : all.threads()) threads.emplace(thread.id(), &thread);
   std::map<uint32_t, const attributes::Process*> described;
@@ -120,7 +217,7 @@ Status RestoreAttributes(const Pod& pod, const std::string& text) {
     for (auto socket = first; socket != last; ++socket)
       HOLDFAST_CHECK(RestoreSocket(process, *socket->second));
   }
-  return {};
+  return RestoreSysv(pod, all);
 }
 
 }  // namespace holdfast::warden

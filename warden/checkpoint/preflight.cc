@@ -9,7 +9,6 @@
 
 #include <cerrno>
 #include <iterator>
-#include <ranges>
 #include <set>
 #include <span>
 #include <sstream>
@@ -19,6 +18,7 @@
 #endif
 
 #include "base/files.h"
+#include "warden/files/scratch.h"
 #include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
@@ -163,12 +163,11 @@ std::vector<const image::reg_file_entry*> FilesWithNames(
   return named;
 }
 
-// Which of these directories, given with commas, the path is in.
-std::optional<std::string> LocalDirectoryOf(const std::string& path, std::string_view directories) {
-  for (const auto& part : std::views::split(directories, ',')) {
-    std::string directory{std::string_view(part)};
-    if (!directory.empty() && (path + "/").starts_with(directory + "/")) return directory;
-  }
+// Which of these directories the path is in.
+std::optional<std::string> DirectoryOf(const std::string& path,
+                                       const std::vector<std::string>& directories) {
+  for (const std::string& directory : directories)
+    if ((path + "/").starts_with(directory + "/")) return directory;
   return std::nullopt;
 }
 
@@ -233,13 +232,15 @@ Status CheckOpenFiles(const Pod& pod, const std::vector<image::file_entry>& file
 
 Status CheckReopening(const Pod& pod, const std::vector<image::file_entry>& files,
                       const std::vector<image::remap_file_path_entry>& deleted,
-                      std::string_view local_directories) {
-  for (const image::reg_file_entry* reg : FilesWithNames(files, deleted))
-    if (const auto directory = LocalDirectoryOf(reg->name(), local_directories))
+                      const std::vector<std::string>& local_directories) {
+  for (const image::reg_file_entry* reg : FilesWithNames(files, deleted)) {
+    const auto directory = DirectoryOf(reg->name(), local_directories);
+    if (directory && !IsScratch(pod.options(), reg->name()))
       return Fail(Code::kUnsupported,
                   "the job has " + reg->name() + " open, and " + *directory +
-                      " is this node's own (node.local_directories): use /tmp, which moves with "
-                      "the job, or a directory that all nodes share");
+                      " is this node's own (node.local_directories): use one that moves with the "
+                      "job, such as /tmp, or a directory that all nodes share");
+  }
   HOLDFAST_TRY(const UniqueFd pod_root, OpenPodRoot(pod));
   const ScopedIdentity as_owner(pod.options().owner);
   for (const image::reg_file_entry* reg : FilesWithNames(files, deleted)) {

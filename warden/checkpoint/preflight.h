@@ -40,7 +40,7 @@ Status CheckOpenFiles(const Pod& pod, const std::vector<image::file_entry>& file
 // have not.
 Status CheckReopening(const Pod& pod, const std::vector<image::file_entry>& files,
                       const std::vector<image::remap_file_path_entry>& deleted,
-                      std::string_view local_directories);
+                      const std::vector<std::string>& local_directories);
 
 // The build-id of an ELF file as hex digits; nothing if it has none or is no ELF file.
 std::optional<std::string> ReadBuildId(const UniqueFd& file);

@@ -14,10 +14,13 @@
 //                        code. If the warden dies now, they never run.
 //   7. CompareFiles      all that they have open is what they had (warden/criu/comparison.h)
 //      RestoreTerminals  what was queued in them (warden/criu/terminals.h)
-//   8. Resume            lets CRIU go on; CompareRights, the last moment before anything runs
+//   8. Resume            lets CRIU go on; CompareRights; RestoreAttributes, and what only the
+//                        processes themselves can do (warden/criu/late_calls.h), the last moment
+//                        before anything runs
 #include "warden/checkpoint/restore.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,14 +33,18 @@
 #include "base/log.h"
 #include "warden/attributes/attributes.h"
 #include "warden/checkpoint/preflight.h"
+#include "warden/checkpoint/work_directory.h"
 #include "warden/criu/comparison.h"
 #include "warden/criu/criu.h"
 #include "warden/criu/images.h"
 #include "warden/criu/images_rights.h"
+#include "warden/criu/late_calls.h"
 #include "warden/criu/terminals.h"
 #include "warden/files/gone_names.h"
+#include "warden/files/nameless.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/affinity.h"
+#include "warden/isolation/clocks.h"
 #include "warden/isolation/pod_files.h"
 #include "warden/memory/huge_pages.h"
 #include "warden/memory/restore_memory.h"
@@ -50,36 +57,6 @@ using Clock = Criu::Clock;
 
 // CRIU's helpers take pids too, from after the last one given; far below this there is none left.
 constexpr uint32_t kRoomForHelpers = 1000;
-
-// The owner's, for CRIU, below one that only root can enter. Removes the images when it goes.
-class WorkDirectory {
- public:
-  static Result<WorkDirectory> Create(const std::string& path, const Identity& owner) {
-    HOLDFAST_CHECK(RemoveTree(path));
-    HOLDFAST_CHECK(MakeDirectories(path, 0700));
-    WorkDirectory directory;
-    directory.path_ = path;
-    const std::string images = path + "/images";
-    HOLDFAST_CHECK(MakeDirectories(images, 0700));
-    HOLDFAST_TRY(directory.fd_, OpenFile(images, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    if (::fchown(directory.fd_.get(), owner.uid, owner.gid) != 0)
-      return FailErrno("giving " + images + " to the job's user");
-    return directory;
-  }
-  WorkDirectory(WorkDirectory&& other) noexcept
-      : path_(std::exchange(other.path_, "")), fd_(std::move(other.fd_)) {}
-  WorkDirectory& operator=(WorkDirectory&&) = delete;
-  ~WorkDirectory() {
-    if (!path_.empty()) [[maybe_unused]]
-      const Status removed = RemoveTree(path_);
-  }
-  const UniqueFd& fd() const { return fd_; }
-
- private:
-  WorkDirectory() = default;
-  std::string path_;
-  UniqueFd fd_;
-};
 
 // What restore itself needs to know from the images.
 struct Images {
@@ -154,8 +131,8 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
 // Makes the next process of the pod get a pid above all that the images need.
 Status SkipPids(const Pod& pod, uint32_t highest_pid) {
   HOLDFAST_TRY(const std::string text, ReadFile("/proc/sys/kernel/pid_max"));
-  const uint32_t limit = static_cast<uint32_t>(std::stoul(text));
-  if (highest_pid + kRoomForHelpers >= limit) return {};
+  const uint64_t limit = std::stoul(text);
+  if (uint64_t{highest_pid} + kRoomForHelpers >= limit) return {};
   SpawnOptions options;
   options.argv = {"/bin/sh", "-c",
                   "echo " + std::to_string(highest_pid) + " > /proc/sys/kernel/ns_last_pid"};
@@ -165,18 +142,37 @@ Status SkipPids(const Pod& pod, uint32_t highest_pid) {
   return {};
 }
 
+// CRIU's library, if it is needed.
+struct Library {
+  std::string calls;  // records of late_calls.h
+  UniqueFd file;      // where they go, when all is restored
+  NamelessFiles nameless;
+
+  bool needed() const { return !calls.empty() || !nameless.empty(); }
+};
+
+Result<Library> PrepareLibrary(const Pod& pod, const Images& images, const UniqueFd& directory) {
+  Library library;
+  HOLDFAST_TRY(library.nameless, NamelessFiles::Open(pod, images.of_files, directory));
+  HOLDFAST_TRY(library.calls, LateCalls(images.attributes));
+  library.file = UniqueFd(::memfd_create("holdfast-calls", MFD_CLOEXEC));
+  if (!library.file.valid()) return FailErrno("making a file in memory");
+  return library;
+}
+
 class Restored final : public HeldPod {
  public:
   Restored(Pod& pod, Criu criu, WorkDirectory directory, RollbackReport rolled_back,
            std::unique_ptr<LazyMemory> memory, std::map<pid_t, SavedProcess> saved,
-           std::string attributes)
+           std::string attributes, Library library)
       : pod_(pod),
         memory_(std::move(memory)),
         criu_(std::move(criu)),
         directory_(std::move(directory)),
         rolled_back_(std::move(rolled_back)),
         saved_(std::move(saved)),
-        attributes_(std::move(attributes)) {}
+        attributes_(std::move(attributes)),
+        library_(std::move(library)) {}
   ~Restored() override {
     if (!resumed_ || memory_) [[maybe_unused]]
       const Status killed = pod_.Kill();
@@ -187,6 +183,7 @@ class Restored final : public HeldPod {
     Status status = criu_.WaitForStage("pre-resume");
     if (status) status = CompareRights(pod_, saved_);
     if (status) status = RestoreAttributes(pod_, attributes_);
+    if (status) status = WriteFull(library_.file, AsBytes(library_.calls));
     if (status) status = criu_.Finish();
     if (!status)
       return std::unexpected(std::move(status).error().Wrap("letting the processes go on"));
@@ -205,21 +202,30 @@ class Restored final : public HeldPod {
   RollbackReport rolled_back_;
   std::map<pid_t, SavedProcess> saved_;
   std::string attributes_;
+  Library library_;
   bool resumed_ = false;
 };
 
 Result<Criu> RunCriu(Pod& pod, const RestoreOptions& options, const UniqueFd& directory,
-                     uint32_t highest_pid, bool lazy) {
+                     const Library& library, const Attributes& saved, uint32_t highest_pid,
+                     bool lazy) {
+  HOLDFAST_CHECK(SetClocks(pod, saved));
   HOLDFAST_CHECK(SkipPids(pod, highest_pid));
   rpc::criu_req request;
   request.set_type(rpc::RESTORE);
   *request.mutable_opts() = CommonOptions();
   request.mutable_opts()->set_lazy_pages(lazy);
-  const CriuRun run{.program = options.criu,
-                    .log_path = options.log_directory + "/restore.log",
-                    .images = &directory};
+  CriuRun run{.program = options.criu,
+              .log_path = options.log_directory + "/restore.log",
+              .images = &directory};
+  if (library.needed()) {
+    run.preload = options.criu_preload;
+    run.preload_fds = {{library.file.get(), kCallsFd}};
+    library.nameless.GiveTo(run);
+  }
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
   HOLDFAST_CHECK(criu.WaitForStage("setup-namespaces"));
+  if (!run.preload.empty()) HOLDFAST_CHECK(criu.CheckPreload(run));
   HOLDFAST_CHECK(pod.CoverSysctls());
   HOLDFAST_CHECK(criu.WaitForStage("post-setup-namespaces"));
   HOLDFAST_CHECK(pod.UncoverSysctls());
@@ -312,10 +318,13 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
                    LazyMemory::Listen(directory.fd(), std::move(lazy), reader, std::move(filling)));
     }
     HOLDFAST_CHECK(RemoveGhosts(pod, images.of_files));
-    auto criu = RunCriu(pod, options, directory.fd(), images.highest_pid, memory != nullptr);
+    HOLDFAST_TRY(Library library, PrepareLibrary(pod, images, directory.fd()));
+    auto criu = RunCriu(pod, options, directory.fd(), library, reader.info().attributes,
+                        images.highest_pid, memory != nullptr);
     if (criu) {
       Status as_saved = CompareFiles(pod, saved);
       if (as_saved) as_saved = RemoveLent(pod, scratch);
+      if (as_saved) as_saved = library.nameless.SetTimes();
       if (as_saved && !images.terminals.empty()) as_saved = RestoreTerminals(pod, images.terminals);
       if (!as_saved) criu = std::unexpected(std::move(as_saved).error());
     }
@@ -337,7 +346,7 @@ Result<std::unique_ptr<HeldPod>> HeldPod::Restore(Pod& pod, storage::PodReader& 
     pod.AdoptRoot(static_cast<pid_t>(reader.info().root_pid));
     return std::make_unique<Restored>(pod, *std::move(criu), std::move(directory),
                                       std::move(rolled_back), std::move(memory), std::move(saved),
-                                      images.attributes);
+                                      images.attributes, std::move(library));
   };
   return restore().transform_error([&](Error error) {
     return std::move(error).Wrap("restoring pod " + std::to_string(pod.options().index));

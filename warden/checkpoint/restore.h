@@ -23,6 +23,7 @@ enum class MemoryComes {
 
 struct RestoreOptions {
   std::string criu;
+  std::string criu_preload = HOLDFAST_LIBEXEC "/holdfast-criu-restore.so";
   std::string log_directory;   // restore.log ends there
   std::string work_directory;  // root only, for images on their way; removed afterwards
   unsigned threads = 2;

@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,14 +36,18 @@
 #include "warden/criu/dump_check.h"
 #include "warden/criu/dump_refusal.h"
 #include "warden/criu/images.h"
+#include "warden/criu/known_waits.h"
 #include "warden/criu/node_connections.h"
 #include "warden/criu/terminals.h"
+#include "warden/criu/tracking_socket.h"
+#include "warden/criu/unseen.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
 #include "warden/files/gone_names.h"
 #include "warden/files/lent_names.h"
 #include "warden/files/scratch.h"
 #include "warden/isolation/affinity.h"
+#include "warden/isolation/clocks.h"
 #include "warden/memory/frozen_memory.h"
 
 namespace holdfast::warden {
@@ -81,10 +86,12 @@ Result<UniqueFd> MemoryDirectory(const Identity& owner) {
 
 class Dump final : public FrozenPod {
  public:
-  Dump(LentNames names, Criu criu, UniqueFd images, std::optional<UniqueFd> page_socket)
+  Dump(LentNames names, Criu criu, UniqueFd images, UniqueFd unseen,
+       std::optional<UniqueFd> page_socket)
       : names_(std::in_place, std::move(names)),
         criu_(std::move(criu)),
         images_(std::move(images)),
+        unseen_(std::move(unseen)),
         page_socket_(std::move(page_socket)) {}
 
   Status Resume() override {
@@ -105,6 +112,8 @@ class Dump final : public FrozenPod {
   }
 
   const UniqueFd& images() const { return images_; }
+  // What CRIU's library has found within the processes.
+  const UniqueFd& unseen() const { return unseen_; }
   const std::vector<storage::FileRecord>& files() const override { return files_; }
   void SetFiles(std::vector<storage::FileRecord> files) { files_ = std::move(files); }
 
@@ -113,19 +122,32 @@ class Dump final : public FrozenPod {
  private:
   std::optional<LentNames> names_;
   Criu criu_;
-  UniqueFd images_;
+  UniqueFd images_, unseen_;
   std::optional<UniqueFd> page_socket_;
   std::vector<storage::FileRecord> files_;
 };
 
 Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options, bool lazy) {
   HOLDFAST_TRY(UniqueFd images, MemoryDirectory(pod.options().owner));
+  UniqueFd unseen(::memfd_create("holdfast-unseen", MFD_CLOEXEC));
+  if (!unseen.valid()) return FailErrno("making a file in memory");
   CriuRun run{.program = options.criu,
               .log_path = options.log_directory + "/dump.log",
               .images = &images,
               .preload = options.criu_preload,
-              .waits = options.waits,
+              .preload_fds = {{options.waits->get(), kWaitsFd}, {unseen.get(), kUnseenFd}},
               .may_go_on = options.may_go_on};
+  UniqueFd tracking_end;
+  if (options.tracking && lazy) {
+    auto tracking = options.tracking->Begin();
+    if (tracking) {
+      tracking_end = *std::move(tracking);
+      run.preload_fds.emplace_back(tracking_end.get(), kTrackingFd);
+      run.preload_environment.push_back(std::string(kTrackingVariable) + "=1");
+    } else {
+      log::Failure("write-tracking", tracking.error());
+    }
+  }
   std::optional<std::pair<UniqueFd, UniqueFd>> pages;
   if (lazy) {
     HOLDFAST_TRY(pages, MakeSocketPair(SOCK_STREAM));
@@ -137,8 +159,8 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   request.mutable_opts()->set_pid(pod.root_pid());
   request.mutable_opts()->set_leave_running(true);
   request.mutable_opts()->set_lazy_pages(lazy);
-  // Only with the library, which makes nothing of it.
-  request.mutable_opts()->set_link_remap(options.waits != nullptr);
+  // The library makes nothing of it.
+  request.mutable_opts()->set_link_remap(true);
   HOLDFAST_TRY(LentNames names, LentNames::Lend(pod));
   HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
   for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
@@ -148,10 +170,11 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   HOLDFAST_CHECK(criu.WaitForStage("pre-dump"));
   HOLDFAST_CHECK(criu.CheckPreload(run));
   HOLDFAST_CHECK(criu.WaitForStage(lazy ? "status-ready" : "post-dump"));
+  if (tracking_end.valid()) options.tracking->Receive(pod.proc_path());
   std::optional<UniqueFd> page_socket;
   if (pages) page_socket = std::move(pages->first);
   return std::make_unique<Dump>(std::move(names), std::move(criu), std::move(images),
-                                std::move(page_socket));
+                                std::move(unseen), std::move(page_socket));
 }
 
 // Whether CRIU refused because of how it was asked to treat memory, not because of the processes.
@@ -272,7 +295,8 @@ Status SaveFileRecords(const Pod& pod, Dump& dump, const FileImages& images,
 }
 
 Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
-                const CriuVersion& version) {
+                const CriuVersion& version, Attributes attributes) {
+  attributes.merge(DescribeNode(version));
   HOLDFAST_TRY(const auto processes,
                LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
   char node[256] = {};
@@ -283,8 +307,14 @@ Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writ
                   .owner = pod.options().owner,
                   .processes = static_cast<uint32_t>(processes.size()),
                   .root_pid = static_cast<uint32_t>(pod.root_pid()),
-                  .attributes = DescribeNode(version)});
+                  .attributes = std::move(attributes)});
   return {};
+}
+
+std::string Describe(const SavedMemory& memory) {
+  const std::string size = FormatBytes(memory.size_bytes);
+  if (memory.unwritten_bytes == 0) return size;
+  return size + ", " + FormatBytes(memory.unwritten_bytes) + " of it not written since";
 }
 
 Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
@@ -293,8 +323,9 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_TRY(const FileImages files, LoadFileImages(pod, images));
   HOLDFAST_CHECK(SaveFileRecords(pod, dump, files, writer, options));
   auto begin = Clock::now();
-  HOLDFAST_TRY(const uint64_t memory_bytes, SaveMemory(pod, images, writer, options.threads));
-  events("memory", Clock::now() - begin, FormatBytes(memory_bytes));
+  HOLDFAST_TRY(const SavedMemory memory, SaveMemory(pod, images, writer, options.threads,
+                                                    options.tracking, options.checkpoint));
+  events("memory", Clock::now() - begin, Describe(memory));
   begin = Clock::now();
   HOLDFAST_TRY(const uint64_t scratch_bytes,
                SaveScratch(pod, dump.names(), writer, options.threads));
@@ -303,7 +334,9 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_CHECK(SaveFileImages(dump, files, writer));
   HOLDFAST_TRY(const std::string bindings, DescribeBindings(pod));
   HOLDFAST_CHECK(writer.AddImage(kBindingsImage, bindings));
-  HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod));
+  HOLDFAST_TRY(const std::string unseen,
+               ReadFile("/proc/self/fd/" + std::to_string(dump.unseen().get())));
+  HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod, unseen));
   HOLDFAST_CHECK(writer.AddImage(kAttributesImage, attributes));
   HOLDFAST_TRY(const std::string terminals, SaveTerminals(pod));
   if (terminals.empty()) return {};
@@ -322,8 +355,10 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     const auto begin = Clock::now();
     HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeWhenAccepted(pod, options, events));
     events("frozen", Clock::now() - begin, "");
+    auto clocks = DescribeClocks(pod);
     Status status = SaveContents(pod, *frozen, writer, options, events);
-    if (status) status = SaveInfo(pod, frozen->images(), writer, version);
+    if (status && !clocks) status = std::unexpected(std::move(clocks).error());
+    if (status) status = SaveInfo(pod, frozen->images(), writer, version, *std::move(clocks));
     // Last: all that has been read is of one moment. If not, that is also why anything else failed.
     if (Status still = frozen->StillFrozen(); !still) status = std::move(still);
     if (status) return frozen;

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "storage/checkpoint.h"
 #include "warden/isolation/pod.h"
+#include "warden/memory/write_tracking.h"
 
 namespace holdfast::warden {
 
@@ -23,13 +24,15 @@ struct SaveOptions {
   std::string criu;  // program
   std::string criu_preload = HOLDFAST_LIBEXEC "/holdfast-criu.so";
   const UniqueFd* waits = nullptr;  // an empty file at the pod's first save, then always the same
-  std::string log_directory;        // root only; dump.log ends there
+  WriteTracking* tracking = nullptr;
+  uint32_t checkpoint = 0;    // that this is for
+  std::string log_directory;  // root only; dump.log ends there
   unsigned threads = 2;
   std::chrono::seconds timeout{600};
   // Until then a save waits for connections to be accepted (warden/criu/accept_queues.h).
   std::chrono::steady_clock::time_point accepts_until;
   std::vector<std::string> output_paths;  // the job's stdout and stderr files, as the pod sees them
-  std::string local_directories;          // of the node alone: paths, with commas
+  std::vector<std::string> local_directories;  // of the node alone
   // Asked again and again until all has been read; its error ends the save. Any thread.
   std::function<Status()> may_go_on;
 };

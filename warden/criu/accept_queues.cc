@@ -4,13 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <optional>
 #include <sstream>
 #include <thread>
 #include <vector>
 
 #include "base/files.h"
 #include "base/numbers.h"
+#include "warden/isolation/pod_processes.h"
 
 namespace holdfast::warden {
 namespace {
@@ -45,6 +48,15 @@ Result<std::vector<Queue>> FindQueues(const Pod& pod) {
   return queues;
 }
 
+constexpr size_t kWordDigits = 8;
+
+std::optional<uint32_t> ParseHex(const std::string& text) {
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 std::string ProcessWith(const Pod& pod, const std::string& inode) {
   const std::string socket = "socket:[" + inode + "]";
   for (const std::string& pid :
@@ -54,9 +66,7 @@ std::string ProcessWith(const Pod& pod, const std::string& inode) {
     for (const std::string& fd :
          ListDirectory(process + "/fd").value_or(std::vector<std::string>())) {
       if (ReadLink(process + "/fd/" + fd).value_or("") != socket) continue;
-      std::string name = ReadFile(process + "/comm").value_or("?");
-      name.resize(name.find_last_not_of('\n') + 1);
-      return fmt::format("process {} ({})", pid, name);
+      return fmt::format("process {} ({})", pid, NameOfProcess(process));
     }
   }
   return "no process";
@@ -65,20 +75,20 @@ std::string ProcessWith(const Pod& pod, const std::string& inode) {
 }  // namespace
 
 std::string ReadableAddress(const std::string& hex) {
-  constexpr size_t kWord = 8;  // digits
   const size_t colon = hex.find(':');
-  const bool is_4 = colon == kWord, is_6 = colon == 4 * kWord;
-  if (!is_4 && !is_6) return hex;
+  const bool is_4 = colon == kWordDigits, is_6 = colon == 4 * kWordDigits;
+  const auto port = is_4 || is_6 ? ParseHex(hex.substr(colon + 1)) : std::nullopt;
+  if (!port) return hex;
   // Words of the address in the machine's order.
   unsigned char address[16] = {};
-  for (size_t at = 0; at < colon; at += kWord) {
-    const auto word = static_cast<uint32_t>(std::stoul(hex.substr(at, kWord), nullptr, 16));
-    std::memcpy(address + at / 2, &word, sizeof word);
+  for (size_t at = 0; at < colon; at += kWordDigits) {
+    const auto word = ParseHex(hex.substr(at, kWordDigits));
+    if (!word) return hex;
+    std::memcpy(address + at / 2, &*word, sizeof *word);
   }
   char text[INET6_ADDRSTRLEN] = {};
   ::inet_ntop(is_4 ? AF_INET : AF_INET6, address, text, sizeof text);
-  const auto port = std::stoul(hex.substr(colon + 1), nullptr, 16);
-  return fmt::format(fmt::runtime(is_4 ? "{}:{}" : "[{}]:{}"), text, port);
+  return fmt::format(fmt::runtime(is_4 ? "{}:{}" : "[{}]:{}"), text, *port);
 }
 
 std::chrono::steady_clock::time_point AcceptsUntil(int64_t deadline_unix_ms) {

@@ -61,6 +61,17 @@ bool IsOfCriu(int wait_status) {
   return WIFSIGNALED(wait_status) && std::ranges::contains(kSignals, WTERMSIG(wait_status));
 }
 
+// One of which no features have been asked for yet, as a program does at once with its own.
+bool HasUnusedUserfault(pid_t pid) {
+  const std::string process = fmt::format("/proc/{}/", pid);
+  const auto numbers = ListDirectory(process + "fd");
+  return numbers && std::ranges::any_of(*numbers, [&](const std::string& number) {
+           // userfaultfd_show_fdinfo in fs/userfaultfd.c of Linux: "API:\taa:FEATURES:..."
+           return ReadLink(process + "fd/" + number).value_or("") == "anon_inode:[userfaultfd]" &&
+                  ReadFile(process + "fdinfo/" + number).value_or("").contains("API:\taa:0:");
+         });
+}
+
 }  // namespace
 
 Result<Casualties> Casualties::Watch(const Pod& pod) {
@@ -72,7 +83,8 @@ Result<Casualties> Casualties::Watch(const Pod& pod) {
     const auto pid = ParseNumber<pid_t>(name);
     if (!pid || *pid == init) continue;
     UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));
-    if (pidfd.valid()) casualties.processes_.push_back({*pid, std::move(pidfd)});
+    if (pidfd.valid())
+      casualties.processes_.push_back({*pid, std::move(pidfd), HasUnusedUserfault(*pid)});
   }
   return casualties;
 }
@@ -91,9 +103,16 @@ Status Casualties::Check() const {
                                 process->pid, status ? "died" : "ended"));
     }
     std::erase_if(alive, [](const Watched* process) { return HasExited(process->pidfd); });
-    if (alive.empty() || steady_clock::now() >= until) return {};
+    if (alive.empty() || steady_clock::now() >= until) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+  for (const Watched* process : alive)
+    if (!process->has_userfault && HasUnusedUserfault(process->pid))
+      return Fail(Code::kUnavailable,
+                  fmt::format("process {} kept a descriptor of CRIU's when that, which was saving "
+                              "it, was killed",
+                              process->pid));
+  return {};
 }
 
 }  // namespace holdfast::warden

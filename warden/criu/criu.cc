@@ -16,7 +16,6 @@
 
 #include "base/files.h"
 #include "warden/criu/images.h"
-#include "warden/criu/known_waits.h"
 #include "warden/isolation/oom_score.h"
 
 namespace holdfast::warden {
@@ -172,10 +171,10 @@ Result<Criu> Criu::Start(const Pod& pod, const CriuRun& run, rpc::criu_req reque
                  {log.get(), 2},
                  {sockets.second.get(), kRpcFd},
                  {run.images->get(), kImagesFd}};
-  if (run.waits) {
-    options.env->push_back("LD_PRELOAD=" + run.preload);
-    options.fds.emplace_back(run.waits->get(), kWaitsFd);
-  }
+  if (!run.preload.empty()) options.env->push_back("LD_PRELOAD=" + run.preload);
+  options.env->insert(options.env->end(), run.preload_environment.begin(),
+                      run.preload_environment.end());
+  options.fds.insert(options.fds.end(), run.preload_fds.begin(), run.preload_fds.end());
   if (run.page_socket) {
     // The protocol has no field for this in a lazy dump; the command line has.
     options.argv.insert(options.argv.end(), {"--ps-socket", std::to_string(kPagesFd)});
@@ -278,12 +277,13 @@ Status Criu::CheckPreload(const CriuRun& run) const {
   HOLDFAST_TRY(const std::string maps, ReadFile("/proc/" + std::to_string(pid_) + "/maps"));
   // Its name: there may be symbolic links on the way.
   if (maps.find(run.preload.substr(run.preload.rfind('/'))) != std::string::npos) return {};
-  return Fail(Code::kUnsupported,
-              run.program + " has not loaded " + run.preload +
-                  ", without which processes that sleep would see EINTR: that file must be there, "
-                  "and CRIU must be a dynamic program without capabilities or set-id bits of its "
-                  "own\n  log:  " +
-                  run.log_path);
+  return Fail(
+      Code::kUnsupported,
+      run.program + " has not loaded " + run.preload +
+          ", without which processes would see that they were saved: that file must be "
+          "there, and CRIU must be a dynamic program without capabilities or set-id bits of its "
+          "own\n  log:  " +
+          run.log_path);
 }
 
 void Criu::GrantTime() {

@@ -42,10 +42,11 @@ struct CriuRun {
   // Where images are read or written. CRIU gets it as a descriptor, so that it need not be
   // reachable by any path in the pod.
   const UniqueFd* images = nullptr;
-  // Dumping: the library with preload.cc and its like, and the file that it keeps
-  // (known_waits.h).
+  // The library in it (preload.cc, preload_restore.cc), if it is to have one; descriptors that this
+  // finds under these numbers, and variables.
   std::string preload;
-  const UniqueFd* waits = nullptr;
+  std::vector<std::pair<int, int>> preload_fds;
+  std::vector<std::string> preload_environment;
   // Dumping with lazy pages: the end of a socket pair where CRIU serves memory.
   const UniqueFd* page_socket = nullptr;
   // Asked again and again until CRIU is held; its error ends the run.

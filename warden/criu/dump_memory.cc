@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/numbers.h"
 #include "warden/criu/images.h"
+#include "warden/isolation/pod_processes.h"
 
 namespace holdfast::warden {
 namespace {
@@ -40,12 +41,10 @@ Status CheckDumpMemory(const Pod& pod, const std::optional<uint64_t>& room) {
     // An iovec for each page (dump_pages_args_size in criu/mem.c of CRIU 4.2).
     const uint64_t needed = reserved / PageBytes() * sizeof(iovec);
     if (needed <= *room) continue;
-    std::string command = ReadFile(process + "/comm").value_or("?\n");
-    command.pop_back();
     return Fail(Code::kNoSpace,
-                "process " + name + " (" + command + ") has " + FormatBytes(reserved) +
-                    " of address space, for which CRIU needs " + FormatBytes(needed) +
-                    " of memory, and the job has " + FormatBytes(*room) +
+                "process " + name + " (" + NameOfProcess(process) + ") has " +
+                    FormatBytes(reserved) + " of address space, for which CRIU needs " +
+                    FormatBytes(needed) + " of memory, and the job has " + FormatBytes(*room) +
                     " left of its limit on this node; ask for more with --mem, or have the program "
                     "reserve less");
   }

@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "base/identity.h"
+#include "warden/isolation/pod_processes.h"
 
 namespace holdfast::warden {
 namespace {
@@ -27,10 +28,12 @@ constexpr Known kKnown[] = {
      "use TCP between the job's nodes (Open MPI: --mca pml ob1 --mca btl tcp,sm,self)"},
     {"/dev/nvidia", "an NVIDIA GPU", "jobs that use GPUs cannot be saved"},
     {"/dev/kfd", "an AMD GPU", "jobs that use GPUs cannot be saved"},
+    {"anon_inode:[userfaultfd]", "userfaultfd(2)", "save again when the program has closed it"},
     {"anon_inode:[perf_event]", "performance counters", "run it without its profiler"},
 };
 
-// What CRIU 4.2 says, in its log, of what it does not know how to save.
+// What CRIU 4.2, or the library in it (unseen.h), says in the log of what it does not know how to
+// save.
 constexpr Known kWords[] = {
     {"packetized mode for pipes", "a pipe in packet mode (pipe2(2) with O_DIRECT)",
      "save again when it is closed"},
@@ -42,6 +45,10 @@ constexpr Known kWords[] = {
     {"without peer",
      "a datagram socket that is connected to a daemon of the node, such as syslog's",
      "save again when it is closed (closelog(3))"},
+    {"(holdfast): keyring", "keys in a keyring of its own (keyctl(2))",
+     "keep secrets in memory or in files, or save again when the keys are gone"},
+    {"(holdfast): protection keys", "memory protection keys (pkey_alloc(2))",
+     "turn them off in the program, or save again when they are free"},
     {"Can't lookup mount", "a file of a file system without a path, such as a POSIX message queue",
      "use a System V message queue"},
 };
@@ -55,11 +62,16 @@ std::string PidIn(std::string_view words) {
   return std::string(words.substr(0, words.find(')')));
 }
 
-// Its name, for people.
-std::string NameOf(const std::string& process) {
-  std::string name = ReadFile(process + "/comm").value_or("?");
-  name.resize(name.find_last_not_of('\n') + 1);
-  return name;
+// What CRIU has no name for: "Can't dump file 3 of that type [600] (anon anon_inode:[landlock])".
+std::string UnknownFileIn(std::string_view words) {
+  constexpr std::string_view kBefore = "Can't dump file ";
+  const size_t at = words.find(kBefore);
+  if (at == std::string_view::npos) return "";
+  words.remove_prefix(at);
+  words = words.substr(0, words.find('\n'));
+  const size_t open = words.find('('), close = words.rfind(')');
+  if (open == std::string_view::npos || close <= open) return "";
+  return std::string(words.substr(open + 1, close - open - 1));
 }
 
 // What CRIU, being the pod's owner, cannot look at: /proc shows such a process as root's (proc(5)).
@@ -83,7 +95,7 @@ std::string ExplainRefusal(const Pod& pod, std::string_view words) {
   for (const Known& known : kWords) {
     if (words.find(known.words) == std::string_view::npos) continue;
     const std::string pid = PidIn(words);
-    explanation += "\n  why:  process " + pid + " (" + NameOf(pod.proc_path() + "/" + pid) +
+    explanation += "\n  why:  process " + pid + " (" + NameOfProcess(pod.proc_path() + "/" + pid) +
                    ") has " + std::string(known.what) +
                    ", which CRIU cannot save\n  next: " + std::string(known.remedy);
   }
@@ -93,7 +105,7 @@ std::string ExplainRefusal(const Pod& pod, std::string_view words) {
     if (pid == "1") continue;  // the pod's own
     const std::string process = pod.proc_path() + "/" + pid;
     const auto add = [&](const std::string& what) {
-      explanation += "\n  why:  process " + pid + " (" + NameOf(process) + ") " + what;
+      explanation += "\n  why:  process " + pid + " (" + NameOfProcess(process) + ") " + what;
     };
     if (const std::string why = ExplainRights(process, pod.options().owner); !why.empty()) add(why);
     std::set<std::string_view> said;
@@ -107,7 +119,11 @@ std::string ExplainRefusal(const Pod& pod, std::string_view words) {
       }
     }
   }
-  return explanation;
+  const std::string file = UnknownFileIn(words);
+  if (!explanation.empty() || file.empty()) return explanation;
+  const std::string pid = PidIn(words);
+  return "\n  why:  process " + pid + " (" + NameOfProcess(pod.proc_path() + "/" + pid) + ") has " +
+         file + " open, which CRIU cannot save\n  next: save again when it is closed";
 }
 
 }  // namespace holdfast::warden

@@ -36,6 +36,10 @@ enum class ImageMagic : uint32_t {
   kFs = 0x51403912,
 };
 
+// remap_type of a remap_file_path_entry (images/remap-file-path.proto of CRIU 4.2).
+inline constexpr uint32_t kRemapLinked = 0;
+inline constexpr uint32_t kRemapGhost = 1;
+
 // Whether it may be a file of CRIU's: names come from a store, and become paths.
 bool IsImageName(const std::string& name);
 // Whether Holdfast looks into it at a restore: it must come as an image, whatever its size.

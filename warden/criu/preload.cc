@@ -13,6 +13,9 @@
 // At every moment CRIU may be killed; the kernel then lets the threads go as they are. Before 1
 // they have never been changed. Between 1 and 3 they are about to begin their calls again.
 //
+// Before 1 the thread and its process are asked for what only they can see (unseen.h), and for what
+// it takes to know what they write (preload_tracking.h).
+//
 // CRIU is one thread, and this its only tracer. Needs libc alone.
 #include <dlfcn.h>
 #include <elf.h>
@@ -32,6 +35,8 @@
 
 #include "warden/criu/interrupted_waits.h"
 #include "warden/criu/known_waits.h"
+#include "warden/criu/preload_tracking.h"
+#include "warden/criu/unseen.h"
 
 namespace holdfast::warden {
 namespace {
@@ -263,11 +268,21 @@ extern "C" __attribute__((visibility("default"))) long ptrace(enum __ptrace_requ
   void* const address = va_arg(arguments, void*);
   void* const data = va_arg(arguments, void*);
   va_end(arguments);
+  const bool reads_registers =
+      request == PTRACE_GETREGSET &&
+      static_cast<int>(reinterpret_cast<uintptr_t>(address)) == NT_PRSTATUS;
+  // All that CRIU is to dump is frozen when it reads the first ones.
+  if (reads_registers && !Threads().contains(tid)) {
+    if (!LookWithin(tid)) {
+      errno = EOPNOTSUPP;
+      return -1;
+    }
+    GiveUserfault(tid);
+  }
   if (request == PTRACE_SYSCALL) SkipSigreturn(tid);
   if (request == PTRACE_DETACH) BeforeDetaching(tid);
   const long result = CallPtrace(request, tid, address, data);
-  if (result == 0 && request == PTRACE_GETREGSET &&
-      static_cast<int>(reinterpret_cast<uintptr_t>(address)) == NT_PRSTATUS) {
+  if (result == 0 && reads_registers) {
     const auto* where = static_cast<const iovec*>(data);
     AfterReading(tid, where->iov_base, where->iov_len);
   }

@@ -64,15 +64,15 @@ std::optional<Watch> ParseWatch(const std::string& line) {
   return watch;
 }
 
-struct Found {
+struct Watched {
   std::set<Watch> watches;
   // What processes have open or work in, by device and inode.
   std::map<std::pair<dev_t, ino_t>, std::string> paths;
 };
 
 // Processes come and go meanwhile: what cannot be read is passed over.
-Found Find(const Pod& pod) {
-  Found found;
+Watched Find(const Pod& pod) {
+  Watched found;
   const auto look_at = [&](const std::string& link) {
     struct stat info = {};
     std::string path = ReadLink(link).value_or("");
@@ -130,7 +130,7 @@ Result<UniqueFd> OpenHandle(const UniqueFd& mount, const Watch& watch) {
 }  // namespace
 
 Result<std::vector<std::string>> WatchedPaths(const Pod& pod) {
-  const Found found = Find(pod);
+  const Watched found = Find(pod);
   std::vector<std::string> paths;
   if (found.watches.empty()) return paths;
   HOLDFAST_TRY(const UniqueFd root, OpenPodRoot(pod));

@@ -14,7 +14,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "warden/files/scratch.h"
 #include "warden/files/tree.h"
 #include "warden/isolation/pod_files.h"
 
@@ -85,8 +84,6 @@ class Capture {
   }
 
   Status AddDirectory(const std::string& path) {
-    // The pod's own directories are saved anyway.
-    if (IsScratch(path)) return {};
     const auto directory = OpenInPod(root_, path, O_RDONLY | O_DIRECTORY);
     if (!directory) return Skip(path, directory.error().message());
     struct stat about = {};
@@ -127,8 +124,8 @@ class Capture {
     entry.set_path(path);
     entry.set_size(static_cast<uint64_t>(info.st_size));
     entry.set_inode(info.st_ino);
-    entry.set_mtime_ns(Nanoseconds(info.st_mtim));
-    entry.set_ctime_ns(Nanoseconds(info.st_ctim));
+    entry.set_mtime_ns(ToNanoseconds(info.st_mtim));
+    entry.set_ctime_ns(ToNanoseconds(info.st_ctim));
     entry.set_mode(info.st_mode & 07777);
     return entry;
   }

@@ -18,12 +18,6 @@
 namespace holdfast::warden {
 namespace {
 
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-
-int64_t ModifiedNs(const struct stat& info) {
-  return info.st_mtim.tv_sec * kNanosecondsPerSecond + info.st_mtim.tv_nsec;
-}
-
 Result<struct stat> StatInPod(const UniqueFd& pod_root, const std::string& path) {
   HOLDFAST_TRY(const UniqueFd file, OpenInPod(pod_root, path, O_PATH));
   struct stat info = {};
@@ -56,8 +50,9 @@ Result<std::vector<storage::FileRecord>> RecordFiles(
   std::map<std::string, storage::FileRecord> records;
   for (const image::file_entry& file : files) {
     const image::reg_file_entry& reg = file.reg();
-    if (!file.has_reg() || (reg.flags() & O_ACCMODE) == O_RDONLY || IsScratch(reg.name()) ||
-        !S_ISREG(reg.mode()) || without_name.contains(reg.id()))
+    if (!file.has_reg() || (reg.flags() & O_ACCMODE) == O_RDONLY ||
+        IsScratch(pod.options(), reg.name()) || !S_ISREG(reg.mode()) ||
+        without_name.contains(reg.id()))
       continue;
     const bool append = (reg.flags() & O_APPEND) != 0;
     auto [at, is_new] = records.try_emplace(
@@ -77,7 +72,7 @@ Result<std::vector<storage::FileRecord>> RecordFiles(
     HOLDFAST_CHECK(Sync(pod_root, path));
     HOLDFAST_TRY(const struct stat info, StatInPod(pod_root, path));
     record.size_bytes = static_cast<uint64_t>(info.st_size);
-    record.mtime_ns = ModifiedNs(info);
+    record.mtime_ns = ToNanoseconds(info.st_mtim);
     record.inode = info.st_ino;
     record.job_output = outputs.contains({info.st_dev, info.st_ino});
     result.push_back(record);
@@ -96,10 +91,10 @@ Status CheckUnchanged(const UniqueFd& root, const storage::FileRecord& record) {
   if (size != record.size_bytes)
     return Fail(Code::kChanged, record.path + " has " + std::to_string(size) + " bytes, but had " +
                                     std::to_string(record.size_bytes) + " at the checkpoint");
-  if (ModifiedNs(*info) != record.mtime_ns)
+  if (ToNanoseconds(info->st_mtim) != record.mtime_ns)
     return Fail(Code::kChanged, record.path + " was modified after the checkpoint, at " +
                                     FormatTimestamp(std::chrono::system_clock::time_point(
-                                        std::chrono::nanoseconds(ModifiedNs(*info)))));
+                                        std::chrono::nanoseconds(ToNanoseconds(info->st_mtim)))));
   return {};
 }
 

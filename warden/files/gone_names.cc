@@ -22,10 +22,6 @@
 namespace holdfast::warden {
 namespace {
 
-// images/remap-file-path.proto of CRIU 4.2.
-constexpr uint32_t kLinked = 0;
-constexpr uint32_t kGhost = 1;
-
 // What a file server's client calls a file that was removed while it is open; goes with its last
 // descriptor (fs/nfs/unlink.c of Linux).
 constexpr std::string_view kSillyPrefix = ".nfs";
@@ -84,7 +80,7 @@ std::optional<std::string> FindIn(const UniqueFd& root, const std::string& path,
 Status UseOtherNames(const Pod& pod, FileImages& images) {
   std::map<uint32_t, uint32_t> linked;  // files, and those that stand for the made names
   for (const auto& remap : images.remaps)
-    if (remap.remap_type() == kLinked) linked.emplace(remap.orig_id(), remap.remap_id());
+    if (remap.remap_type() == kRemapLinked) linked.emplace(remap.orig_id(), remap.remap_id());
   if (linked.empty()) return {};
   std::set<std::string> gone;
   std::set<uint32_t> made;
@@ -112,7 +108,8 @@ Status UseOtherNames(const Pod& pod, FileImages& images) {
     if (file.has_reg() && linked.contains(file.id()))
       file.mutable_reg()->set_name(names.at(file.reg().name()));
   std::erase_if(images.files, [&](const auto& file) { return made.contains(file.id()); });
-  std::erase_if(images.remaps, [](const auto& remap) { return remap.remap_type() == kLinked; });
+  std::erase_if(images.remaps,
+                [](const auto& remap) { return remap.remap_type() == kRemapLinked; });
   return {};
 }
 
@@ -124,7 +121,7 @@ Status RemoveGhosts(const Pod& pod, const FileImages& images) {
   const ScopedIdentity as_owner(pod.options().owner);
   for (const auto& remap : images.remaps) {
     const auto path = paths.find(remap.orig_id());
-    if (remap.remap_type() != kGhost || path == paths.end()) continue;
+    if (remap.remap_type() != kRemapGhost || path == paths.end()) continue;
     const size_t slash = path->second.rfind('/');
     if (slash == std::string::npos) continue;
     const auto parent =

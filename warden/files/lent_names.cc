@@ -41,7 +41,8 @@ Result<LentNames> LentNames::Lend(const Pod& pod) {
 
 Status LentNames::LendOne(const Pod& pod, const std::string& link) {
   const std::string path = ReadLink(link).value_or("");
-  if (!path.ends_with(kDeleted) || !IsScratch(path) || saved_as_.contains(path)) return {};
+  if (!path.ends_with(kDeleted) || !IsScratch(pod.options(), path) || saved_as_.contains(path))
+    return {};
   struct stat info = {};
   if (::stat(link.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_nlink == 0 ||
       info.st_uid != pod.options().owner.uid)

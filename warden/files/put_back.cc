@@ -21,12 +21,11 @@
 namespace holdfast::warden {
 namespace {
 
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 // Written as a whole if any of it differs.
 constexpr size_t kCompareBytes = 16 * 1024;
 constexpr int kOpenFlags = O_NONBLOCK | O_NOCTTY;  // whatever it has become, opening it must return
 
-std::pair<std::string, std::string> Split(const std::string& path) {
+std::pair<std::string, std::string> ParentAndName(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == path.npos) return {".", path};
   return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
@@ -57,7 +56,7 @@ Result<UniqueFd> MakeParent(const UniqueFd& root, const std::string& directory,
                             const std::string& path) {
   auto parent = OpenParent(root, directory, path);
   if (parent || parent.error().errno_value() != ENOENT) return parent;
-  const auto [above, name] = Split(directory);
+  const auto [above, name] = ParentAndName(directory);
   HOLDFAST_TRY(const UniqueFd upper, MakeParent(root, above, path));
   if (::mkdirat(upper.get(), name.c_str(), 0755) != 0 && errno != EEXIST)
     return FailErrno("making the directory of " + path);
@@ -66,8 +65,8 @@ Result<UniqueFd> MakeParent(const UniqueFd& root, const std::string& directory,
 
 bool IsAsRecorded(const struct stat& info, const rollback::File& file) {
   return info.st_ino == file.inode() && static_cast<uint64_t>(info.st_size) == file.size() &&
-         Nanoseconds(info.st_mtim) == file.mtime_ns() &&
-         Nanoseconds(info.st_ctim) == file.ctime_ns();
+         ToNanoseconds(info.st_mtim) == file.mtime_ns() &&
+         ToNanoseconds(info.st_ctim) == file.ctime_ns();
 }
 
 bool IsZero(std::span<const std::byte> data) {
@@ -139,8 +138,7 @@ Result<bool> PutBackContents(const UniqueFd& file, const rollback::File& entry,
   }
   if (differs && ::fsync(file.get()) != 0) return FailErrno("syncing it");
   // A writer who is not the owner may not; the time then says that it was put back.
-  const timespec mtime{.tv_sec = entry.mtime_ns() / kNanosecondsPerSecond,
-                       .tv_nsec = entry.mtime_ns() % kNanosecondsPerSecond};
+  const timespec mtime = ToTimespec(entry.mtime_ns());
   const timespec times[] = {mtime, mtime};
   if (::futimens(file.get(), times) != 0 && errno != EPERM) return FailErrno("setting its time");
   return differs.load();
@@ -167,7 +165,7 @@ Result<PutBackResult> PutBack(const UniqueFd& directory, const std::string& path
                               const rollback::File& entry, storage::PodReader& reader,
                               uint32_t stream, const PutBackTarget& target) {
   const auto wrap = [&](Error error) { return std::move(error).Wrap("putting back " + path); };
-  const auto [parent_path, name] = Split(path);
+  const auto [parent_path, name] = ParentAndName(path);
   HOLDFAST_TRY(const UniqueFd parent, MakeParent(directory, parent_path, path));
   PutBackResult result;
   struct stat info = {};
@@ -208,7 +206,7 @@ Result<PutBackResult> PutBack(const UniqueFd& directory, const std::string& path
   HOLDFAST_TRY(const bool differed,
                PutBackContents(file, entry, reader, stream, target.threads).transform_error(wrap));
   // Found right, but touched since: another pod may just have put it back.
-  const bool touched = exists && Nanoseconds(info.st_ctim) != entry.ctime_ns();
+  const bool touched = exists && ToNanoseconds(info.st_ctim) != entry.ctime_ns();
   if (result.what == PutBackResult::kUnchanged && (differed || touched))
     result.what = PutBackResult::kRewritten;
   HOLDFAST_CHECK(file.Close().transform_error(wrap));
@@ -216,7 +214,7 @@ Result<PutBackResult> PutBack(const UniqueFd& directory, const std::string& path
 }
 
 Result<bool> CutBack(const UniqueFd& root, const storage::FileRecord& record) {
-  const auto [parent_path, name] = Split(record.path);
+  const auto [parent_path, name] = ParentAndName(record.path);
   const auto parent = OpenParent(root, parent_path, record.path);
   if (!parent && parent.error().errno_value() != ENOENT) return std::unexpected(parent.error());
   struct stat info = {};
@@ -249,7 +247,7 @@ Result<bool> CutBack(const UniqueFd& root, const storage::FileRecord& record) {
 
 Result<std::string> SetAside(const UniqueFd& directory, const std::string& path,
                              const std::string& name) {
-  const auto [above, file_name] = Split(path);
+  const auto [above, file_name] = ParentAndName(path);
   const std::string place = above == "." ? name : name + "/" + above;
   HOLDFAST_TRY(const UniqueFd from, OpenBeneath(directory, above, O_PATH | O_DIRECTORY));
   HOLDFAST_TRY(const UniqueFd to, MakeParent(directory, place, path));

@@ -137,7 +137,7 @@ class Rollback {
     struct stat info = {};
     if (open && ::fstat(open->get(), &info) == 0 && info.st_ino == file.inode() &&
         static_cast<uint64_t>(info.st_size) == file.size() &&
-        Nanoseconds(info.st_mtim) == file.mtime_ns())
+        ToNanoseconds(info.st_mtim) == file.mtime_ns())
       return {};
     return Fail(Code::kChanged,
                 PathOf(table_, file) +

@@ -13,8 +13,6 @@
 namespace holdfast::warden {
 namespace {
 
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
-
 bool IsSafe(const std::string& path, bool absolute) {
   return !path.empty() && (path.front() == '/') == absolute && path.back() != '/' &&
          ("/" + path + "/").find("/../") == path.npos && path.find('\0') == path.npos;
@@ -46,10 +44,6 @@ std::string PathOf(const rollback::Table& table, const rollback::File& file) {
 
 std::string StreamOf(const rollback::Table& table, const rollback::File& file) {
   return "file:" + PathOf(table, file);
-}
-
-int64_t Nanoseconds(const timespec& time) {
-  return time.tv_sec * kNanosecondsPerSecond + time.tv_nsec;
 }
 
 FileId IdOf(const struct stat& info) { return {info.st_dev, info.st_ino}; }

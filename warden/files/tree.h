@@ -24,8 +24,6 @@ std::string PathOf(const rollback::Table& table, const rollback::File& file);
 // The stream that has its contents.
 std::string StreamOf(const rollback::Table& table, const rollback::File& file);
 
-int64_t Nanoseconds(const timespec& time);
-
 struct FileId {
   dev_t device = 0;
   ino_t inode = 0;

@@ -40,13 +40,18 @@ Result<uint64_t> ReadNumber(const std::string& path) {
   return *number;
 }
 
+// Of lines with a name and a number, the one of that name.
+uint64_t CountIn(const std::string& text, std::string_view wanted) {
+  std::istringstream words(text);
+  uint64_t value = 0;
+  for (std::string name; words >> name >> value;)
+    if (name == wanted) return value;
+  return 0;
+}
+
 Result<uint64_t> FileCache(const std::string& directory, const Names& names) {
   HOLDFAST_TRY(const std::string text, ReadFile(directory + "/memory.stat"));
-  std::istringstream words(text);
-  uint64_t bytes = 0, value = 0;
-  for (std::string name; words >> name >> value;)
-    if (name == names.inactive_file || name == names.active_file) bytes += value;
-  return bytes;
+  return CountIn(text, names.inactive_file) + CountIn(text, names.active_file);
 }
 
 // Of one cgroup. Nothing: it has no limit.
@@ -110,6 +115,17 @@ Result<std::optional<uint64_t>> LeastRoom(const std::vector<std::string>& direct
 Result<std::optional<uint64_t>> MemoryRoom() {
   HOLDFAST_TRY(const auto directories, MemoryCgroups());
   return LeastRoom(directories);
+}
+
+Result<uint64_t> OomKills() {
+  HOLDFAST_TRY(const auto directories, MemoryCgroups());
+  uint64_t kills = 0;
+  for (const std::string& directory : directories)
+    for (const char* file : {"/memory.oom_control", "/memory.events"}) {
+      const auto text = ReadFile(directory + file);
+      if (text) kills += CountIn(*text, "oom_kill");
+    }
+  return kills;
 }
 
 Result<std::unique_ptr<MemoryWatch>> MemoryWatch::Start(uint64_t least_bytes) {

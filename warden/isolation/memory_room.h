@@ -21,6 +21,10 @@ Result<std::optional<uint64_t>> MemoryRoomIn(std::string directory);
 // The same for the cgroup of the calling process.
 Result<std::optional<uint64_t>> MemoryRoom();
 
+// How many processes of the calling process's cgroups, of the step's task that is, the kernel has
+// killed because the limit was reached.
+Result<uint64_t> OomKills();
+
 // Watches that there is room while a checkpoint is stored. What will be charged for one is not
 // known beforehand: CRIU and its pipes, page tables, and all of what is stored, if the store lies
 // in memory. Any thread.

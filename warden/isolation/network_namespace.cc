@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <thread>
 
 #include "base/files.h"
@@ -21,21 +22,28 @@ Result<UniqueFd> MakeNetworkNamespace() {
   return made;
 }
 
-ScopedNetworkNamespace::ScopedNetworkNamespace(const UniqueFd& ns) {
-  auto own = OpenFile("/proc/thread-self/ns/net", O_RDONLY);
+ScopedNamespace::ScopedNamespace(const UniqueFd& ns, const char* name, int type)
+    : name_(name), type_(type) {
+  auto own = OpenFile(std::string("/proc/thread-self/ns/") + name, O_RDONLY);
   if (!own) {
     status_ = std::unexpected(std::move(own).error());
-  } else if (::setns(ns.get(), CLONE_NEWNET) != 0) {
-    status_ = FailErrno("entering the pod's network namespace");
+  } else if (::setns(ns.get(), type) != 0) {
+    status_ = FailErrno(std::string("entering the pod's namespace ") + name);
   } else {
     own_ = std::move(*own);
   }
 }
 
-ScopedNetworkNamespace::~ScopedNetworkNamespace() {
-  if (!own_.valid() || ::setns(own_.get(), CLONE_NEWNET) == 0) return;
-  std::fputs("holdfast: cannot leave a pod's network namespace: aborting\n", stderr);
+ScopedNamespace::~ScopedNamespace() {
+  if (!own_.valid() || ::setns(own_.get(), type_) == 0) return;
+  std::fprintf(stderr, "holdfast: cannot leave a pod's namespace %s: aborting\n", name_);
   std::abort();
 }
+
+ScopedNetworkNamespace::ScopedNetworkNamespace(const UniqueFd& ns)
+    : ScopedNamespace(ns, "net", CLONE_NEWNET) {}
+
+ScopedIpcNamespace::ScopedIpcNamespace(const UniqueFd& ns)
+    : ScopedNamespace(ns, "ipc", CLONE_NEWIPC) {}
 
 }  // namespace holdfast::warden

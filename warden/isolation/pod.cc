@@ -46,10 +46,13 @@ class NodePod final : public Pod {
     HOLDFAST_TRY(network_, OpenNamespace(init_pid_, "net"));
     HOLDFAST_TRY(pid_, OpenNamespace(init_pid_, "pid"));
     HOLDFAST_TRY(uts_, OpenNamespace(init_pid_, "uts"));
+    // PID 1 itself has the node's clocks.
+    HOLDFAST_TRY(time_, OpenNamespace(init_pid_, "time_for_children"));
     return {};
   }
 
   const PodOptions& options() const override { return options_; }
+  pid_t init_pid() const override { return init_pid_; }
   const UniqueFd& mount_namespace() const override { return mount_; }
   const UniqueFd& network_namespace() const override { return network_; }
   const UniqueFd& pid_namespace() const override { return pid_; }
@@ -57,7 +60,7 @@ class NodePod final : public Pod {
 
   void Enter(SpawnOptions& options) const override {
     // Cgroups need no entering: the warden is in the pod's already.
-    for (const UniqueFd* ns : {&pid_, &network_, &uts_, &mount_})
+    for (const UniqueFd* ns : {&pid_, &network_, &uts_, &time_, &mount_})
       options.namespaces.push_back(ns->get());
   }
 
@@ -148,7 +151,7 @@ class NodePod final : public Pod {
   pid_t init_pid_;
   UniqueFd init_pidfd_;  // init_ changes when it is waited for
   UniqueFd control_;
-  UniqueFd mount_, network_, pid_, uts_;
+  UniqueFd mount_, network_, pid_, uts_, time_;
   pid_t root_pid_ = -1;
 };
 
@@ -159,29 +162,21 @@ Result<std::unique_ptr<Pod>> Pod::Create(const PodOptions& options) {
     return std::move(error).Wrap("creating pod " + std::to_string(options.index));
   };
   const auto create = [&]() -> Result<std::unique_ptr<Pod>> {
-    HOLDFAST_CHECK(MakeDirectories(options.state_directory, 0700));
-    // Everybody in the pod reads it through the mount, nobody on the node through the directory.
-    const std::string hosts_file = options.state_directory + "/hosts";
-    HOLDFAST_CHECK(ReplaceFile(hosts_file, options.hosts, 0644));
-    std::string resolver_file;
-    if (!options.resolver.empty()) {
-      resolver_file = options.state_directory + "/resolv.conf";
-      HOLDFAST_CHECK(ReplaceFile(resolver_file, options.resolver, 0644));
-    }
-
+    HOLDFAST_TRY(const UniqueFd hosts, FileInMemory(options.hosts));
+    HOLDFAST_TRY(const UniqueFd resolver, FileInMemory(options.resolver));
     HOLDFAST_TRY(auto control, MakeSocketPair(SOCK_SEQPACKET));
     HOLDFAST_TRY(const UniqueFd null, OpenFile("/dev/null", O_RDWR));
     SpawnOptions spawn;
-    spawn.argv = {options.init_program,
-                  options.hostname,
-                  hosts_file,
-                  resolver_file,
-                  std::to_string(options.owner.uid),
-                  std::to_string(options.owner.gid)};
+    spawn.argv = {options.init_program, options.hostname, std::to_string(options.owner.uid),
+                  std::to_string(options.owner.gid),
+                  std::to_string(options.private_directories.size())};
+    for (const PrivateDirectory& directory : options.private_directories)
+      spawn.argv.insert(spawn.argv.end(), {directory.path, directory.place});
     for (const gid_t group : options.owner.groups) spawn.argv.push_back(std::to_string(group));
     spawn.env.emplace();
-    spawn.fds = {
-        {null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {control.second.get(), kControlFd}};
+    spawn.fds = {{null.get(), 0},         {null.get(), 1},
+                 {null.get(), 2},         {control.second.get(), kControlFd},
+                 {hosts.get(), kHostsFd}, {resolver.get(), kResolverFd}};
     spawn.unshare_flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWPID;
     spawn.oom_score_adj = options.oom_score_adj;
     spawn.new_session = true;

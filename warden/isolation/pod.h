@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/identity.h"
 #include "base/process.h"
@@ -22,25 +23,33 @@ inline constexpr const char* kPodDirectory = "/run/holdfast";
 // Where pod-root's tree starts, so that CRIU's own helpers never take a pid that an image needs.
 inline constexpr pid_t kFirstPid = 1000;
 
+// One that is the pod's own, on the node's disk (private_directories.h).
+struct PrivateDirectory {
+  std::string path;   // in the pod
+  std::string place;  // on the node
+};
+
 struct PodOptions {
   uint32_t index = 0;
   std::string hostname;  // what it calls itself, for its whole life
   Identity owner;
-  std::string hosts;            // contents of its /etc/hosts
-  std::string resolver;         // and of its /etc/resolv.conf; empty: the node's
-  std::string state_directory;  // on the node, root only: logs and images on their way
-  int oom_score_adj = 0;        // that Slurm gives the job's processes
+  std::string hosts;     // contents of its /etc/hosts; empty: the node's
+  std::string resolver;  // and of its /etc/resolv.conf
+  // Beside those that it always has, in memory; /tmp may be among them.
+  std::vector<PrivateDirectory> private_directories;
+  int oom_score_adj = 0;  // that Slurm gives the job's processes
   std::string init_program = HOLDFAST_LIBEXEC "/holdfast-pod-init";
 };
 
 class Pod {
  public:
-  // Namespaces, private /tmp, /dev/shm and kPodDirectory (empty), /proc, /sys; PID 1 runs; only
-  // `lo`.
+  // Namespaces, private /tmp, /dev/shm and kPodDirectory (empty), those of the options, /proc,
+  // /sys; PID 1 runs; only `lo`.
   static Result<std::unique_ptr<Pod>> Create(const PodOptions& options);
   virtual ~Pod() = default;  // kills it
 
   virtual const PodOptions& options() const = 0;
+  virtual pid_t init_pid() const = 0;  // of its PID 1, on the node
   // Namespaces of the pod as descriptors of /proc/PID/ns.
   virtual const UniqueFd& mount_namespace() const = 0;
   virtual const UniqueFd& network_namespace() const = 0;

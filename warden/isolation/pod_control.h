@@ -33,8 +33,10 @@ struct ControlMessage {
   UniqueFd descriptor;  // with kHold
 };
 
-// Its number in PID 1.
+// Descriptors of PID 1: this socket, and what goes into files of /etc.
 inline constexpr int kControlFd = 3;
+inline constexpr int kHostsFd = 4;
+inline constexpr int kResolverFd = 5;
 
 Status SendControl(const UniqueFd& socket, ControlType type, const std::string& payload = "");
 Status SendDescriptor(const UniqueFd& socket, ControlType type, const UniqueFd& descriptor);

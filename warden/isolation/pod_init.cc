@@ -1,7 +1,7 @@
 // Phases, all as root, none touching a path that the job's user could have prepared:
-//   1. Isolate      no mount made here reaches the node
+//   1. Isolate      no mount made here reaches the node; clocks of its own
 //   2. MountPrivate /tmp, /dev/shm, /dev/pts, the pod's directory, /proc, /sys, /etc/hosts,
-//                   /etc/resolv.conf, srun, sbcast
+//                   /etc/resolv.conf, srun, sbcast, directories of the pod's on the node's disk
 //   3. NameHost     the host name, and `lo` up
 //   4. Serve        start pod-root when asked, as the user; drop every capability; reap and report
 #include "warden/isolation/pod_init.h"
@@ -16,10 +16,12 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <utility>
@@ -37,19 +39,24 @@ namespace {
 
 struct InitArguments {
   std::string hostname;
-  std::string hosts_file;
-  std::string resolver_file;  // empty: the node's stays
   Identity owner;
+  std::vector<PrivateDirectory> private_directories;
 };
 
 Result<InitArguments> ParseArguments(int argc, char** argv) {
-  if (argc < 6) return Fail(Code::kInternal, "the pod's init was started without its arguments");
-  InitArguments arguments{.hostname = argv[1], .hosts_file = argv[2], .resolver_file = argv[3]};
-  HOLDFAST_TRY(const int uid, ReadNumber(argv[4]));
-  HOLDFAST_TRY(const int gid, ReadNumber(argv[5]));
+  if (argc < 5) return Fail(Code::kInternal, "the pod's init was started without its arguments");
+  InitArguments arguments{.hostname = argv[1]};
+  HOLDFAST_TRY(const int uid, ReadNumber(argv[2]));
+  HOLDFAST_TRY(const int gid, ReadNumber(argv[3]));
   arguments.owner.uid = static_cast<uid_t>(uid);
   arguments.owner.gid = static_cast<gid_t>(gid);
-  for (int i = 6; i < argc; ++i) {
+  HOLDFAST_TRY(const int directories, ReadNumber(argv[4]));
+  if (directories < 0 || directories > (argc - 5) / 2)
+    return Fail(Code::kInternal, "the pod's init was started without its directories");
+  int i = 5;
+  for (; i < 5 + 2 * directories; i += 2)
+    arguments.private_directories.push_back({.path = argv[i], .place = argv[i + 1]});
+  for (; i < argc; ++i) {
     HOLDFAST_TRY(const int group, ReadNumber(argv[i]));
     arguments.owner.groups.push_back(static_cast<gid_t>(group));
   }
@@ -61,6 +68,9 @@ Result<InitArguments> ParseArguments(int argc, char** argv) {
 Status Isolate() {
   if (::mount("", "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0)
     return FailErrno("separating the pod's mounts from the node's");
+  // For what it starts: clocks.h.
+  if (::unshare(CLONE_NEWTIME) != 0)
+    return FailErrno("giving the pod clocks of its own (time_namespaces(7), CONFIG_TIME_NS)");
   return {};
 }
 
@@ -115,25 +125,66 @@ Status MountOver(const std::string& name, const std::string& site) {
   return {};
 }
 
+constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV;
+
+// In memory, since the node's disk may be full. The mount of the files keeps what was mounted here.
+Status MountEtc() {
+  HOLDFAST_CHECK(Mount("tmpfs", kPodDirectory, kFlags | MS_NOEXEC, "mode=0755"));
+  const auto mount_file = [](int descriptor, const char* target) -> Status {
+    HOLDFAST_TRY(const std::string contents, ReadAll(UniqueFd(descriptor)));
+    if (contents.empty()) return {};  // the node's stays
+    const std::string file = std::string(kPodDirectory) + "/" + std::to_string(descriptor);
+    HOLDFAST_CHECK(WriteFile(file, contents, 0644));
+    return BindFile(file.c_str(), target);
+  };
+  HOLDFAST_CHECK(mount_file(kHostsFd, "/etc/hosts"));
+  HOLDFAST_CHECK(mount_file(kResolverFd, "/etc/resolv.conf"));
+  if (::umount2(kPodDirectory, MNT_DETACH) != 0)
+    return FailErrno(std::string("unmounting ") + kPodDirectory);
+  return {};
+}
+
+// All are found before any is mounted: one may cover where another lies.
+Status MountDirectories(const std::vector<PrivateDirectory>& directories) {
+  std::vector<UniqueFd> found;
+  for (const PrivateDirectory& directory : directories) {
+    found.emplace_back(
+        ::open_tree(AT_FDCWD, directory.place.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    if (!found.back().valid()) return FailErrno("opening " + directory.place);
+  }
+  for (size_t i = 0; i < directories.size(); ++i) {
+    const std::string& path = directories[i].path;
+    struct statvfs info = {};
+    if (::fstatvfs(found[i].get(), &info) != 0) return FailErrno("looking at " + path);
+    // A remount that does not name it takes it away.
+    const unsigned long no_exec = (info.f_flag & ST_NOEXEC) != 0 ? MS_NOEXEC : 0;
+    if (::move_mount(found[i].get(), "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0 ||
+        ::mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | kFlags | no_exec, nullptr) !=
+            0)
+      return FailErrno("mounting the pod's own " + path);
+  }
+  return {};
+}
+
 Status MountPrivate(const InitArguments& arguments) {
-  constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV;
-  HOLDFAST_CHECK(Mount("tmpfs", "/tmp", kFlags, "mode=1777"));
+  const bool tmp_on_disk =
+      std::ranges::contains(arguments.private_directories, "/tmp", &PrivateDirectory::path);
+  if (!tmp_on_disk) HOLDFAST_CHECK(Mount("tmpfs", "/tmp", kFlags, "mode=1777"));
   HOLDFAST_CHECK(Mount("tmpfs", "/dev/shm", kFlags, "mode=1777"));
   // Terminals come back under the numbers they had, which on the node may be taken. /dev/ptmx leads
   // to the instance that is mounted beside it (Linux 4.7). Group 5 is tty on every distribution.
   HOLDFAST_CHECK(
       Mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "ptmxmode=0666,mode=0620,gid=5"));
   HOLDFAST_CHECK(MakeDirectories(kPodDirectory));
+  HOLDFAST_CHECK(MountEtc());
   HOLDFAST_CHECK(Mount("tmpfs", kPodDirectory, kFlags,
                        "mode=0700,uid=" + std::to_string(arguments.owner.uid) +
                            ",gid=" + std::to_string(arguments.owner.gid)));
   HOLDFAST_CHECK(Mount("proc", "/proc", kFlags | MS_NOEXEC, ""));
   HOLDFAST_CHECK(MountSys());
-  HOLDFAST_CHECK(BindFile(arguments.hosts_file.c_str(), "/etc/hosts"));
-  if (!arguments.resolver_file.empty())
-    HOLDFAST_CHECK(BindFile(arguments.resolver_file.c_str(), "/etc/resolv.conf"));
   HOLDFAST_CHECK(MountOver("srun", pod::kSiteSrunPath));
-  return MountOver("sbcast", pod::kSiteSbcastPath);
+  HOLDFAST_CHECK(MountOver("sbcast", pod::kSiteSbcastPath));
+  return MountDirectories(arguments.private_directories);
 }
 
 Status NameHost(const std::string& hostname) {

@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/numbers.h"
+#include "base/printable.h"
 
 namespace holdfast::warden {
 
@@ -32,6 +33,12 @@ std::optional<pid_t> InnermostPid(const std::string& status) {
   const std::string_view ids =
       std::string_view(status).substr(line + kLine.size(), end - line - kLine.size());
   return ParseNumber<pid_t>(ids.substr(ids.rfind('\t') + 1));
+}
+
+std::string NameOfProcess(const std::string& place) {
+  std::string name = ReadFile(place + "/comm").value_or("?");
+  if (name.ends_with('\n')) name.pop_back();
+  return Printable(name, Newlines::kEscape);
 }
 
 std::optional<pid_t> IdInPod(pid_t id) {

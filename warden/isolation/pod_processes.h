@@ -24,6 +24,10 @@ std::optional<pid_t> InnermostPid(const std::string& status);
 // The same of a process or thread that the node knows by `id`; nothing if it has ended.
 std::optional<pid_t> IdInPod(pid_t id);
 
+// What the process at that place in /proc calls itself, on one line and for people: it may call
+// itself anything.
+std::string NameOfProcess(const std::string& place);
+
 // Calls visit(id on the node) for each thread of a process, until one fails; for none if the
 // process has ended.
 template <class Visit>

@@ -26,12 +26,17 @@ struct Job {
   std::vector<std::string> output_paths;  // pod 0: the job's output files
 
   uint32_t id() const { return environment.job_id; }
+  storage::JobName name() const {
+    return storage::NameOfJob(environment.cluster, environment.job_id, environment.submitted);
+  }
   uint32_t pod() const { return environment.pod; }
   const Identity& owner() const { return environment.owner; }
   // Where logs of one checkpoint of this pod go.
   std::string CheckpointLogs(uint32_t checkpoint) const {
     return log_directory + "/" + std::to_string(checkpoint) + "/pod" + std::to_string(pod());
   }
+  // Of all jobs on this node, while they are being restored.
+  std::string WorkDirectories() const { return config.node.log_directory + "/restoring"; }
 };
 
 }  // namespace holdfast::warden

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/printable.h"
+#include "warden/files/scratch.h"
 #include "warden/isolation/pod_files.h"
 
 namespace holdfast::warden {
@@ -29,6 +30,13 @@ std::string CheckpointDirectory(const Job& job) {
 
 RollbackPolicy PolicyOf(const Job& job) {
   return job.options.rollback.value_or(RollbackPolicy::kAuto);
+}
+
+// Without those in the pod's own directories, which are saved anyway.
+std::vector<std::string> SharedDirectories(const Pod& pod, std::vector<std::string> directories) {
+  std::erase_if(directories,
+                [&](const std::string& path) { return IsScratch(pod.options(), path); });
+  return directories;
 }
 
 storage::FileRecord ToRecord(const v1::OpenFile& file) {
@@ -76,7 +84,7 @@ Result<std::optional<storage::PartSummary>> SaveFiles(const Job& job, const Pod&
   if (policy == RollbackPolicy::kOff || policy == RollbackPolicy::kAppend) return std::nullopt;
   const auto begin = std::chrono::steady_clock::now();
   const CaptureOptions capture{.policy = policy,
-                               .directories = job.options.files,
+                               .directories = SharedDirectories(pod, job.options.files),
                                .excluded = CheckpointDirectory(job),
                                .bytes_limit = job.config.checkpoint.files_limit_bytes,
                                .count_limit = job.config.checkpoint.files_count,

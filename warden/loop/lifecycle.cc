@@ -320,6 +320,8 @@ void Lifecycle::End() {
     ended_->set_signal(SIGKILL);
     ended_->set_message(status.error().message());
   } else {
+    // Of a script that does not mind the loss nobody else needs to hear.
+    out_of_memory_ = !status->ok() && operations_.ran_out_of_memory();
     ended_->set_exit_code(status->code);
     ended_->set_signal(status->signal);
     // Other pods end well only after pod 0's; that is no failure of the step.

@@ -87,6 +87,7 @@ class Lifecycle {
   std::optional<v1::Failed> failed_;     // the operation that failed last
   std::optional<Time> verdict_awaited_;  // since when
   std::optional<v1::Ended> ended_;
+  bool out_of_memory_ = false;    // and that was why it did not end well
   std::optional<Time> end_told_;  // since when Ended waits for its answer
   bool tidy_ = false;             // a commit left something to remove
   bool remove_checkpoints_ = false;

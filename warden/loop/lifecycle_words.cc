@@ -18,7 +18,9 @@ void Lifecycle::SayHello() {
   v1::Hello hello;
   const pod::WardenEnvironment& environment = job_.environment;
   hello.set_protocol(protocol::kProtocolVersion);
+  hello.set_cluster(environment.cluster);
   hello.set_job_id(environment.job_id);
+  hello.set_submitted(environment.submitted);
   hello.set_restart_count(environment.restart_count);
   hello.set_pod(environment.pod);
   hello.set_pods(environment.pods);
@@ -85,7 +87,8 @@ pod::Frame Lifecycle::Farewell() const {
     return {.type = pod::FrameType::kFailed,
             .message = fmt::format("node {}: {}", job_.environment.node, ended_->message())};
   return {.type = pod::FrameType::kEnded,
-          .status = {.code = ended_->exit_code(), .signal = ended_->signal()}};
+          .status = {.code = ended_->exit_code(), .signal = ended_->signal()},
+          .out_of_memory = out_of_memory_};
 }
 
 }  // namespace holdfast::warden

@@ -1,7 +1,6 @@
 #include "warden/loop/operations.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -11,7 +10,6 @@
 #include "base/log.h"
 #include "pod/launch.h"
 #include "pod/pod_directory.h"
-#include "storage/site.h"
 #include "warden/criu/accept_queues.h"
 #include "warden/criu/dump_memory.h"
 #include "warden/isolation/affinity.h"
@@ -19,7 +17,9 @@
 #include "warden/isolation/memory_room.h"
 #include "warden/loop/furnish.h"
 #include "warden/loop/job_files.h"
+#include "warden/loop/origin.h"
 #include "warden/loop/summaries.h"
+#include "warden/memory/userfault.h"
 
 namespace holdfast::warden {
 namespace {
@@ -40,18 +40,15 @@ constexpr uint64_t kRoomKept = 16 << 20;
 // For what is only removed: sooner or later the next checkpoint does that.
 constexpr std::chrono::seconds kRemovalLimit{30};
 
+// For a pod's private directories, which the job's end and its requeueing wait for, because then
+// Slurm kills the warden: what is left the next one on the node removes.
+constexpr std::chrono::seconds kFilesLimit{10};
+
 // After Slurm's SIGTSTP it takes two seconds to suspend the job (_handle_suspend in
 // src/slurmd/slurmstepd/req.c).
 constexpr std::chrono::seconds kSuspending{4};
 
 }  // namespace
-
-struct Operations::Origin {
-  storage::Manifest manifest;
-  std::unique_ptr<storage::JobStore> other;  // if it is another job's checkpoint
-  std::unique_ptr<storage::PodReader> reader;
-  std::unique_ptr<storage::PodReader> files;  // if the checkpoint has any
-};
 
 Operations::Operations(const Job& job, std::unique_ptr<storage::JobStore> store, Inventory found,
                        std::function<void(v1::FromWarden)> tell)
@@ -79,10 +76,11 @@ void Operations::TellOf(uint32_t checkpoint, const std::string& name,
 
 void Operations::Destroy() {
   const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
-  if (pod_) {
-    // Killed first: destroying a frozen pod would let it go on.
-    if (const Status killed = pod_->Kill(); !killed) log::Failure("kill", killed.error());
-  }
+  huge_pages_ = {};
+  Status killed;
+  // Killed first: destroying a frozen pod would let it go on.
+  if (pod_) killed = pod_->Kill();
+  if (!killed) log::Failure("kill", killed.error());
   precopy_.reset();
   frozen_.reset();
   held_.reset();
@@ -92,6 +90,13 @@ void Operations::Destroy() {
   outside_.reset();
   network_.reset();
   pod_.reset();
+  if (killed) RemovePrivateDirectories();
+}
+
+void Operations::RemovePrivateDirectories() {
+  if (!private_directories_) return;
+  const Status removed = private_directories_->Remove(steady_clock::now() + kFilesLimit);
+  if (!removed) log::Failure("remove-private", removed.error());
 }
 
 Status Operations::Create(const v1::Welcome& welcome) {
@@ -108,50 +113,13 @@ Status Operations::Create(const v1::Welcome& welcome) {
     HOLDFAST_CHECK(Restore(origin));
     Tell(
         "restored", steady_clock::now() - begin,
-        fmt::format("checkpoint {} of job {}", origin.manifest.checkpoint, origin.manifest.job_id));
+        fmt::format("checkpoint {} of job {}", origin.manifest.checkpoint, origin.manifest.job.id));
     return {};
   };
   log_path_ = job_.log_directory;
   Status created = create();
   if (!created) Destroy();
   return created;
-}
-
-Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
-  Origin origin;
-  storage::JobStore* store = store_.get();
-  if (welcome.restore_job() != job_.id()) {
-    HOLDFAST_TRY(origin.other, storage::JobStore::Open(
-                                   job_.options.directory, welcome.restore_job(), job_.owner(),
-                                   job_.keys, storage::CloudSettings(job_.config)));
-    store = origin.other.get();
-  }
-  uint32_t checkpoint = welcome.restore_checkpoint();
-  if (checkpoint == 0) {
-    HOLDFAST_TRY(const auto listing, store->List());
-    if (listing.good.empty())
-      return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint in {}",
-                                               welcome.restore_job(), job_.options.directory));
-    checkpoint = listing.good.back().checkpoint;
-  }
-  checkpoint_ = checkpoint;
-  log_path_ = job_.CheckpointLogs(checkpoint) + "/restore.log";
-  HOLDFAST_TRY(origin.manifest, store->ReadManifest(checkpoint));
-  const storage::Manifest& manifest = origin.manifest;
-  if (manifest.uid != job_.owner().uid)
-    return Fail(Code::kDenied, fmt::format("checkpoint {} belongs to uid {}, the job to uid {}",
-                                           checkpoint, manifest.uid, job_.owner().uid));
-  if (manifest.parts.size() != job_.environment.pods ||
-      manifest.hostnames.size() != manifest.parts.size())
-    return Fail(
-        Code::kInvalid,
-        fmt::format("checkpoint {} is of a job on {} nodes, this one has {}: give it as many",
-                    checkpoint, manifest.parts.size(), job_.environment.pods));
-  HOLDFAST_TRY(origin.reader, store->Read(manifest, job_.pod()));
-  if (manifest.files) {
-    HOLDFAST_TRY(origin.files, store->Read(manifest, manifest.files->pod));
-  }
-  return origin;
 }
 
 Status Operations::MakePod(const v1::Network& network, const std::vector<std::string>& hostnames) {
@@ -172,7 +140,6 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   PodOptions pod{.index = job_.pod(),
                  .hostname = hostnames[job_.pod()],
                  .owner = job_.owner(),
-                 .state_directory = fmt::format("{}/pod{}", job_.log_directory, job_.pod()),
                  .oom_score_adj = job_.oom_score_adj};
   const bool has_outside = job_.config.node.outside_network != "none";
   // Nodes without these files have no names to add.
@@ -180,9 +147,21 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   if (has_outside)
     pod.resolver = MakeResolverConfiguration(ReadFile("/etc/resolv.conf").value_or(""));
   HOLDFAST_TRY(pod.hosts, MakeHosts(network_options_, has_outside ? node_hosts : ""));
+  HOLDFAST_TRY(auto directories,
+               PrivateDirectories::Create(
+                   job_.config.node.private_place,
+                   fmt::format("{}-{}-{}", job_.id(), job_.environment.restart_count, job_.pod()),
+                   config::ListOf(job_.config.node.private_directories)));
+  pod.private_directories = private_directories_.emplace(std::move(directories)).list();
   HOLDFAST_TRY(pod_, Pod::Create(pod));
-  waits_ = UniqueFd(::memfd_create("holdfast-waits", MFD_CLOEXEC));
-  if (!waits_.valid()) return FailErrno("making a file in memory");
+  if (const std::string& mode = job_.config.checkpoint.write_tracking; mode != "off") {
+    if (const Status can = CheckWriteTracking(); can) {
+      tracking_.emplace(/*verify=*/mode == "verify");
+    } else {
+      log::Info("no-write-tracking", {{"detail", can.error().message()}});
+    }
+  }
+  HOLDFAST_TRY(waits_, FileInMemory(""));
   HOLDFAST_TRY(network_, JobNetwork::Create(*pod_, network_options_));
   if (!has_outside) return {};
   HOLDFAST_TRY(const std::string address, PodAddress(network_options_.subnet, job_.pod()));
@@ -220,13 +199,14 @@ Status Operations::Restore(Origin& origin) {
   const RestoreOptions options{
       .criu = job_.config.node.criu,
       .log_directory = job_.CheckpointLogs(origin.manifest.checkpoint),
-      .work_directory = job_.CheckpointLogs(origin.manifest.checkpoint) + "/work",
+      .work_directory = fmt::format("{}/{}-{}", job_.WorkDirectories(), job_.id(), job_.pod()),
       .threads = kThreads,
       .timeout = job_.config.checkpoint.timeout,
       .memory = later ? MemoryComes::kLater : MemoryComes::kFirst,
       .files = origin.files.get(),
       .rollback = RollbackOptionsOf(job_, origin.manifest.checkpoint)};
   HOLDFAST_TRY(held_, HeldPod::Restore(*pod_, *source_, options, events));
+  others_oom_kills_ = OomKills().value_or(0);
   std::string bindings;
   if (std::ranges::contains(source_->images(), kBindingsImage)) {
     HOLDFAST_TRY(bindings, source_->ReadImage(kBindingsImage));
@@ -263,6 +243,7 @@ std::optional<Error> Operations::damage() const {
 }
 
 Status Operations::Save(const v1::Prepare& prepare) {
+  huge_pages_ = {};
   checkpoint_ = prepare.checkpoint();
   log_path_ = job_.CheckpointLogs(prepare.checkpoint()) + "/dump.log";
   HOLDFAST_CHECK(AwaitMemory(prepare));
@@ -282,6 +263,7 @@ Status Operations::Save(const v1::Prepare& prepare) {
 Status Operations::GoOnIfIntact() {
   const auto casualties = std::exchange(casualties_, std::nullopt);
   const Status intact = casualties ? casualties->Check() : Status();
+  others_oom_kills_ = OomKills().value_or(0);
   if (intact) return network_->Uncut();
   damage_ = intact.error();
   HOLDFAST_CHECK(pod_->Kill());
@@ -328,7 +310,7 @@ Status Operations::BeginPrecopy(const v1::Precopy& precopy) {
   const bool complete = !memory_ || memory_->Wait(steady_clock::now());
   if (!complete || !precopy_worth_.MayTry()) options.limits.threads = 0;
   precopy_ = std::make_unique<Precopy>(
-      *pod_, options,
+      *pod_, tracking_ ? &*tracking_ : nullptr, options,
       [this, options] {
         return HowToWrite().and_then([&](const storage::WriteOptions& how) {
           return store_->Write(options.checkpoint, job_.pod(), how);
@@ -373,12 +355,14 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
   HOLDFAST_CHECK(AwaitAccepts(*pod_, accepts_until));
   const SaveOptions options{.criu = job_.config.node.criu,
                             .waits = &waits_,
+                            .tracking = tracking_ ? &*tracking_ : nullptr,
+                            .checkpoint = prepare.checkpoint(),
                             .log_directory = job_.CheckpointLogs(prepare.checkpoint()),
                             .threads = kThreads,
                             .timeout = job_.config.checkpoint.timeout,
                             .accepts_until = accepts_until + kAcceptsWhenCut,
                             .output_paths = job_.output_paths,
-                            .local_directories = job_.config.node.local_directories,
+                            .local_directories = config::ListOf(job_.config.node.local_directories),
                             .may_go_on = [this] { return MayGoOn(); }};
   HOLDFAST_TRY(const auto room, MemoryRoom());
   HOLDFAST_CHECK(CheckDumpMemory(*pod_, room));
@@ -411,12 +395,25 @@ Status Operations::Resume(bool drop) {
   if (frozen_) resumed = frozen_->Resume();
   frozen_.reset();
   if (resumed) casualties_.reset();
+  if (resumed) MakeHugePagesAgain();
   if (const Status goes_on = GoOnIfIntact(); !goes_on && resumed) resumed = goes_on;
   const StoreLimit limit(*store_, steady_clock::now() + kRemovalLimit);
   writer_.reset();
   if (!drop) return resumed;
   const Status discarded = store_->Discard(prepared_.checkpoint());
   return resumed ? discarded : resumed;
+}
+
+void Operations::MakeHugePagesAgain() {
+  HugePagePlan split;
+  if (tracking_) split = tracking_->TakeSplit();
+  if (split.empty()) return;
+  huge_pages_ = std::jthread([&pod = *pod_, split = std::move(split)](const std::stop_token& stop) {
+    const auto begin = steady_clock::now();
+    const uint64_t made = MakeHugePages(pod, HugePageRules::OfThisNode(), split, stop);
+    log::Info("huge-pages", {{"took", FormatDuration(steady_clock::now() - begin)},
+                             {"detail", FormatBytes(made)}});
+  });
 }
 
 Status Operations::Release() {
@@ -430,6 +427,7 @@ Status Operations::Release() {
   writer_.reset();
   outside_.reset();
   network_.reset();
+  if (killed) RemovePrivateDirectories();
   if (killed) Tell("released", steady_clock::now() - begin, "");
   return killed;
 }

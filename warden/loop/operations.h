@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "protocol/holdfast.pb.h"
@@ -14,15 +15,18 @@
 #include "warden/checkpoint/restore.h"
 #include "warden/checkpoint/save.h"
 #include "warden/criu/casualties.h"
+#include "warden/isolation/memory_room.h"
 #include "warden/isolation/network.h"
 #include "warden/isolation/outside.h"
 #include "warden/isolation/pod.h"
+#include "warden/isolation/private_directories.h"
 #include "warden/loop/job.h"
 #include "warden/loop/precopy.h"
 #include "warden/loop/roles.h"
 #include "warden/loop/signals.h"
 #include "warden/loop/timeline.h"
 #include "warden/memory/lazy_memory.h"
+#include "warden/memory/write_tracking.h"
 
 namespace holdfast::warden {
 
@@ -68,6 +72,7 @@ class Operations final : public PodOperations {
   Status RemoveCheckpoints() override;
 
   Result<ExitStatus> TakeExit() override { return pod_->TakeExit(); }
+  bool ran_out_of_memory() const override { return OomKills().value_or(0) > others_oom_kills_; }
   std::optional<Error> damage() const override;
   const v1::Prepared& prepared() const override { return prepared_; }
   const std::vector<v1::Saved>& saved() const override { return inventory_.saved; }
@@ -83,6 +88,7 @@ class Operations final : public PodOperations {
 
  private:
   struct Origin;  // what is restored
+  Result<std::unique_ptr<storage::JobStore>> OpenOther(uint32_t id) const;
   Result<Origin> FindOrigin(const v1::Welcome& welcome);
   Status MakePod(const v1::Network& network, const std::vector<std::string>& hostnames);
   Status Furnish(const v1::Welcome& welcome);
@@ -93,6 +99,10 @@ class Operations final : public PodOperations {
   // Any thread.
   Status MayGoOn() const;
   void Destroy();
+  // Those that tracking of writes has split; on a thread of its own.
+  void MakeHugePagesAgain();
+  // Once no process of the pod is left.
+  void RemovePrivateDirectories();
   // What a save that has failed leaves behind goes on, unless CRIU has damaged it.
   Status GoOnIfIntact();
   // A point of the timeline: what ended now took `duration`.
@@ -108,12 +118,16 @@ class Operations final : public PodOperations {
   uint32_t checkpoint_ = 0;  // that the operation under way is about
   NetworkOptions network_options_;
   // Destroyed in reverse: a frozen or held pod before its network, and that before the pod.
+  std::optional<PrivateDirectories> private_directories_;
   std::unique_ptr<Pod> pod_;
   std::optional<Casualties> casualties_;  // while it is being saved
+  uint64_t others_oom_kills_ = 0;         // CRIU's, whom the kernel takes first
   std::optional<Error> damage_;
   UniqueFd waits_;                              // of pod_, for its saves
+  std::optional<WriteTracking> tracking_;       // so too
   std::unique_ptr<storage::PodReader> source_;  // of memory_
   std::unique_ptr<LazyMemory> memory_;          // what a restored pod is still getting
+  std::jthread huge_pages_;                     // makes them in pod_
   std::unique_ptr<JobNetwork> network_;
   std::unique_ptr<Outside> outside_;
   std::unique_ptr<HeldPod> held_;

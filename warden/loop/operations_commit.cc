@@ -22,7 +22,7 @@ constexpr std::chrono::seconds kTidyLimit{30};
 Status Operations::Commit(const v1::Commit& commit) {
   const auto begin = steady_clock::now();
   const StoreLimit limit(*store_, stands_until_);
-  storage::Manifest manifest{.job_id = job_.id(),
+  storage::Manifest manifest{.job = job_.name(),
                              .checkpoint = commit.checkpoint(),
                              .unix_ms = UnixMs(),
                              .uid = job_.owner().uid,

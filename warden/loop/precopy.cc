@@ -55,9 +55,10 @@ Precopy::Options PrecopyOptionsOf(const config::Config& config, const v1::Precop
   return options;
 }
 
-Precopy::Precopy(const Pod& pod, const Options& options, OpenWriter open,
-                 std::function<void(v1::FromWarden)> tell)
+Precopy::Precopy(const Pod& pod, const WriteTracking* tracking, const Options& options,
+                 OpenWriter open, std::function<void(v1::FromWarden)> tell)
     : pod_(pod),
+      tracking_(tracking),
       options_(options),
       open_(std::move(open)),
       tell_(std::move(tell)),
@@ -102,7 +103,8 @@ void Precopy::Run(const std::stop_token& stop) {
 
 Result<PrecopyResult> Precopy::Copy(const std::stop_token& stop) {
   HOLDFAST_TRY(writer_, open_());
-  HOLDFAST_TRY(const PrecopyResult result, PrecopyMemory(pod_, *writer_, options_.limits, stop));
+  HOLDFAST_TRY(const PrecopyResult result,
+               PrecopyMemory(pod_, *writer_, options_.limits, stop, tracking_));
   // While the job still runs: it is what takes longest on a disk. Not if time presses.
   if (result.complete) HOLDFAST_CHECK(writer_->Flush());
   return result;

@@ -41,9 +41,9 @@ class Precopy {
     bool gentle = true;    // gives way to the job's own threads
   };
   using OpenWriter = std::function<Result<std::unique_ptr<storage::PodWriter>>()>;
-  // `pod` must outlive it. `open` and `tell` are called on its thread; the last message that it
-  // tells, however it went, is Precopied.
-  Precopy(const Pod& pod, const Options& options, OpenWriter open,
+  // `pod` and `tracking`, which may be null, must outlive it. `open` and `tell` are called on its
+  // thread; the last message that it tells, however it went, is Precopied.
+  Precopy(const Pod& pod, const WriteTracking* tracking, const Options& options, OpenWriter open,
           std::function<void(v1::FromWarden)> tell);
   // Stops, and leaves nothing behind.
   ~Precopy();
@@ -59,6 +59,7 @@ class Precopy {
   Result<PrecopyResult> Copy(const std::stop_token& stop);
 
   const Pod& pod_;
+  const WriteTracking* const tracking_;
   const Options options_;
   const OpenWriter open_;
   const std::function<void(v1::FromWarden)> tell_;

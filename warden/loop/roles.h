@@ -101,6 +101,8 @@ class PodOperations {
   // Why the pod was killed, if memory of a lazy restore could not be had, or processes of it have
   // died of a save.
   virtual std::optional<Error> damage() const = 0;
+  // The kernel has killed processes of the pod because the job's memory limit was reached.
+  virtual bool ran_out_of_memory() const = 0;
   virtual const v1::Prepared& prepared() const = 0;
   // What storage has, as pod 0 found it and has added to it.
   virtual const std::vector<v1::Saved>& saved() const = 0;

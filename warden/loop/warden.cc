@@ -28,6 +28,7 @@
 #include "warden/isolation/cgroup.h"
 #include "warden/isolation/limits.h"
 #include "warden/isolation/oom_score.h"
+#include "warden/isolation/private_directories.h"
 #include "warden/loop/channel.h"
 #include "warden/loop/cloud.h"
 #include "warden/loop/lifecycle.h"
@@ -40,6 +41,8 @@ namespace holdfast::warden {
 namespace {
 
 constexpr std::chrono::seconds kStorePause{5};
+// The job's start waits for it.
+constexpr std::chrono::seconds kLeftoversLimit{10};
 // How often the loop looks at what only time brings.
 constexpr std::chrono::milliseconds kTick{200};
 
@@ -74,13 +77,29 @@ Result<JobOptions> Complete(JobOptions options, const config::Config& config, ui
   return options;
 }
 
+// Memory and files of other jobs, whose wardens were killed. If they cannot be removed, this job
+// may run.
+void RemoveLeftovers(const Job& job) {
+  const auto until = std::chrono::steady_clock::now() + kLeftoversLimit;
+  Status removed = RemoveAbandoned(job.WorkDirectories(), until);
+  if (removed) removed = PrivateDirectories::RemoveAbandoned(job.config.node.private_place, until);
+  if (!removed) log::Failure("remove-abandoned", removed.error());
+}
+
+// A node's full disk is no reason not to run: what a job's user must know does not go into logs.
+void OpenLog(const Job& job) {
+  Status opened = MakeDirectories(job.log_directory, 0700);
+  if (opened)
+    opened = log::Open("warden", fmt::format("{}/warden{}.log", job.log_directory, job.pod()));
+  if (!opened) log::Failure("log", opened.error());
+}
+
 Status Configure(Job& job) {
   const pod::WardenEnvironment& environment = job.environment;
   HOLDFAST_TRY(job.config, config::Load(environment.config_path));
   const config::Config& config = job.config;
   job.log_directory = fmt::format("{}/{}", config.node.log_directory, job.id());
-  HOLDFAST_CHECK(MakeDirectories(job.log_directory, 0700));
-  HOLDFAST_CHECK(log::Open("warden", fmt::format("{}/warden{}.log", job.log_directory, job.pod())));
+  OpenLog(job);
   log::Info("start", {{"version", HOLDFAST_VERSION},
                       {"job", job.id()},
                       {"start", environment.restart_count},
@@ -89,6 +108,9 @@ Status Configure(Job& job) {
                       {"slot", environment.slot},
                       {"node", environment.node}});
 
+  RemoveLeftovers(job);
+
+  HOLDFAST_CHECK(storage::CheckCluster(environment.cluster));
   HOLDFAST_TRY(job.keys, storage::LoadKeys(config));
   HOLDFAST_TRY(job.options, Complete(environment.options, config, job.owner().uid));
   HOLDFAST_TRY(job.underlay, FindUnderlay(config.coordinator.host, config.coordinator.warden_port));
@@ -104,7 +126,7 @@ struct Store {
 // Pod 0 proves that the job can be saved before it runs, and knows what has been saved.
 Result<Store> TryStore(const Job& job) {
   Store store;
-  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory, job.id(), job.owner(),
+  HOLDFAST_TRY(store.jobs, storage::JobStore::Open(job.options.directory, job.name(), job.owner(),
                                                    job.keys, storage::CloudSettings(job.config)));
   if (job.pod() != 0) return store;
   HOLDFAST_CHECK(store.jobs->Prepare());
@@ -136,6 +158,21 @@ Result<Store> OpenStore(const Job& job) {
   }
 }
 
+// Slurm opened them on the node, where the job does not see them. (So too pod/capture.cc, of
+// directories that are always the job's own.)
+Status CheckStdio(const pod::Launch& launch, const std::vector<std::string>& own) {
+  for (const pod::Stdio* stdio : {&launch.input, &launch.output, &launch.error})
+    for (const std::string& directory : own)
+      if (stdio->path.starts_with(directory + "/"))
+        return Fail(
+            Code::kInvalid,
+            fmt::format("the job reads or writes {}, in a directory that a checkpointed job "
+                        "has to itself (node.private_directories): name a file on a shared "
+                        "filesystem with --input, --output or --error",
+                        stdio->path));
+  return {};
+}
+
 Status ReceiveLaunch(const UniqueFd& link, Job& job) {
   if (job.pod() != 0) return {};
   while (job.launch.empty()) {
@@ -144,7 +181,7 @@ Status ReceiveLaunch(const UniqueFd& link, Job& job) {
   }
   HOLDFAST_TRY(const pod::Launch launch, pod::ParseLaunch(job.launch));
   job.output_paths = {launch.output.path, launch.error.path};
-  return {};
+  return CheckStdio(launch, config::ListOf(job.config.node.private_directories));
 }
 
 class SocketLink final : public TaskLink {

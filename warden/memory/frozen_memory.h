@@ -16,7 +16,10 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <expected>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +28,7 @@
 #include "storage/checkpoint.h"
 #include "warden/criu/images.h"
 #include "warden/isolation/pod.h"
+#include "warden/memory/write_tracking.h"
 
 namespace holdfast::warden {
 
@@ -41,7 +45,15 @@ struct MemoryPiece {
   uint64_t stream_offset = 0;
   uint64_t size_bytes = 0;
   std::vector<MemoryRun> runs;
+  storage::BlockSet unwritten;  // since the checkpoint that the writer compares with
 };
+
+// Reads out.size() bytes of the run, from `skip` on.
+using ReadRun =
+    std::function<Status(const MemoryRun& run, uint64_t skip, std::span<std::byte> out)>;
+// Puts the piece, of which `read` gets what has to be read. `verify`: that is all of it.
+Status PutPiece(storage::PodWriter& writer, uint32_t stream, pid_t pid, const MemoryPiece& piece,
+                bool verify, const ReadRun& read);
 
 // Cuts the memory that a pagemap describes, one piece after the other.
 class MemoryCutter {
@@ -67,12 +79,34 @@ class MemoryCutter {
 };
 
 // Puts the memory that the pagemaps in the directory describe into streams, and the pagemaps, as a
-// plain restore wants them, into images. The pod is frozen. Returns how many bytes of memory it
-// was.
-Result<uint64_t> SaveMemory(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
-                            unsigned threads);
+// plain restore wants them, into images. The pod is frozen.
+struct SavedMemory {
+  uint64_t size_bytes = 0;
+  uint64_t unwritten_bytes = 0;  // of these; not read, unless `tracking` wants to verify that
+};
+// `tracking`: null, or what knows which memory need not be read, and learns that it is saved for
+// that checkpoint.
+Result<SavedMemory> SaveMemory(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
+                               unsigned threads, WriteTracking* tracking = nullptr,
+                               uint32_t checkpoint = 0);
 
-// Reads memory of a frozen process, also where it has no right to read itself.
-Status ReadMemory(pid_t node_pid, uint64_t address, std::span<std::byte> out);
+// A process whose memory is read. Somebody may kill it, frozen as it is, and the kernel give its id
+// to a process of anybody's: what was read is good only if it has its id still, alive or not.
+class FrozenProcess {
+ public:
+  static Result<FrozenProcess> Open(const Pod& pod, pid_t pid);
+  static Result<FrozenProcess> Open(pid_t node_pid);
+  // Also where it has no right to read itself. kUnavailable if it has been killed; then what was
+  // read may be another's.
+  Status Read(uint64_t address, std::span<std::byte> out) const;
+
+ private:
+  FrozenProcess(pid_t node_pid, UniqueFd handle)
+      : node_pid_(node_pid), handle_(std::move(handle)) {}
+  std::unexpected<Error> Gone() const;
+
+  pid_t node_pid_;
+  UniqueFd handle_;  // a pidfd
+};
 
 }  // namespace holdfast::warden

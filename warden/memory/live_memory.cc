@@ -1,21 +1,16 @@
 #include "warden/memory/live_memory.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <charconv>
-#include <optional>
 #include <span>
-#include <sstream>
 #include <vector>
 
 #include "base/files.h"
+#include "warden/memory/page_scan.h"
 
 namespace holdfast::warden {
 namespace {
@@ -42,27 +37,6 @@ uint64_t FindZeroFrame() {
   return read && (entry & kPresent) != 0 ? entry & kFrame : 0;
 }
 
-struct Mapping {
-  uint64_t begin = 0;
-  uint64_t end = 0;
-};
-
-// A line of /proc/PID/maps: "7f00-7f10 rw-p 00000000 00:00 0   [heap]". Nothing if it is shared, or
-// the kernel's own.
-std::optional<Mapping> ParseMapping(const std::string& line) {
-  std::istringstream words(line);
-  std::string range, rights, offset, device, inode, name;
-  words >> range >> rights >> offset >> device >> inode >> name;
-  const size_t dash = range.find('-');
-  if (dash == std::string::npos || rights.size() != 4 || rights[3] != 'p') return std::nullopt;
-  if (name.starts_with("[v")) return std::nullopt;  // [vdso], [vvar], [vsyscall]
-  Mapping mapping;
-  const char* end = range.data() + range.size();
-  std::from_chars(range.data(), range.data() + dash, mapping.begin, 16);
-  std::from_chars(range.data() + dash + 1, end, mapping.end, 16);
-  return mapping;
-}
-
 bool IsOwn(uint64_t entry) {
   static const uint64_t zero_frame = FindZeroFrame();
   if ((entry & (kPresent | kSwapped)) == 0 || (entry & kOfFile) != 0) return false;
@@ -81,29 +55,16 @@ void AddPages(Pagemap& pagemap, uint64_t address, uint64_t count) {
   entry.set_flags(kPageLazy);
 }
 
-// As IsOwn, for all of a mapping, by the kernel (Linux 6.7): it passes over what is only reserved,
-// be it terabytes. False: it does not do that.
-bool AddOwnPages(const UniqueFd& pages, const Mapping& mapping, Pagemap& pagemap) {
-  std::array<page_region, 256> regions;
-  pm_scan_arg request = {.size = sizeof request,
-                         .start = mapping.begin,
-                         .end = mapping.end,
-                         .vec = reinterpret_cast<uint64_t>(regions.data()),
-                         .vec_len = regions.size(),
-                         .category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-                         .category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-                         .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-                         .return_mask = PAGE_IS_PRESENT};
-  while (request.start < mapping.end) {
-    const int found = ::ioctl(pages.get(), PAGEMAP_SCAN, &request);
-    // Once it has begun it fails only for a process that has ended.
-    if (found < 0) return request.start != mapping.begin;
-    for (const page_region& region : std::span(regions).first(static_cast<size_t>(found)))
-      AddPages(pagemap, region.start, (region.end - region.start) / PageBytes());
-    if (request.walk_end <= request.start) break;
-    request.start = request.walk_end;
-  }
-  return true;
+// As IsOwn, for all of a mapping, by the kernel. False: it cannot do that.
+bool AddOwnPages(const UniqueFd& pages, AddressRange where, Pagemap& pagemap) {
+  return ScanPages(pages, where,
+                   {.inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+                    .all_of = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+                    .any_of = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+                    .told = PAGE_IS_PRESENT},
+                   [&](AddressRange range, uint64_t) {
+                     AddPages(pagemap, range.begin, (range.end - range.begin) / PageBytes());
+                   });
 }
 
 }  // namespace
@@ -116,17 +77,14 @@ Result<LiveMemory> LiveMemory::Open(const std::string& proc, pid_t pid) {
 }
 
 Result<Pagemap> LiveMemory::Scan() const {
-  HOLDFAST_TRY(const UniqueFd maps, OpenAt(process_, "maps", O_RDONLY));
-  HOLDFAST_TRY(const std::string text, ReadAll(maps));
+  HOLDFAST_TRY(const auto mappings, ReadMappings(process_));
   HOLDFAST_TRY(const UniqueFd pages, OpenAt(process_, "pagemap", O_RDONLY));
   Pagemap pagemap;
   std::vector<uint64_t> entries(kEntriesAtOnce);
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    const auto mapping = ParseMapping(line);
-    if (!mapping || AddOwnPages(pages, *mapping, pagemap)) continue;
-    for (uint64_t address = mapping->begin; address < mapping->end;) {
-      const auto count = std::min<uint64_t>((mapping->end - address) / PageBytes(), kEntriesAtOnce);
+  for (const auto& [where, anonymous] : mappings.own) {
+    if (AddOwnPages(pages, where, pagemap)) continue;
+    for (uint64_t address = where.begin; address < where.end;) {
+      const auto count = std::min<uint64_t>((where.end - address) / PageBytes(), kEntriesAtOnce);
       const auto some = std::span(entries).first(count);
       // A process that has ended has no entries.
       if (!ReadFullAt(pages, std::as_writable_bytes(some),

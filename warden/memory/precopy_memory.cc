@@ -1,6 +1,6 @@
 #include "warden/memory/precopy_memory.h"
 
-#include <sys/statvfs.h>
+#include <fcntl.h>
 #include <time.h>
 
 #include <algorithm>
@@ -15,10 +15,15 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/numbers.h"
+#include "warden/files/scratch.h"
+#include "warden/files/tree.h"
+#include "warden/isolation/pod_files.h"
 #include "warden/memory/each_piece.h"
 #include "warden/memory/frozen_memory.h"
 #include "warden/memory/live_memory.h"
+#include "warden/memory/unwritten.h"
 
 namespace holdfast::warden {
 namespace {
@@ -102,7 +107,7 @@ class Pace {
   nanoseconds cpu_time_{};
 };
 
-struct Work {
+struct LivePiece {
   std::shared_ptr<const LiveMemory> memory;
   MemoryPiece piece;
 };
@@ -111,9 +116,10 @@ struct Work {
 // passed over.
 class LivePieces {
  public:
-  static Result<LivePieces> Of(const Pod& pod) {
+  static Result<LivePieces> Of(const Pod& pod, const WriteTracking* tracking,
+                               uint32_t compared_checkpoint) {
     HOLDFAST_TRY(const std::vector<std::string> names, ListDirectory(pod.proc_path()));
-    LivePieces pieces(pod.proc_path());
+    LivePieces pieces(pod.proc_path(), tracking, compared_checkpoint);
     for (const std::string& name : names)
       // PID 1 is not saved.
       if (const auto pid = ParseNumber<pid_t>(name); pid && *pid != 1)
@@ -125,52 +131,75 @@ class LivePieces {
   uint64_t CountBytes() const {
     uint64_t total = 0;
     for (const pid_t pid : processes_)
-      if (const auto process = Scan(pid)) total += process->second.size_bytes();
+      if (const auto process = Scan(pid)) total += process->cutter.size_bytes();
     return total;
   }
 
-  Result<std::optional<Work>> Next() {
+  Result<std::optional<LivePiece>> Next() {
     while (true) {
       if (current_) {
-        if (auto piece = current_->second.Next()) {
+        if (auto piece = current_->cutter.Next()) {
+          if (current_->unwritten) piece->unwritten = current_->unwritten->Of(*piece);
           // Streams of several processes in one, one after the other.
           piece->stream_offset = offset_;
           offset_ += piece->size_bytes;
-          return Work{current_->first, *std::move(piece)};
+          return LivePiece{current_->memory, *std::move(piece)};
         }
         current_.reset();
       }
       if (next_ == processes_.size()) return std::nullopt;
       if (auto process = Scan(processes_[next_++])) current_.emplace(*std::move(process));
+      if (current_) FindUnwritten(*current_);
     }
   }
 
  private:
-  using Process = std::pair<std::shared_ptr<const LiveMemory>, MemoryCutter>;
+  struct Process {
+    std::shared_ptr<const LiveMemory> memory;
+    MemoryCutter cutter;
+    std::optional<UnwrittenBlocks> unwritten;
+  };
 
-  explicit LivePieces(std::string proc) : proc_(std::move(proc)) {}
+  LivePieces(std::string proc, const WriteTracking* tracking, uint32_t compared_checkpoint)
+      : proc_(std::move(proc)), tracking_(tracking), compared_checkpoint_(compared_checkpoint) {}
   std::optional<Process> Scan(pid_t pid) const {
     auto memory = LiveMemory::Open(proc_, pid);
     if (!memory) return std::nullopt;
     const auto pages = memory->Scan();
     if (!pages) return std::nullopt;
-    return Process(std::make_shared<const LiveMemory>(std::move(*memory)), MemoryCutter(*pages));
+    return Process{.memory = std::make_shared<const LiveMemory>(std::move(*memory)),
+                   .cutter = MemoryCutter(*pages),
+                   .unwritten = std::nullopt};
+  }
+  void FindUnwritten(Process& process) const {
+    if (!tracking_) return;
+    if (auto found = tracking_->Find(process.memory->pid(), compared_checkpoint_))
+      process.unwritten.emplace(std::move(found->ranges), *found->saved);
   }
 
   std::string proc_;
+  const WriteTracking* tracking_;
+  uint32_t compared_checkpoint_;
   std::vector<pid_t> processes_;
   size_t next_ = 0;
   std::optional<Process> current_;
   uint64_t offset_ = 0;
 };
 
-// Private /tmp and /dev/shm, which are stored too, but not ahead.
+// Private files, which are stored too, but not ahead.
 uint64_t ScratchBytes(const Pod& pod) {
+  constexpr uint64_t kStatBlockBytes = 512;  // st_blocks, stat(2)
   uint64_t size = 0;
-  for (const char* place : {"/tmp", "/dev/shm"}) {
-    struct statvfs info = {};
-    if (::statvfs((pod.root_path() + place).c_str(), &info) == 0)
-      size += (info.f_blocks - info.f_bfree) * info.f_frsize;
+  const auto pod_root = OpenPodRoot(pod);
+  if (!pod_root) return size;
+  for (const std::string& root : ScratchRoots(pod.options())) {
+    const auto directory = OpenInPod(*pod_root, root, O_RDONLY | O_DIRECTORY);
+    if (!directory) continue;
+    const Status walked = WalkTree(*directory, std::nullopt, [&](const FoundFile& found) -> Status {
+      size += static_cast<uint64_t>(found.info.st_blocks) * kStatBlockBytes;
+      return {};
+    });
+    if (!walked) log::Failure("count-scratch", walked.error());
   }
   return size;
 }
@@ -178,34 +207,39 @@ uint64_t ScratchBytes(const Pod& pod) {
 }  // namespace
 
 Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer,
-                                    const PrecopyLimits& limits, const std::stop_token& stop) {
-  HOLDFAST_TRY(LivePieces pieces, LivePieces::Of(pod));
+                                    const PrecopyLimits& limits, const std::stop_token& stop,
+                                    const WriteTracking* tracking) {
+  HOLDFAST_TRY(LivePieces pieces, LivePieces::Of(pod, tracking, writer.compared_checkpoint()));
   HOLDFAST_TRY(const uint32_t stream, writer.AddStream("ahead"));
   Pace pace(limits, pieces.CountBytes() + ScratchBytes(pod), stop);
   std::atomic<bool> goes_on = pace.MayGoOn();
   uint64_t given_bytes = 0;
   const auto up_to = [&](uint64_t limit_bytes) {
-    return [&, limit_bytes]() -> Result<std::optional<Work>> {
+    return [&, limit_bytes]() -> Result<std::optional<LivePiece>> {
       if (!goes_on || given_bytes >= limit_bytes) return std::nullopt;
       auto work = pieces.Next();
-      if (work && *work) given_bytes += (*work)->piece.size_bytes;
+      if (work && *work) given_bytes += (*work)->piece.size_bytes - UnwrittenBytes((*work)->piece);
       return work;
     };
   };
-  const auto store = [&](const Work& work) -> Status {
+  const auto store = [&](const LivePiece& live) -> Status {
     if (!goes_on) return {};
-    static thread_local std::vector<std::byte> buffer(storage::kExtentBytes);
     const nanoseconds begin = ThreadCpuTime();
-    const auto& [memory, piece] = work;
-    const std::span data = std::span(buffer).first(piece.size_bytes);
-    size_t filled = 0;
-    for (const MemoryRun& run : piece.runs) {
-      if (!memory->Read(run.address, data.subspan(filled, run.size_bytes))) return {};
-      filled += run.size_bytes;
-    }
-    HOLDFAST_CHECK(writer.Put(stream, piece.stream_offset, data, piece.runs.front().address,
-                              static_cast<uint32_t>(memory->pid())));
-    if (!pace.Stored(piece.size_bytes, ThreadCpuTime() - begin)) goes_on = false;
+    const auto& [memory, piece] = live;
+    uint64_t read_bytes = 0;
+    bool gone = false;
+    // What is written meanwhile is no reason to doubt what was not until then: nothing is verified.
+    const Status put =
+        PutPiece(writer, stream, memory->pid(), piece, /*verify=*/false,
+                 [&](const MemoryRun& run, uint64_t skip, std::span<std::byte> out) -> Status {
+                   gone = !memory->Read(run.address + skip, out);
+                   if (gone) return Fail(Code::kNotFound, "memory that was there is gone");
+                   read_bytes += out.size();
+                   return {};
+                 });
+    if (gone) return {};
+    HOLDFAST_CHECK(put);
+    if (!pace.Stored(read_bytes, ThreadCpuTime() - begin)) goes_on = false;
     return {};
   };
   if (limits.deadline) {

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "storage/checkpoint.h"
 #include "warden/isolation/pod.h"
+#include "warden/memory/write_tracking.h"
 
 namespace holdfast::warden {
 
@@ -35,8 +36,10 @@ struct PrecopyResult {
 };
 
 // What is put is one stream, of pieces with their processes and addresses. Processes that end and
-// memory that goes meanwhile are passed over; only the writer can fail.
+// memory that goes meanwhile are passed over; only the writer can fail. `tracking`: null, or what
+// knows which memory need not be read.
 Result<PrecopyResult> PrecopyMemory(const Pod& pod, storage::PodWriter& writer,
-                                    const PrecopyLimits& limits, const std::stop_token& stop);
+                                    const PrecopyLimits& limits, const std::stop_token& stop,
+                                    const WriteTracking* tracking = nullptr);
 
 }  // namespace holdfast::warden

@@ -1,6 +1,7 @@
-// userfaultfd(2): memory of other processes that somebody fills when it is touched.
+// userfaultfd(2): memory of other processes that somebody fills when it is touched, or of which it
+// is known what they write.
 //
-// Used by lazy_memory.cc and restore.cc. Thread-safe as the system calls are.
+// Used by lazy_memory.cc, restore.cc and write_tracking.cc. Thread-safe as the system calls are.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "warden/memory/page_scan.h"
 
 namespace holdfast::warden {
 
@@ -34,5 +36,18 @@ Result<Filled> FillPages(const UniqueFd& fd, uint64_t address, std::span<const s
 Result<Fill> FillZero(const UniqueFd& fd, uint64_t address);
 // Who waits for these pages tries again.
 void WakePages(const UniqueFd& fd, uint64_t address, uint64_t size_bytes);
+
+// kUnsupported, saying why, if the kernel cannot protect memory as write_tracking.h wants it.
+Status CheckWriteTracking();
+// The same of a new userfaultfd, that comes from a user's process and is then good for nothing
+// else.
+Status EnableWriteTracking(const UniqueFd& fd);
+// From now on pages of this mapping can be protected; protected so, and by PAGEMAP_SCAN, are
+// none yet. False if that mapping has others, or cannot be tracked.
+Result<bool> RegisterWrites(const UniqueFd& fd, AddressRange where);
+// Whether the address space is gone: its process has ended, or runs another program.
+bool IsGone(const UniqueFd& fd);
+// All pages count as written.
+Status Unprotect(const UniqueFd& fd, AddressRange where);
 
 }  // namespace holdfast::warden

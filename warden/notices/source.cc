@@ -99,7 +99,13 @@ std::optional<std::chrono::system_clock::time_point> ParseTime(const std::string
   tm utc{};
   const char* end = ::strptime(text.c_str(), format, &utc);
   if (end == nullptr || *end != '\0') return std::nullopt;
-  return std::chrono::system_clock::from_time_t(::timegm(&utc));
+  // What the clock's nanoseconds can hold: from 1677 to 2262.
+  using std::chrono::system_clock;
+  const std::chrono::seconds time(::timegm(&utc));
+  if (time < std::chrono::ceil<std::chrono::seconds>(system_clock::duration::min()) ||
+      time > std::chrono::floor<std::chrono::seconds>(system_clock::duration::max()))
+    return std::nullopt;
+  return system_clock::time_point(time);
 }
 
 }  // namespace holdfast::notices

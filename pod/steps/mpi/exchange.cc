@@ -8,7 +8,7 @@
 namespace holdfast::pod {
 namespace {
 
-std::unexpected<Error> Malformed(const char* what) {
+std::unexpected<Error> Unreadable(const char* what) {
   return Fail(Code::kCorrupt, std::string(what) + " between step daemons is malformed");
 }
 
@@ -80,7 +80,7 @@ Result<std::vector<std::vector<uint32_t>>> TasksOfNodes(std::string_view mapping
                                                         uint32_t tasks) {
   std::vector<std::vector<uint32_t>> tasks_of_nodes(nodes);
   constexpr std::string_view kBegin = "(vector";
-  if (!mapping.starts_with(kBegin)) return Malformed("the mapping");
+  if (!mapping.starts_with(kBegin)) return Unreadable("the mapping");
   mapping.remove_prefix(kBegin.size());
   uint32_t next = 0;
   while (mapping.starts_with(',')) {
@@ -88,11 +88,11 @@ Result<std::vector<std::vector<uint32_t>>> TasksOfNodes(std::string_view mapping
     const auto block = TakeBlock(mapping);
     if (!block || block->first > nodes || block->nodes > nodes - block->first ||
         block->nodes * uint64_t{block->tasks} > tasks - next)
-      return Malformed("the mapping");
+      return Unreadable("the mapping");
     for (uint32_t node = block->first; node < block->first + block->nodes; ++node)
       for (uint32_t i = 0; i < block->tasks; ++i) tasks_of_nodes[node].push_back(next++);
   }
-  if (mapping != ")" || next != tasks) return Malformed("the mapping");
+  if (mapping != ")" || next != tasks) return Unreadable("the mapping");
   return tasks_of_nodes;
 }
 
@@ -111,7 +111,7 @@ Result<Contribution> ParseContribution(std::string_view bytes) {
   contribution.nodes = reader.Numbers(kMaxTasks);
   contribution.data = reader.Text();
   if (!reader.complete() || !std::ranges::is_sorted(contribution.nodes))
-    return Malformed("a contribution");
+    return Unreadable("a contribution");
   return contribution;
 }
 
@@ -127,7 +127,7 @@ Result<Gathered> ParseGathered(std::string_view bytes) {
   Gathered gathered;
   gathered.name = reader.Text();
   gathered.data = reader.Text();
-  if (!reader.complete()) return Malformed("what was gathered");
+  if (!reader.complete()) return Unreadable("what was gathered");
   return gathered;
 }
 
@@ -143,7 +143,7 @@ Result<Letter> ParseLetter(std::string_view bytes) {
   Letter letter;
   letter.node = static_cast<uint32_t>(reader.Number(kMaxTasks));
   letter.data = reader.Text();
-  if (!reader.complete()) return Malformed("a letter");
+  if (!reader.complete()) return Unreadable("a letter");
   return letter;
 }
 
@@ -159,7 +159,7 @@ Result<AbortWish> ParseAbortWish(std::string_view bytes) {
   AbortWish wish{.code = static_cast<uint32_t>(reader.Number(255)), .ending_task = {}};
   const auto task = static_cast<uint32_t>(reader.Number(kMaxTasks));
   if (task > 0) wish.ending_task = task - 1;
-  if (!reader.complete()) return Malformed("a wish to abort");
+  if (!reader.complete()) return Unreadable("a wish to abort");
   return wish;
 }
 

@@ -1,7 +1,6 @@
 #include "pod/steps/mpi/pmix_link.h"
 
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,8 +39,7 @@ Result<PmixLink> PmixLink::Start(const DaemonOrder& order) {
   HOLDFAST_CHECK(MakeDirectories(PmixDirectory(order), 0700));
   HOLDFAST_TRY(auto ends, MakeSocketPair(SOCK_STREAM));
   // What it says; the loader's complaints among it.
-  UniqueFd said(::memfd_create("pmix", MFD_CLOEXEC));
-  if (!said.valid()) return FailErrno("memfd_create");
+  HOLDFAST_TRY(const UniqueFd said, FileInMemory(""));
   HOLDFAST_TRY(Process process, Process::Spawn({.argv = {kPmixPath, std::to_string(kLinkFd)},
                                                 .env = kEnvironment,
                                                 .fds = {{ends.second.get(), kLinkFd},

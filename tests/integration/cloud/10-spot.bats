@@ -42,7 +42,7 @@ assert_none_on_disk() {
     assert_contains "$(on ctl scontrol show node "$lost")" 'Reason=holdfast: the cloud takes it back: gce: instance/preempted is TRUE'
     wait_for_restart "$job" 1 60
     left "$job" "$lost"
-    assert_contains "$(cloud objects)" "alice/$job/"
+    assert_contains "$(cloud objects)" "alice/lab-$job-"
     assert_none_on_disk
     while [ "$SECONDS" -lt "$end" ]; do sleep 0.2; done
     /src/lab/lib/node-stop "$lost"

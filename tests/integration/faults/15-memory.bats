@@ -31,7 +31,7 @@ two_are_ready() { [ "$(on ctl grep -c ready /shared/alice/ranks.out)" = 2 ]; }
 
 @test "the kernel would kill CRIU first; what is restored keeps the score that it had" {
     for node in n1 n2 n3 n4; do
-        on "$node" sh -c 'printf "%s\n" "#!/bin/sh" "cat /proc/self/oom_score_adj >>/var/tmp/scores" "exec criu \"\$@\"" >/usr/local/sbin/noted-criu; chmod 755 /usr/local/sbin/noted-criu; install -m 666 /dev/null /var/tmp/scores; cp /etc/holdfast/holdfast.yaml /etc/holdfast/holdfast.yaml.own; sed -i "s|^  criu: criu|  criu: /usr/local/sbin/noted-criu|" /etc/holdfast/holdfast.yaml'
+        on "$node" sh -c 'printf "%s\n" "#!/bin/sh" "cat /proc/self/oom_score_adj >>/srv/scores" "exec criu \"\$@\"" >/usr/local/sbin/noted-criu; chmod 755 /usr/local/sbin/noted-criu; install -m 666 /dev/null /srv/scores; cp /etc/holdfast/holdfast.yaml /etc/holdfast/holdfast.yaml.own; sed -i "s|^  criu: criu|  criu: /usr/local/sbin/noted-criu|" /etc/holdfast/holdfast.yaml'
     done
     plain=$(alice sbatch --parsable --checkpoint=off -p urgent -o plain.out --wrap 'cat /proc/self/oom_score_adj')
     wait_for_state "$plain" COMPLETED
@@ -43,7 +43,7 @@ two_are_ready() { [ "$(on ctl grep -c ready /shared/alice/ranks.out)" = 2 ]; }
     alice touch go
     wait_for_state "$job" COMPLETED
     assert_equal "$(on ctl sort -u /shared/alice/score.out)" "$(on ctl cat /shared/alice/plain.out)"
-    assert_contains "$(on "$node" cat /var/tmp/scores)" 1000
+    assert_contains "$(on "$node" cat /srv/scores)" 1000
 }
 teardown() {
     for node in n1 n2 n3 n4; do on "$node" sh -c '[ ! -e /etc/holdfast/holdfast.yaml.own ] || mv /etc/holdfast/holdfast.yaml.own /etc/holdfast/holdfast.yaml'; done
@@ -59,20 +59,38 @@ m = [os.urandom(10000000) for _ in range(100)]
 END
 }
 
-@test "a job that takes too much ends, and its step is OUT_OF_MEMORY; nobody holds it" {
+# ended JOB: how, as people and workflow managers see it.
+ended() {
+    printf '%s ' "$(job_field "$1" JobState)" "$(job_field "$1" Reason)" "$(job_field "$1" ExitCode)"
+    on ctl sacct -n -X -P -j "$1" -o state,exitcode
+}
+
+# bats test_tags=slice
+@test "a job that takes too much is OUT_OF_MEMORY, as without Holdfast, and nobody holds it" {
     plain=$(hog --checkpoint=off)
     ours=$(hog --checkpoint --checkpoint-dir=/shared/alice/ckpt)
     wait_for_end "$plain"
     wait_for_end "$ours"
-    assert_equal "$(job_field "$plain" JobState)" OUT_OF_MEMORY
-    # Slurm gives a job that state for its batch step's processes alone.
-    assert_equal "$(job_field "$ours" JobState)" FAILED
+    assert_equal "$(ended "$plain")" 'OUT_OF_MEMORY OutOfMemory 0:125 OUT_OF_MEMORY|0:125'
+    assert_equal "$(ended "$ours")" "$(ended "$plain")"
     assert_equal "$(on ctl sacct -n -P -j "$ours.0" -o state)" OUT_OF_MEMORY
+    eventually 20 details_are "$ours" .state ended
 }
 
-@test "and so does one that has a checkpoint" {
+@test "and so is one that has a checkpoint" {
     ours=$(submit --mem=400M --checkpoint=1s --checkpoint-dir=/shared/alice/ckpt -o late.out <<<$'#!/bin/bash\npython3 -c "import os, time; time.sleep(6); m = [os.urandom(10000000) for _ in range(100)]"')
     wait_for_end "$ours" 180
-    assert_equal "$(job_field "$ours" JobState)" FAILED
-    assert_equal "$(on ctl sacct -n -P -j "$ours.0" -o state)" OUT_OF_MEMORY
+    assert_equal "$(ended "$ours")" 'OUT_OF_MEMORY OutOfMemory 0:125 OUT_OF_MEMORY|0:125'
+}
+
+@test "one that fails for another reason has FAILED, and one that bears the loss has COMPLETED" {
+    for checkpoint in off on; do
+        failed=$(submit --mem=400M -p urgent --checkpoint=$checkpoint -o failed.out --wrap 'exit 3')
+        # Of a step it is the step's affair, with Slurm too.
+        bears=$(submit --mem=400M -p urgent --checkpoint=$checkpoint -o bears.out --wrap 'srun python3 -c "import os; m = [os.urandom(10000000) for _ in range(100)]" || exit 0')
+        wait_for_end "$failed"
+        wait_for_end "$bears"
+        assert_equal "$(job_field "$failed" JobState) $(job_field "$failed" ExitCode)" 'FAILED 3:0'
+        assert_equal "$(job_field "$bears" JobState)" COMPLETED
+    done
 }

@@ -66,9 +66,9 @@ ends_well() {
 @test "a job is saved and restored, and nothing of it can be read in between" {
     job=$(keeper)
     stopped "$job"
-    assert_run 1 grep -r 'secret of this job' "/shared/alice/ckpt/$job"
-    assert_run 1 grep -r 'python3' "/shared/alice/ckpt/$job"
-    for part in /shared/alice/ckpt/"$job"/parts/*; do assert_contains "$(alice h5ls "$part")" sealed; done
+    assert_run 1 grep -r 'secret of this job' "$(ckpt "$job")"
+    assert_run 1 grep -r 'python3' "$(ckpt "$job")"
+    for part in "$(ckpt "$job")"/parts/*; do assert_contains "$(alice h5ls "$part")" sealed; done
     # The second one stored what changed, no more.
     [ "$(details "$job" '.checkpoints[1].stored_bytes * 4 < .checkpoints[0].stored_bytes')" = true ]
     assert_run 0 on n1 holdfast verify "$job"
@@ -102,14 +102,14 @@ ends_well() {
     eventually 30 details_are "$job" .state running
     alice holdfast save "$job"
     name() { h5dump -a /key "$1" | sed -n 's/.*(0): "\(.*\)".*/\1/p'; }
-    old=$(name "/shared/alice/ckpt/$job/parts/000001-0.h5")
+    old=$(name "$(ckpt "$job")/parts/000001-0.h5")
     give_keys 2 1
     # A job takes the keys that are there when it starts.
     alice holdfast migrate "$job"
     wait_for_restart "$job" 1
     alice holdfast save "$job"
-    eventually 10 test ! -e "/shared/alice/ckpt/$job/parts/000002-0.h5"
-    new=$(name "/shared/alice/ckpt/$job/parts/000003-0.h5")
+    eventually 10 test ! -e "$(ckpt "$job")/parts/000002-0.h5"
+    new=$(name "$(ckpt "$job")/parts/000003-0.h5")
     [ -n "$old" ] && [ -n "$new" ] && [ "$old" != "$new" ]
     give_keys 2
     alice holdfast migrate "$job"
@@ -119,7 +119,7 @@ ends_well() {
 @test "a tampered pack is refused" {
     job=$(keeper)
     stopped "$job"
-    for pack in /shared/alice/ckpt/"$job"/packs/*; do
+    for pack in "$(ckpt "$job")"/packs/*; do
         alice python3 -c '
 import sys
 with open(sys.argv[1], "r+b") as pack:
@@ -140,14 +140,14 @@ with open(sys.argv[1], "r+b") as pack:
     for node in n1 n2 n3 n4; do on "$node" sed -i 's/^  encryption_key_file/  #encryption_key_file/' /etc/holdfast/holdfast.yaml; done
     job=$(keeper)
     stopped "$job"
-    grep -rq 'secret of this job' "/shared/alice/ckpt/$job"
+    grep -rq 'secret of this job' "$(ckpt "$job")"
     for node in n1 n2 n3 n4; do on "$node" sed -i 's/^  #encryption_key_file/  encryption_key_file/' /etc/holdfast/holdfast.yaml; done
     alice holdfast resume "$job"
     wait_for_restart "$job" 1
     alice holdfast save "$job"
     alice holdfast prune "$job" --keep=1
     # The one it was restored from stays while it runs.
-    assert_run 1 grep -r 'secret of this job' "/shared/alice/ckpt/$job/packs" --include='000003-*'
+    assert_run 1 grep -r 'secret of this job' "$(ckpt "$job")/packs" --include='000003-*'
     alice touch go
     wait_for_state "$job" COMPLETED
 }

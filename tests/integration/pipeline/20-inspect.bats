@@ -10,7 +10,7 @@ load ../lib
         alice holdfast save "$job"
         sleep 2
     done
-    run -0 alice python3 "$examples/inspect/inspect_checkpoints.py" "/shared/alice/ckpt/$job" grow.png
+    run -0 alice python3 "$examples/inspect/inspect_checkpoints.py" "$(ckpt "$job")" grow.png
     assert_contains "$output" 'plotted 4 checkpoints in grow.png'
     # checkpoint, data, zeros, as before, new, on disk: it grows, and most of it is as before.
     run -0 awk '$1 ~ /^[0-9]+$/ && NF == 6 { if ($2 <= data) exit 1; data = $2; before = $4; new = $5; rows++ } END { exit !(rows == 4 && before > 2 * new && new > 0) }' <<<"$output"
@@ -18,9 +18,9 @@ load ../lib
     [ "$(stat -c %s /shared/alice/grow.png)" -gt 20000 ]
     # What it counts as stored is what the packs have.
     stored=$(details "$job" '[.checkpoints[] | select(.state == "committed") | .stored_bytes] | add')
-    on_disk=$(du -sb "/shared/alice/ckpt/$job/packs" | cut -f1)
+    on_disk=$(du -sb "$(ckpt "$job")/packs" | cut -f1)
     [ "$stored" -gt "$((on_disk * 9 / 10))" ]
-    assert_run ! as bob ctl python3 "$examples/inspect/inspect_checkpoints.py" "/shared/alice/ckpt/$job" /tmp/bob.png
+    assert_run ! as bob ctl python3 "$examples/inspect/inspect_checkpoints.py" "$(ckpt "$job")" /tmp/bob.png
     alice scancel "$job"
 }
 

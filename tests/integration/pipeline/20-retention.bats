@@ -39,9 +39,9 @@ saved() {
     eventually 30 details_are "$1" .state running
     for _ in $(seq "$2"); do alice holdfast save "$1"; done
 }
-packs() { find "/shared/alice/ckpt/$1/packs" -name '*.pack' -printf '%f\n' | sort; }
-manifests() { find "/shared/alice/ckpt/$1" -name 'manifest-*.h5' -size +0 -printf '%f\n' | sort | tr -dc '0-9\n' | sed 's/5$//; s/^0*//' | paste -sd' '; }
-gone() { [ ! -e "/shared/alice/ckpt/$1" ]; }
+packs() { find "$(ckpt "$1")/packs" -name '*.pack' -printf '%f\n' | sort; }
+manifests() { find "$(ckpt "$1")" -name 'manifest-*.h5' -size +0 -printf '%f\n' | sort | tr -dc '0-9\n' | sed 's/5$//; s/^0*//' | paste -sd' '; }
+gone() { [ ! -e "$(ckpt "$1")" ]; }
 
 # bats test_tags=slice
 @test "after a good end nothing is kept, on two nodes too" {
@@ -51,7 +51,7 @@ gone() { [ ! -e "/shared/alice/ckpt/$1" ]; }
         # Pods that end before they have met leave a doubt, and on a doubt nothing is removed.
         sleep 1
         saved "$job" 1
-        [ -s "/shared/alice/ckpt/$job/manifest-000001.h5" ]
+        [ -s "$(ckpt "$job")/manifest-000001.h5" ]
         alice sh -c 'echo 0 >go'
         wait_for_state "$job" COMPLETED
         gone "$job"
@@ -93,11 +93,12 @@ gone() { [ ! -e "/shared/alice/ckpt/$1" ]; }
     alice scancel "$job"
     wait_for_end "$job"
     eventually 10 details_are "$job" .kept_for_seconds 0
-    on ctl sh -c "install -d -m 700 /shared/roots/$job && echo precious >/shared/roots/$job/manifest-000001.h5"
+    place=/shared/roots/$(basename "$(ckpt "$job")")
+    on ctl sh -c "install -d -m 700 $place && echo precious >$place/manifest-000001.h5"
     alice sh -c 'mv ckpt mine; ln -s /shared/roots ckpt'
     assert_run 1 on ctl holdfast prune --expired
     assert_contains "$output" "job $job: not removed"
-    assert_equal "$(cat "/shared/roots/$job/manifest-000001.h5")" precious
+    assert_equal "$(cat "$place/manifest-000001.h5")" precious
     alice sh -c 'rm ckpt; mv mine ckpt'
     on ctl holdfast prune --expired
     gone "$job"
@@ -162,7 +163,7 @@ gone() { [ ! -e "/shared/alice/ckpt/$1" ]; }
     assert_contains "$output" "as the job's user"
     on n2 mv /etc/holdfast/away /etc/holdfast/site.key
     assert_run 3 alice holdfast verify "$job:7"
-    pack=/shared/alice/ckpt/$job/packs/$(packs "$job" | tail -n 1)
+    pack=$(ckpt "$job")/packs/$(packs "$job" | tail -n 1)
     alice python3 - "$pack" <<'END'
 import os, sys
 size = os.path.getsize(sys.argv[1])

@@ -125,7 +125,7 @@ ended_well() {
     alice holdfast save "$job" --stop
     wait_for_state "$job" PENDING
     rm /shared/alice/rewrite
-    for pack in /shared/alice/ckpt/"$job"/packs/000002-*; do
+    for pack in "$(ckpt "$job")"/packs/000002-*; do
         dd if=/dev/zero of="$pack" bs=64K count=1 seek=$(($(stat -c %s "$pack") / 131072)) conv=notrunc
     done
     alice holdfast resume "$job"

@@ -109,7 +109,7 @@ event() { details "$1" ".events[] | select(.name == \"$2\") | .detail"; }
     on "$node" mv /usr/sbin/criu.away /usr/sbin/criu
     assert_contains "$(event "$job" precopied)" 'of CPU time'
     eventually 30 details_are "$job" .state running
-    assert_equal "$(on ctl find "/shared/alice/ckpt/$job" -name '*.pack*')" ''
+    assert_equal "$(on ctl find "$(ckpt "$job")" -name '*.pack*')" ''
     alice holdfast save "$job"
     assert_equal "$(committed "$job")" 1
     alice touch done

@@ -12,7 +12,7 @@ script=$(printf '#!/bin/bash\npython3 %s/nameless.py\n' "$programs")
     unmoved names <<<"$script"
     moved names READY <<<"$script"
     assert_same names
-    assert_contains "$(on ctl cat /shared/alice/names.moved)" "names ['both.too', 'log.1', 'replaced']"
+    assert_contains "$(on ctl cat /shared/alice/names.moved)" "names ['both.too', 'late', 'log.1', 'replaced']"
 }
 
 @test "so too where root has no rights, on FUSE, which hides what is removed" {

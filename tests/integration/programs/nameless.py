@@ -30,6 +30,11 @@ try:
 except OSError:  # FUSE has none
     unnamed = os.open("unnamed", create | os.O_EXCL, 0o600)
     os.unlink("unnamed")
+try:
+    late = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o640)  # an atomic write
+    os.write(late, b"written before ")
+except OSError:
+    late = None
 both = os.open("both", create, 0o644), os.open("both", create, 0o644)  # the same, opened twice
 os.link("both", "both.too")
 os.unlink("both")
@@ -55,5 +60,9 @@ steps = b"".join(b"%08d" % i for i in range(step))
 print("removed", all_of(removed) == steps, "unnamed", all_of(unnamed) == steps, flush=True)
 print("replaced", all_of(replaced) == b"old " * 100 + b"OLD " + b"old " * 899, open("replaced").read(), flush=True)
 print("rotated", open("log.1").read(), os.path.samestat(os.fstat(rotated), os.stat("log.1")), flush=True)
+if late is not None:
+    os.write(late, b"and after")
+    os.link("/proc/self/fd/%d" % late, "late", src_dir_fd=0)
+    print("late", open("late").read(), oct(os.stat("late").st_mode), flush=True)
 print("both", open("both.too").read(), flush=True)
 print("names", sorted(name for name in os.listdir(".") if not name.startswith(".fuse_hidden")))

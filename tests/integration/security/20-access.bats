@@ -15,15 +15,15 @@ saved_job() {
 
 @test "nobody else reads the images" {
     job=$(saved_job)
-    assert_run 2 as bob ctl ls "/shared/alice/ckpt/$job"
-    assert_equal "$(on ctl find "/shared/alice/ckpt/$job" -perm /077)" ''
+    assert_run 2 as bob ctl ls "$(ckpt "$job")"
+    assert_equal "$(on ctl find "$(ckpt "$job")" -perm /077)" ''
     alice scancel "$job"
 }
 
 @test "an edited image, part or manifest is refused, and the job held" {
     for what in packs parts manifest; do
         job=$(saved_job)
-        file=$(on ctl find "/shared/alice/ckpt/$job" -type f -path "*$what*" | sort | head -n 1)
+        file=$(on ctl find "$(ckpt "$job")" -type f -path "*$what*" | sort | head -n 1)
         alice python3 -c "f = open('$file', 'r+b'); f.seek(700); b = f.read(1); f.seek(700); f.write(bytes([b[0] ^ 1]))"
         alice holdfast resume "$job"
         eventually 90 details_are "$job" .state held
@@ -35,7 +35,8 @@ saved_job() {
 @test "another job's checkpoint put in place of one's own is refused" {
     mine=$(saved_job)
     other=$(saved_job)
-    alice sh -c "rm -r ckpt/$mine && cp -a ckpt/$other ckpt/$mine"
+    place=$(ckpt "$mine")
+    alice sh -c "rm -r $place && cp -a $(ckpt "$other") $place"
     alice holdfast resume "$mine"
     eventually 90 details_are "$mine" .state held
     alice scancel "$mine" "$other"

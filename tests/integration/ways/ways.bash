@@ -30,7 +30,11 @@ END
     sacct_poller=$!
     # Slurm leaves a requeued job waiting for two minutes; nobody wants to watch that.
     (while sleep 0.5; do
-        [ "$(job_field "$plain" Reason)" != BeginTime ] || on ctl scontrol update jobid="$plain" starttime=now
+        # Not in the second in which it ended there: slurmd would refuse that start.
+        if [ "$(job_field "$plain" Reason)" = BeginTime ]; then
+            sleep 1.1
+            on ctl scontrol update jobid="$plain" starttime=now
+        fi
     done) >/dev/null 2>&1 3>&- &
     nudger=$!
 }

@@ -43,7 +43,7 @@ class CheckpointsTest : public testing::Test {
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
     config_.node.key_file = directory_ + "/site.key";
-    auto store = JobStore::Open(directory_, kJobId, CurrentIdentity(), kSiteKey);
+    auto store = JobStore::Open(directory_, kJob, CurrentIdentity(), kSiteKey);
     ASSERT_OK(store);
     store_ = std::move(*store);
     ASSERT_OK(store_->Prepare());
@@ -55,12 +55,20 @@ class CheckpointsTest : public testing::Test {
       manifest.uid = ::geteuid();
       ASSERT_OK(store_->Commit(manifest));
     }
+    Forget();
     SetRecord({{"state", "running"}});
+  }
+  // All jobs.
+  void Forget() {
+    coordinator_.answers.clear();
+    coordinator_.answers.insert_or_assign("/v1/health", json{{"cluster", kJob.cluster}});
   }
   void TearDown() override { ASSERT_OK(RemoveTree(directory_)); }
 
   void SetRecord(const json& changes) {
     json record{{"job_id", kJobId},
+                {"cluster", kJob.cluster},
+                {"submitted", kJob.submitted},
                 {"uid", kSomebody},
                 {"state", "running"},
                 {"restored_from", nullptr},
@@ -74,7 +82,9 @@ class CheckpointsTest : public testing::Test {
     std::string hex = "010203";
     ASSERT_OK(WriteFile(config_.node.key_file, hex + std::string(64 - hex.size(), '0'), 0400));
   }
-  std::string Path(const std::string& key) { return directory_ + "/4242/" + key; }
+  std::string Path(const std::string& key) {
+    return directory_ + "/" + kJob.Directory() + "/" + key;
+  }
   void Damage(const std::string& key) {
     auto contents = ReadFile(Path(key));
     ASSERT_OK(contents);
@@ -122,7 +132,7 @@ TEST_F(CheckpointsTest, AllGoOnlyWhenTheJobHasEnded) {
 }
 
 TEST_F(CheckpointsTest, AForgottenJobIsFoundByItsDirectory) {
-  coordinator_.answers.clear();
+  Forget();
   const auto unknown = As(kSomebody).Prune({.job = kJobId});
   EXPECT_CODE(unknown, Code::kNotFound);
   EXPECT_THAT(unknown.error().message(), HasSubstr("--checkpoint-dir"));
@@ -130,6 +140,53 @@ TEST_F(CheckpointsTest, AForgottenJobIsFoundByItsDirectory) {
   ASSERT_OK(pruned);
   EXPECT_EQ(pruned->at("removed"), json::array({1, 2, 3, 4}));
   EXPECT_TRUE(coordinator_.posted.empty());
+}
+
+// The coordinator knows which cluster it is of, and its checkpoints do not.
+TEST_F(CheckpointsTest, AJobOfAnEarlierReleaseIsFoundWhereThatKeptIt) {
+  const JobName old{.id = kJobId};
+  const auto store = JobStore::Open(directory_, old, CurrentIdentity(), kSiteKey);
+  ASSERT_OK(store);
+  ASSERT_OK((*store)->Prepare());
+  const auto part = WritePod(**store, 1, 0, memory_);
+  ASSERT_OK(part);
+  Manifest manifest = ManifestOf(1, {*part});
+  manifest.job = old;
+  manifest.uid = ::geteuid();
+  ASSERT_OK((*store)->Commit(manifest));
+  SetRecord({{"submitted", ""}});
+  const auto verified = As(kSomebody).Verify({.job = kJobId});
+  ASSERT_OK(verified);
+  ASSERT_EQ(verified->at("checkpoints").size(), 1u);
+  EXPECT_EQ(verified->at("checkpoints")[0].at("state"), "good") << verified->dump();
+}
+
+// The id started again, and both jobs are long forgotten.
+TEST_F(CheckpointsTest, OfSeveralJobsWithOneIdItIsToBeSaidWhich) {
+  const JobName later{kJob.cluster, kJobId, "20270101T000000Z"};
+  const auto store = JobStore::Open(directory_, later, CurrentIdentity(), kSiteKey);
+  ASSERT_OK(store);
+  ASSERT_OK((*store)->Prepare());
+  // The coordinator's is the one that it knows.
+  EXPECT_EQ(As(kSomebody).Verify({.job = kJobId})->at("checkpoints").size(), 4u);
+  const auto elsewhere = As(kSomebody).Verify({.job = kJobId, .submitted = later.submitted});
+  EXPECT_CODE(elsewhere, Code::kInvalid);
+  EXPECT_THAT(elsewhere.error().message(), HasSubstr("--checkpoint-dir"));
+  const Checkpoints::Request empty{
+      .job = kJobId, .directory = directory_, .submitted = later.submitted};
+  EXPECT_THAT(As(kSomebody).Verify(empty).error().message(), HasSubstr(later.Directory()));
+  Forget();
+  const auto which = As(kSomebody).Prune({.job = kJobId, .keep = 0, .directory = directory_});
+  EXPECT_CODE(which, Code::kConflict);
+  EXPECT_THAT(which.error().message(), HasSubstr(kJob.Directory() + ", " + later.Directory()));
+  EXPECT_EQ(store_->List()->good.size(), 4u);
+  const auto pruned = As(kSomebody).Prune(
+      {.job = kJobId, .keep = 0, .directory = directory_, .submitted = kJob.submitted});
+  ASSERT_OK(pruned);
+  EXPECT_EQ(pruned->at("removed"), json::array({1, 2, 3, 4}));
+  EXPECT_CODE(As(kSomebody).Prune(
+                  {.job = kJobId, .keep = 0, .directory = directory_, .submitted = "yesterday"}),
+              Code::kInvalid);
 }
 
 TEST_F(CheckpointsTest, WithoutTheCoordinatorsWordNothingIsRemoved) {
@@ -144,7 +201,7 @@ TEST_F(CheckpointsTest, OnlyTheJobsUserAndRootMay) {
   EXPECT_CODE(As(kSomebody + 1).Verify({.job = kJobId}), Code::kDenied);
   EXPECT_CODE(As(kSomebody).Prune({.job = kJobId, .user = "root"}), Code::kInvalid);
   EXPECT_CODE(As(kSomebody).PruneExpired(), Code::kDenied);
-  coordinator_.answers.clear();
+  Forget();
   const auto whose = As(0).Prune({.job = kJobId, .directory = directory_});
   EXPECT_CODE(whose, Code::kInvalid);
   EXPECT_THAT(whose.error().message(), HasSubstr("--user"));
@@ -204,7 +261,12 @@ TEST_F(CheckpointsTest, ExpiredOnesAreRemovedJobByJob) {
       json{{"jobs",
             {{{"job_id", 1}, {"uid", ::geteuid()}, {"gid", 0}, {"directory", "/proc/none"}},
              {{"job_id", 2}, {"uid", ::geteuid()}, {"gid", 0}, {"directory", "not a directory"}},
-             {{"job_id", kJobId}, {"uid", ::geteuid()}, {"gid", 0}, {"directory", directory_}}}}});
+             {{"job_id", kJobId},
+              {"cluster", kJob.cluster},
+              {"submitted", kJob.submitted},
+              {"uid", ::geteuid()},
+              {"gid", 0},
+              {"directory", directory_}}}}});
   const auto removed = As(0).PruneExpired();
   ASSERT_OK(removed);
   const json& jobs = removed->at("jobs");

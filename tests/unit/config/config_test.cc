@@ -15,7 +15,9 @@ namespace {
 
 using std::chrono::seconds;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 class ConfigTest : public testing::Test {
  protected:
@@ -124,8 +126,8 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           path_ +
           ":6:3: 'colour' is no key of section 'node'; accepted: closed_networks, "
           "coordinator_patience, "
-          "criu, key_file, local_directories, log_directory, outside_network, subnet, "
-          "vxlan_port\n" +
+          "criu, key_file, local_directories, log_directory, outside_network, "
+          "private_directories, private_place, subnet, vxlan_port\n" +
           path_ + ":7:1: 'nodes' is no section; did you mean 'node'?");
 }
 
@@ -144,6 +146,9 @@ TEST_F(ConfigTest, RefusesWhatIsOutOfBounds) {
       {"node: {subnet: 198.18.0.0}", "an IPv4 network, prefix 8 to 24"},
       {"node: {key_file: site.key}", "an absolute path"},
       {"node: {key_file: }", "an absolute path"},
+      {"node: {private_directories: '/scratch,tmp'}", "absolute paths"},
+      {"node: {private_directories: /scratch/}", "absolute paths"},
+      {"node: {private_directories: ''}", "absolute paths"},
       {"node: {criu: bin/criu}", "a name in PATH or an absolute path"},
       {"checkpoint: {directory: ckpt}", "/PATH, file:///PATH"},
       {"checkpoint: {memory_budget: 1MiB}", "a size, 16MiB to 1TiB"},
@@ -182,6 +187,19 @@ TEST_F(ConfigTest, WhatIsUnsetByDefaultMayBeGivenAsEmpty) {
       LoadText("cloud: {proxy: '', ca_file: ''}\ncoordinator: {evacuate_reason: ''}");
   ASSERT_TRUE(config) << config.error().message();
   EXPECT_EQ(config->cloud.proxy, "");
+}
+
+TEST_F(ConfigTest, ListsPathsOrNone) {
+  const auto config =
+      LoadText("node: {private_directories: '/scratch,/tmp', local_directories: /data}\n");
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_THAT(ListOf(config->node.private_directories), ElementsAre("/scratch", "/tmp"));
+  EXPECT_THAT(ListOf(config->node.local_directories), ElementsAre("/data"));
+  EXPECT_THAT(ListOf(Config{}.node.private_directories), ElementsAre("/var/tmp"));
+  EXPECT_THAT(ListOf(Config{}.node.local_directories), IsEmpty());
+  const auto none = LoadText("node: {private_directories: none}\n");
+  ASSERT_TRUE(none) << none.error().message();
+  EXPECT_THAT(ListOf(none->node.private_directories), IsEmpty());
 }
 
 TEST_F(ConfigTest, APatternMayHaveSpaces) {

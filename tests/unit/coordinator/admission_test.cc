@@ -77,6 +77,19 @@ TEST_F(AdmissionTest, RefusesAJobThatSlurmDoesNotKnow) {
   EXPECT_THAT(RefusalOf(MakeHello(kJob, 0, 0, {"n1"}, kUser)), HasSubstr("does not know the job"));
 }
 
+// Two clusters, and the settings of one on the nodes of the other.
+TEST_F(AdmissionTest, RefusesAnotherClustersNode) {
+  slurm_.Run(kJob, kUser, {"n1"});
+  v1::Hello hello = MakeHello(kJob, 0, 0, {"n1"}, kUser);
+  hello.set_cluster("other");
+  EXPECT_THAT(RefusalOf(hello), HasSubstr("is of cluster other, and this is the coordinator of "
+                                          "cluster lab: let coordinator.host"));
+  EXPECT_FALSE(controller_->Find(kJob));
+  hello.set_cluster("lab");
+  FakeWarden warden(address(), storage_, hello);
+  EXPECT_TRUE(Reaches(Stage::kRunning));
+}
+
 TEST_F(AdmissionTest, RefusesWhoIsNotRoot) {
   slurm_.Run(kJob, kUser, {"n1"});
   FakeWarden warden(address(), storage_, MakeHello(kJob, 0, 0, {"n1"}, kUser));

@@ -18,7 +18,7 @@ TEST_F(ControllerTest, PreemptedJobComesBackOnOtherNodes) {
   StartJob({"n1", "n2"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
   EXPECT_EQ(wardens_[0]->welcome().credential(), "999:holdfast-coordinator 4242 warden's");
-  EXPECT_EQ(wardens_[0]->welcome().network().vni(), kJob);
+  EXPECT_EQ(wardens_[0]->welcome().network().vni(), kJob * kVnisOfAJob);
   EXPECT_EQ(wardens_[0]->welcome().network().mtu(), 1449U);
 
   slurm_.Change(kJob, [](Record& job) { job.preempt_time = job.start_time + 1; });
@@ -31,6 +31,7 @@ TEST_F(ControllerTest, PreemptedJobComesBackOnOtherNodes) {
 
   StartJob({"n3", "n4"});
   ASSERT_TRUE(Reaches(Stage::kRunning));
+  EXPECT_EQ(wardens_[0]->welcome().network().vni(), kJob * kVnisOfAJob + 1) << "another start";
   EXPECT_EQ(wardens_[0]->welcome().restore_checkpoint(), 1U);
   EXPECT_EQ(wardens_[0]->welcome().network().peers(1).hostname(), "n2");
   EXPECT_EQ(wardens_[0]->welcome().network().peers(1).node(), "n4");
@@ -204,6 +205,39 @@ TEST_F(ControllerTest, NewJobWithAnOldIdStartsAnew) {
   EXPECT_TRUE(HistoryOf(kJob).checkpoints.empty());
 }
 
+// Slurm lost its state, and the id was given out again before anybody missed the job that had it.
+TEST_F(ControllerTest, AJobThatWasSubmittedAnotherTimeIsAnotherJob) {
+  const auto hello = [&](const char* submitted, uint32_t start, v1::Phase phase) {
+    v1::Hello said = MakeHello(kJob, start, 0, {"n1"}, kUser);
+    said.set_cluster("lab");
+    said.set_submitted(submitted);
+    said.set_phase(phase);
+    return said;
+  };
+  constexpr const char *kOld = "20261128T004824Z", *kNew = "20261201T000000Z";
+  slurm_.Run(kJob, kUser, {"n1"});
+  FakeWarden old(address(), storage_, hello(kOld, 0, v1::PHASE_FRESH));
+  ASSERT_TRUE(Reaches(Stage::kRunning));
+  ASSERT_TRUE(controller_->Save(kJob, Wish{.reason = Reason::kSave}));
+  ASSERT_TRUE(Eventually([&] { return !Get().checkpoint; }));
+  {
+    const std::lock_guard lock(storage_.mutex);
+    storage_.committed.clear();  // the new job's place is another one
+  }
+  FakeWarden later(address(), storage_, hello(kNew, 0, v1::PHASE_FRESH));
+  ASSERT_TRUE(Eventually([&] { return Get().submitted == kNew; }));
+  ASSERT_TRUE(Reaches(Stage::kRunning));
+  EXPECT_EQ(later.welcome().restore_job(), 0U);
+  EXPECT_EQ(Get().cluster, "lab");
+  EXPECT_TRUE(Get().saved.empty());
+  EXPECT_TRUE(HistoryOf(kJob).checkpoints.empty());
+  // A warden of the old one is still somewhere.
+  FakeWarden left(address(), storage_, hello(kOld, 0, v1::PHASE_RUNNING));
+  EXPECT_TRUE(Eventually([&] { return left.refusal().contains("is over"); })) << left.refusal();
+  EXPECT_EQ(Get().submitted, kNew);
+  EXPECT_TRUE(Get().can_save());
+}
+
 TEST_F(ControllerTest, AJobWhoseRowIsUnreadableIsNotTakenForNew) {
   StartJob({"n1"}, 5);  // the first ever: any later one that is unknown is new
   ASSERT_TRUE(Reaches(Stage::kRunning, 5));
@@ -228,10 +262,11 @@ TEST_F(ControllerTest, VnisOfJobsDiffer) {
   StartJob({"n1"}, 5);
   ASSERT_TRUE(Reaches(Stage::kRunning, 5));
   const auto first = std::move(wardens_);
-  StartJob({"n2"}, 5 + (1U << 24));
-  ASSERT_TRUE(Reaches(Stage::kRunning, 5 + (1U << 24)));
-  EXPECT_EQ(Get(5).vni, 5U);
-  EXPECT_EQ(Get(5 + (1U << 24)).vni, 6U);
+  constexpr uint32_t kOther = 5 + (1U << 24);
+  StartJob({"n2"}, kOther);
+  ASSERT_TRUE(Reaches(Stage::kRunning, kOther));
+  EXPECT_EQ(Get(5).vni, 5 * kVnisOfAJob);
+  EXPECT_EQ(Get(kOther).vni, 6 * kVnisOfAJob);
 }
 
 }  // namespace

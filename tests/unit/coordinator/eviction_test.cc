@@ -39,9 +39,7 @@ class EvictionTest : public ::testing::Test {
   }
   // Slurm cleans up and starts it again.
   void ComeBack() {
-    world.Clean();
-    world.Fire(TimerKind::kAsk);
-    world.Settle();
+    world.Vacate();
     world.slurm.state = Record::State::kRunning;
     world.StartJob();
     world.Settle();
@@ -145,9 +143,7 @@ TEST_F(EvictionTest, NeverSavedItStartsOverAndSaysSo) {
 TEST_F(EvictionTest, NeverSavedItIsHeldIfItsUserSaysSo) {
   world.job.options.fallback = Fallback::kHold;
   EvictUnsaved(world);
-  world.Clean();
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   EXPECT_EQ(world.job.stage, Stage::kHeld);
   EXPECT_TRUE(world.slurm.held);
 }
@@ -226,9 +222,7 @@ TEST_F(EvictionTest, NoRequeueIsKeptAndAJobNeverSavedIsNotStartedAgain) {
   EXPECT_EQ(other.job.requeue, false);
   EXPECT_TRUE(other.slurm.requeue);
   EvictUnsaved(other);
-  other.Clean();
-  other.Fire(TimerKind::kAsk);
-  other.Settle();
+  other.Vacate();
   EXPECT_EQ(other.slurm.state_name, "CANCELLED");
 }
 

@@ -81,6 +81,26 @@ TEST_F(IntervalsTest, AFailedCheckpointTeachesNothing) {
   EXPECT_NEAR(world.job.costs[0].ran.count(), 240, 1) << "since the start: nothing was saved";
 }
 
+TEST_F(IntervalsTest, WhatFailsIsTriedLessAndLess) {
+  world.options.interval = Interval{.every = 1s};
+  Run();
+  const auto fail = [&] {
+    Pass(world.interval);
+    world.Fire(TimerKind::kInterval);
+    world.Read(0, World::Fault::kPrepare);
+    world.Settle();
+    ASSERT_EQ(world.job.stage, Stage::kRunning);
+  };
+  int tried = 0;
+  for (const int64_t end = world.now + std::chrono::nanoseconds(1h).count(); world.now < end;
+       ++tried)
+    fail();
+  EXPECT_LT(tried, 40);
+  EXPECT_EQ(world.interval, 5min);
+  SaveAfter(world.interval);
+  EXPECT_EQ(world.interval, 1s);
+}
+
 TEST_F(IntervalsTest, PreemptionsAreCountedAndWhatPeopleWantIsNot) {
   Run();
   Pass(1h);

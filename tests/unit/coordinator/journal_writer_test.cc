@@ -174,7 +174,11 @@ class FullDiskTest : public CoordinatorTest {
     StartCoordinator();
     StartJob({"n1"});
     ASSERT_TRUE(Reaches(Stage::kRunning));
-    ASSERT_TRUE(Eventually([&] { return journal_->Load()->front().stage == Stage::kRunning; }));
+    // Submitted with --no-requeue, as the journal knows: only a checkpoint brings it back.
+    ASSERT_TRUE(Eventually([&] {
+      const Job job = journal_->Load()->front();
+      return job.stage == Stage::kRunning && job.requeue == false;
+    }));
     filesystem_->Fill();
   }
   void TearDown() override {

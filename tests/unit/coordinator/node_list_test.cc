@@ -60,9 +60,7 @@ TEST_F(NodeListTest, ANodeThatIsTakenIsLeftAndWhatItWaitsForIsSaid) {
   Run({"n1", "n2"});
   ASSERT_TRUE(Migrate({"n1"}, Reason::kEvacuate));
   world.Settle();
-  world.Clean();
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   ASSERT_EQ(world.job.stage, Stage::kWaiting);
   EXPECT_THAT(world.slurm.excluded, ::testing::ElementsAre("n1"));
   world.slurm.unsatisfiable = true;

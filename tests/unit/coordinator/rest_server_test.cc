@@ -63,6 +63,25 @@ class RestServerTest : public CoordinatorTest {
   std::unique_ptr<RestServer> server_;
 };
 
+// Credentials here are "UID:PAYLOAD", and the coordinator's uid is 999.
+TEST_F(RestServerTest, AnAnswerIsProvedToBeTheCoordinatorsToThatRequest) {
+  httplib::Client client("127.0.0.1", server_->port());
+  const auto ask = [&](const std::string& path) {
+    const std::string credential =
+        std::to_string(kUser) + ":" + protocol::RestPurpose("GET", path, "");
+    const auto answer = client.Get(path, {{"Authorization", "Munge " + credential}});
+    EXPECT_EQ(answer->get_header_value(protocol::kRestProof),
+              "Munge 999:" + protocol::AnswerPurpose(credential, answer->status, answer->body));
+    return answer->status;
+  };
+  EXPECT_EQ(ask("/v1/jobs"), 200);
+  EXPECT_EQ(ask("/v1/jobs/1"), 404);
+  EXPECT_EQ(ask("/v1/health"), 200);
+  // Nobody is given work for nothing.
+  EXPECT_FALSE(client.Get("/v1/health")->has_header(protocol::kRestProof));
+  EXPECT_FALSE(client.Get("/v1/jobs")->has_header(protocol::kRestProof));
+}
+
 TEST_F(RestServerTest, UsersSeeTheirOwnJobsOnly) {
   EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs").body["jobs"].size(), 1U);
   EXPECT_EQ(Ask(1001, "GET", "/v1/jobs").body["jobs"].size(), 0U);
@@ -136,6 +155,14 @@ TEST_F(RestServerTest, ARequestMayComeInPieces) {
   EXPECT_EQ(one.present(), 1U);
   one.Say("\r\n");
   EXPECT_THAT(one.Hear(), HasSubstr("200 OK"));
+
+  Crowd other(server_->port(), 1, "");
+  const std::string request = "POST /v1/jobs/7/save HTTP/1.1\r\nContent-Length: 3\r\n\r\n{ }";
+  for (size_t at = 0; at < request.size(); ++at) {
+    EXPECT_EQ(other.present(), 1U) << at;
+    other.Say(request.substr(at, 1));
+  }
+  EXPECT_THAT(other.Hear(), HasSubstr("401"));
 }
 
 TEST_F(RestServerTest, WhatHasExpiredIsListedForRootUntilItIsRemoved) {

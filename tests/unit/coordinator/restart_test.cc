@@ -54,8 +54,7 @@ class RestartTest : public ::testing::Test {
         Wish{.reason = Reason::kMigrate, .stop = true, .hold = stage == Stage::kHeld}));
     if (stage != Stage::kWaiting && stage != Stage::kHeld) return Reach(stage);
     world.Settle();
-    world.Clean();
-    world.Fire(TimerKind::kAsk);
+    world.Vacate();
     Reach(stage);
   }
   // Slurm does its part, and everything that is due happens; of the timers only the looks at Slurm.

@@ -110,10 +110,8 @@ TEST_F(StateTest, HeldBySlurmForTooManyRequeuesItIsReleased) {
   Preempt();
   world.Settle();
   ASSERT_EQ(world.job.stage, Stage::kLeaving);
-  world.Clean();
   world.slurm.held = world.slurm.requeued_too_often = true;
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   EXPECT_EQ(world.job.stage, Stage::kWaiting);
   EXPECT_FALSE(world.slurm.held);
 }
@@ -147,16 +145,89 @@ TEST_F(StateTest, IfSlurmTakesTheEndOfTheReleasedStepForTheJobsItIsBroughtBack) 
   EXPECT_EQ(world.requeues, 2);
 }
 
-TEST_F(StateTest, ALaterStartThatFailsIsNotBroughtBack) {
+TEST_F(StateTest, ARequeueThatSlurmForgetsWhileTheJobIsQueuedIsAskedForAgain) {
+  Run();
+  Preempt();
+  world.Settle();
+  world.Vacate();
+  ASSERT_EQ(world.job.stage, Stage::kWaiting);
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "FAILED";
+  world.slurm.restart_count = world.job.start.restart_count;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  world.RunThroughQueue();
+  EXPECT_EQ(world.requeues, 2);
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
+}
+
+// As "Job credential revoked": slurmctld takes it for the job's end.
+TEST_F(StateTest, AStartThatSlurmCannotLaunchIsTriedAgain) {
+  Run();
+  Preempt();
+  world.Settle();
+  for (uint32_t attempt = 1; attempt < world.policy.restore_attempts; ++attempt) {
+    world.slurm.state = Record::State::kTerminal;
+    world.slurm.state_name = "FAILED";
+    world.slurm.restart_count = world.job.start.restart_count + 1;
+    world.Clean();
+    world.Fire(TimerKind::kAsk);
+    world.Settle();
+    EXPECT_EQ(world.job.stage, Stage::kLeaving);
+    EXPECT_EQ(world.requeues, 1 + static_cast<int>(attempt));
+  }
+}
+
+TEST_F(StateTest, TheReleasedStepsEndIsNotTheJobsWhileItIsCompletingEither) {
   Run();
   Preempt();
   world.Settle();
   world.slurm.state = Record::State::kTerminal;
   world.slurm.state_name = "FAILED";
+  world.slurm.restart_count = world.job.start.restart_count;
+  world.slurm.completing = true;
+  world.Fire(TimerKind::kAsk);
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
   world.Clean();
   world.Fire(TimerKind::kAsk);
   world.Settle();
-  EXPECT_EQ(world.job.stage, Stage::kEnded);
+  EXPECT_EQ(world.requeues, 2);
+}
+
+// Warden and coordinator were killed, and the batch step has waited in vain.
+TEST_F(StateTest, AJobWhosePodsWereLostIsBroughtBack) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "FAILED";
+  world.slurm.exit_code = pod::kProcessesLost;
+  world.Disconnect(0);
+  world.Disconnect(1);
+  world.AnswerAsk();
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+  EXPECT_EQ(world.requeues, 1);
+}
+
+// Slurm has ended it (scancel, its time limit), and says so before the wardens are missed.
+TEST_F(StateTest, ACheckpointThatTheJobDidNotOutliveHasFailed) {
+  Run();
+  ASSERT_TRUE(Save());
+  Reach(Stage::kFreezing);
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "CANCELLED";
+  world.slurm.completing = false;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  ASSERT_EQ(world.job.stage, Stage::kEnded);
+  EXPECT_FALSE(world.job.checkpoint);
+  ASSERT_FALSE(world.history.empty());
+  EXPECT_EQ(world.history.back().committed_ns, 0);
+  EXPECT_EQ(world.history.back().error, "the job ended meanwhile: CANCELLED");
 }
 
 TEST_F(StateTest, SigtermThatIsNotPreemptionIsDelivered) {
@@ -222,9 +293,7 @@ TEST_F(StateTest, PreemptionInTheMiddleOfARestore) {
   Run();
   Preempt();
   world.Settle();
-  world.Clean();
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   world.StartJob();
   world.slurm.start_time = world.now / 1'000'000'000;
   world.Connect(0);
@@ -589,9 +658,7 @@ class RestoreTest : public StateTest {
     GoToRestore();
   }
   void GoToRestore() {
-    world.Clean();
-    world.Fire(TimerKind::kAsk);
-    world.Settle();
+    world.Vacate();
     ASSERT_EQ(world.job.stage, Stage::kWaiting);
     world.StartJob();
     world.Connect(0);
@@ -610,9 +677,7 @@ TEST_F(RestoreTest, ExclusionsAreForOneStartAndKeepTheUsers) {
   world.job.exclusions.set = world.slurm.excluded;
   ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kMigrate, .stop = true, .excluded = {"n3"}}));
   world.Settle();
-  world.Clean();
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   EXPECT_THAT(world.slurm.excluded, ElementsAre("n3", "n9"));
 }
 
@@ -985,6 +1050,25 @@ TEST_F(StateTest, WishesThatCannotBeGrantedSayWhy) {
   const Job before = world.job;
   EXPECT_THAT(Save().error().message(), HasSubstr("checkpoint 1 (save) is in progress"));
   EXPECT_EQ(world.job.checkpoint->number, before.checkpoint->number);
+}
+
+// Whatever an interval's checkpoint is about to do, a user need not wait to ask for more.
+TEST_F(StateTest, AWishTakesTheCheckpointOfAnInterval) {
+  const auto due = [this] { return world.Happen(Wish{.reason = Reason::kInterval}); };
+  Run();
+  ASSERT_TRUE(due());
+  ASSERT_TRUE(Save());
+  EXPECT_EQ(world.job.checkpoint->reason, Reason::kSave);
+  EXPECT_THAT(Save().error().message(), HasSubstr("checkpoint 1 (save) is in progress"));
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_THAT(world.committed, ElementsAre(1U));
+  ASSERT_TRUE(due());
+  EXPECT_FALSE(due());
+  ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kMigrate, .stop = true, .excluded = {"n1"}}));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.start.restore_checkpoint, 2U);
+  EXPECT_THAT(world.committed, ElementsAre(1U, 2U));
 }
 
 TEST_F(StateTest, UnknownPairsAreRejected) {

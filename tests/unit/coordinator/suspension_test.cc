@@ -95,9 +95,7 @@ TEST_F(SuspensionTest, ACheckpointUnderWayIsGivenUp) {
 TEST_F(SuspensionTest, NoTimeOfARestorePasses) {
   ASSERT_TRUE(Wish(Reason::kMigrate));
   world.Settle();
-  world.Clean();
-  world.Fire(TimerKind::kAsk);
-  world.Settle();
+  world.Vacate();
   world.StartJob();
   for (uint32_t pod = 0; pod < 2; ++pod) world.Connect(pod);
   ASSERT_EQ(world.job.stage, Stage::kPreparing);

@@ -258,6 +258,15 @@ class World {
     slurm.completing = false;
     slurm.start_time = now / 1'000'000'000;
   }
+  // And the coordinator has seen it, twice if it has to.
+  void Vacate() {
+    Clean();
+    for (int look = 0; look < 2 && job.stage == Stage::kLeaving; ++look) {
+      Fire(TimerKind::kAsk);
+      Settle();
+      now += 1'000'000'000;
+    }
+  }
   // The job's wardens were told to go: its batch step ends.
   bool told_to_end() const { return ended_; }
   void EndJob() {
@@ -291,9 +300,7 @@ class World {
   void RunThroughQueue() {
     Settle();
     ASSERT_EQ(job.stage, Stage::kLeaving);
-    Clean();
-    Fire(TimerKind::kAsk);
-    Settle();
+    Vacate();
     if (slurm.held) return;
     ASSERT_EQ(job.stage, Stage::kWaiting);
     StartJob();

@@ -78,6 +78,14 @@ class WatcherTest : public testing::Test {
   std::string directory_;
 };
 
+TEST(Times, AreThoseThatTheClockCanHold) {
+  constexpr const char* kFormat = "%Y-%m-%dT%H:%M:%SZ";
+  EXPECT_EQ(ParseTime("2026-01-31T12:00:00Z", kFormat),
+            SystemClock::time_point(std::chrono::seconds(1'769'860'800)));
+  for (const char* text : {"24-01-31T12:00:00Z", "2263-01-01T00:00:00Z", "2026-01-31", ""})
+    EXPECT_FALSE(ParseTime(text, kFormat)) << text;
+}
+
 TEST_F(WatcherTest, TellsOfAPreemptionOnGce) {
   MetadataServer server(Cloud::kGce);
   Inbox inbox;

@@ -28,7 +28,8 @@ TEST_F(TaskLink, CarriesEveryFrame) {
   ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kLaunch, .launch = std::string("a\0b", 3)}));
   ASSERT_TRUE(SendFrame(
       left_, {.type = FrameType::kSignal, .signal = SIGUSR2, .scope = SignalScope::kGroup}));
-  ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kEnded, .status = {.code = 3}}));
+  ASSERT_TRUE(
+      SendFrame(left_, {.type = FrameType::kEnded, .status = {.code = 3}, .out_of_memory = true}));
   ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kFailed, .message = "no room"}));
   ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kReleased}));
   ASSERT_TRUE(SendFrame(left_, {.type = FrameType::kReleased, .leave = true}));
@@ -39,7 +40,9 @@ TEST_F(TaskLink, CarriesEveryFrame) {
   const auto signal = ReceiveFrame(right_);
   EXPECT_EQ(signal->signal, SIGUSR2);
   EXPECT_EQ(signal->scope, SignalScope::kGroup);
-  EXPECT_EQ(ReceiveFrame(right_)->status.code, 3);
+  const auto ended = ReceiveFrame(right_);
+  EXPECT_EQ(ended->status.code, 3);
+  EXPECT_TRUE(ended->out_of_memory);
   EXPECT_EQ(ReceiveFrame(right_)->message, "no room");
   EXPECT_FALSE(ReceiveFrame(right_)->leave);
   const auto released = ReceiveFrame(right_);

@@ -17,6 +17,8 @@ WardenEnvironment Sample() {
           .node = "n012",
           .owner = {.uid = 1000, .gid = 100, .groups = {27, 100}},
           .warning_seconds = 120,
+          .cluster = "lab",
+          .submitted = "20261128T004824Z",
           .config_path = "/etc/holdfast/holdfast.yaml",
           .options = {.checkpoint = true,
                       .interval = Interval{.every = std::chrono::seconds(600)},
@@ -47,11 +49,23 @@ TEST(WardenEnvironment, ComesBackAsItWas) {
   EXPECT_EQ(parsed->node, sample.node);
   EXPECT_EQ(parsed->owner, sample.owner);
   EXPECT_EQ(parsed->warning_seconds, sample.warning_seconds);
+  EXPECT_EQ(parsed->cluster, sample.cluster);
+  EXPECT_EQ(parsed->submitted, sample.submitted);
   EXPECT_EQ(parsed->config_path, sample.config_path);
   EXPECT_EQ(parsed->options, sample.options);
   EXPECT_EQ(parsed->task_pid, sample.task_pid);
   EXPECT_EQ(parsed->exec_fd, sample.exec_fd);
   EXPECT_EQ(parsed->link_fd, sample.link_fd);
+}
+
+TEST(WardenEnvironment, OnlyATimeOfSubmissionNamesAJob) {
+  WardenEnvironment sample = Sample();
+  sample.submitted.clear();  // by a release that did not tell
+  ASSERT_TRUE(Parse(ToStrings(sample)));
+  sample.submitted = "../20261128T004824Z";
+  const auto parsed = Parse(ToStrings(sample));
+  ASSERT_FALSE(parsed);
+  EXPECT_TRUE(parsed.error().message().contains("HOLDFAST_SUBMITTED"));
 }
 
 TEST(WardenEnvironment, ListsMayBeEmpty) {

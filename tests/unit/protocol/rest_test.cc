@@ -22,6 +22,14 @@ TEST(RestPurpose, DependsOnEverything) {
   EXPECT_NE(purpose, RestPurpose("POST", "/v1/jobs/1/save", "{\"stop\":true}"));
 }
 
+TEST(AnswerPurpose, DependsOnEverything) {
+  const std::string purpose = AnswerPurpose("MUNGE:1:", 200, "{}");
+  EXPECT_TRUE(purpose.starts_with("holdfast-rest-answer 200 "));
+  EXPECT_NE(purpose, AnswerPurpose("MUNGE:2:", 200, "{}"));
+  EXPECT_NE(purpose, AnswerPurpose("MUNGE:1:", 404, "{}"));
+  EXPECT_NE(purpose, AnswerPurpose("MUNGE:1:", 200, "[]"));
+}
+
 TEST(ToText, TakesAnyBytes) {
   EXPECT_EQ(ToText({{"error", "/tmp/\xff: no\n"}}), "{\"error\":\"/tmp/\xef\xbf\xbd: no\\n\"}");
   EXPECT_EQ(ToText({{"a", 1}}, 2), "{\n  \"a\": 1\n}");

@@ -37,7 +37,7 @@ TEST_F(CommitTest, AnotherJobsManifestIsNotCommitted) {
   const auto part = WritePod(*store_, 1, 0, RandomBytes(1000, 1));
   ASSERT_OK(part);
   Manifest manifest = ManifestOf(1, {*part});
-  manifest.job_id = kJobId + 1;
+  manifest.job.id = kJobId + 1;
   EXPECT_CODE(store_->Commit(manifest), Code::kInvalid);
   manifest = ManifestOf(1, {*part});
   manifest.uid = 0;

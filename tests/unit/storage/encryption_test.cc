@@ -15,7 +15,7 @@ class EncryptionTest : public JobTest {
  protected:
   EncryptionTest() { store_ = With({kOld}); }
   std::unique_ptr<JobStore> With(std::vector<SiteKey> keys) {
-    return MakeJobStore(backend_, kJobId, kUid,
+    return MakeJobStore(backend_, kJob, kUid,
                         storage::Keys(kSiteKey, {std::move(keys), "/etc/holdfast/encryption.key"}));
   }
   std::unique_ptr<JobStore> Plain() { return OpenStore(); }
@@ -119,7 +119,7 @@ TEST_F(EncryptionTest, WithoutTheKeyTheListIsReadAndOldOnesGo) {
     Change(checkpoint, checkpoint);
     ASSERT_OK(SaveCheckpoint(*store_, checkpoint, memory_));
   }
-  const auto user = MakeJobStore(backend_, kJobId, kUid, storage::Keys::Unauthenticated());
+  const auto user = MakeJobStore(backend_, kJob, kUid, storage::Keys::Unauthenticated());
   const auto listing = user->List();
   ASSERT_OK(listing);
   EXPECT_EQ(listing->good.size(), 3u);
@@ -148,7 +148,7 @@ TEST_F(EncryptionTest, TamperedAndSwappedDataIsRefused) {
 }
 
 TEST_F(EncryptionTest, ASealedPartIsGoodInItsPlaceOnly) {
-  Part part{.job_id = 1, .checkpoint = 2, .info = {.pod = 3}};
+  Part part{.job = kJob, .checkpoint = 2, .info = {.pod = 3}};
   const Bytes contents = RandomBytes(1000, 1);
   const auto file = SealPart(part, contents, kOld);
   ASSERT_OK(file);
@@ -159,6 +159,14 @@ TEST_F(EncryptionTest, ASealedPartIsGoodInItsPlaceOnly) {
   ++(*sealed)->pod;
   EXPECT_CODE(UnsealPart(**sealed, {{kOld}, ""}), Code::kCorrupt);
   --(*sealed)->pod;
+  for (const JobName& other :
+       {JobName{"other", kJobId, kJob.submitted}, JobName{"lab", 17, kJob.submitted},
+        JobName{"lab", kJobId, "20270101T000000Z"}, JobName{.id = kJobId}}) {
+    (*sealed)->job = other;
+    EXPECT_CODE(UnsealPart(**sealed, {{kOld}, ""}), Code::kCorrupt);
+  }
+  (*sealed)->job = kJob;
+  EXPECT_EQ(*UnsealPart(**sealed, {{kOld}, ""}), contents);
   (*sealed)->sealed[5] ^= std::byte{1};
   EXPECT_CODE(UnsealPart(**sealed, {{kOld}, ""}), Code::kCorrupt);
   (*sealed)->sealed.resize(kSealBytes);

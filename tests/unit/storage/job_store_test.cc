@@ -186,15 +186,26 @@ TEST_F(JobStoreTest, AnEarlierAttemptIsReplaced) {
   EXPECT_EQ(Keys("parts/").size(), 2u) << "another pod's part must stay";
 }
 
-TEST_F(JobStoreTest, AnotherUserOrJobSeesNothingGood) {
+// Whoever swaps directories gains nothing.
+TEST_F(JobStoreTest, AnotherUserJobOrClusterSeesNothingGood) {
   ASSERT_OK(SaveCheckpoint(*store_, 1, RandomBytes(1000, 1)));
-  for (const auto& other : {MakeJobStore(backend_, kJobId, kUid + 1, kSiteKey),
-                            MakeJobStore(backend_, kJobId + 1, kUid, kSiteKey)}) {
-    const auto listing = other->List();
+  const auto open = [&](const JobName& job, uid_t uid) {
+    return MakeJobStore(backend_, job, uid, kSiteKey);
+  };
+  JobName other_id = kJob, other_time = kJob, other_cluster = kJob;
+  other_id.id = 17;
+  other_time.submitted = "20270101T000000Z";
+  other_cluster.cluster = "other";
+  for (const auto& [store, code] : {std::pair{open(kJob, kUid + 1), Code::kDenied},
+                                    std::pair{open(other_id, kUid), Code::kDenied},
+                                    std::pair{open(other_time, kUid), Code::kDenied},
+                                    std::pair{open(other_cluster, kUid), Code::kCorrupt},
+                                    std::pair{open({.id = kJobId}, kUid), Code::kCorrupt}}) {
+    const auto listing = store->List();
     ASSERT_OK(listing);
     EXPECT_TRUE(listing->good.empty());
     ASSERT_EQ(listing->bad.size(), 1u);
-    EXPECT_EQ(listing->bad[0].second.code(), Code::kDenied);
+    EXPECT_EQ(listing->bad[0].second.code(), code) << listing->bad[0].second.message();
   }
 }
 
@@ -205,7 +216,7 @@ TEST_F(JobStoreTest, OfADirectoryOnDisk) {
   Identity self = CurrentIdentity();
   const Bytes memory = RandomBytes(2 * kExtentBytes, 1);
   {
-    const auto store = JobStore::Open("file://" + directory, kJobId, self, kSiteKey);
+    const auto store = JobStore::Open("file://" + directory, kJob, self, kSiteKey);
     ASSERT_OK(store);
     ASSERT_OK((*store)->List());
     ASSERT_OK((*store)->Prepare());
@@ -218,6 +229,45 @@ TEST_F(JobStoreTest, OfADirectoryOnDisk) {
     ASSERT_OK((*store)->Prune(0));
   }
   EXPECT_EQ(*ListDirectory(directory), std::vector<std::string>{});
+  EXPECT_TRUE(RemoveTree(directory));
+}
+
+// Two clusters, and an id that started again, in one directory.
+TEST_F(JobStoreTest, JobsWithOneIdAreKeptApart) {
+  char name[] = "/tmp/holdfast-store-XXXXXX";
+  ASSERT_NE(::mkdtemp(name), nullptr);
+  const std::string directory = name;
+  const Identity self = CurrentIdentity();
+  const JobName old{.id = kJobId}, later{"lab", kJobId, "20270101T000000Z"},
+      other{"lab-1", kJobId, kJob.submitted}, longer{"lab", kJobId * 10, kJob.submitted};
+  for (const JobName& job : {later, other, longer, old, kJob}) {
+    const auto store = JobStore::Open(directory, job, self, kSiteKey);
+    ASSERT_OK(store);
+    ASSERT_OK((*store)->Prepare());
+    const auto part = WritePod(**store, 1, 0, RandomBytes(1000, 1));
+    ASSERT_OK(part);
+    Manifest manifest = ManifestOf(1, {*part});
+    manifest.uid = self.uid;
+    manifest.job = job;
+    ASSERT_OK((*store)->Commit(manifest));
+  }
+  EXPECT_EQ(*JobStore::JobsOf(directory, "lab", kJobId, self),
+            (std::vector<JobName>{old, kJob, later}));
+  EXPECT_EQ(*JobStore::JobsOf(directory, "lab-1", kJobId, self),
+            (std::vector<JobName>{old, other}));
+  EXPECT_EQ(*JobStore::JobsOf(directory, "lab", 1, self), std::vector<JobName>{});
+  EXPECT_EQ(*JobStore::JobsOf(directory + "/none", "lab", kJobId, self), std::vector<JobName>{});
+  ASSERT_OK((*JobStore::Open(directory, kJob, self, kSiteKey))->Prune(0));
+  EXPECT_EQ(*JobStore::JobsOf(directory, "lab", kJobId, self), (std::vector<JobName>{old, later}));
+  EXPECT_EQ((*JobStore::Open(directory, later, self, kSiteKey))->List()->good.size(), 1u);
+  // As somebody would who wants to restore another's.
+  ASSERT_EQ(::rename((directory + "/" + other.Directory()).c_str(),
+                     (directory + "/" + kJob.Directory()).c_str()),
+            0);
+  const auto swapped = (*JobStore::Open(directory, kJob, self, kSiteKey))->List();
+  ASSERT_OK(swapped);
+  EXPECT_TRUE(swapped->good.empty());
+  EXPECT_EQ(swapped->bad.size(), 1u);
   EXPECT_TRUE(RemoveTree(directory));
 }
 

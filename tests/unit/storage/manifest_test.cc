@@ -7,8 +7,10 @@
 namespace holdfast::storage {
 namespace {
 
+const JobName kJob{"lab", 4242, "20261128T004824Z"};
+
 Manifest Sample() {
-  Manifest manifest{.job_id = 4242,
+  Manifest manifest{.job = kJob,
                     .checkpoint = 17,
                     .unix_ms = 1'800'000'000'123,
                     .uid = 4'000'000'000,
@@ -27,7 +29,7 @@ Manifest Sample() {
   return manifest;
 }
 
-constexpr ManifestIdentity kExpected{.job_id = 4242, .checkpoint = 17, .uid = 4'000'000'000};
+const ManifestIdentity kExpected{.job = kJob, .checkpoint = 17, .uid = 4'000'000'000};
 const SiteKey kKey{{std::byte{1}, std::byte{2}}};
 
 TEST(ManifestTest, IsReadAsWritten) {
@@ -93,13 +95,42 @@ TEST(ManifestTest, AnotherKeyIsAClearError) {
 TEST(ManifestTest, AnothersManifestIsDenied) {
   const auto file = EncodeManifest(Sample(), kKey);
   for (const ManifestIdentity& expected :
-       {ManifestIdentity{.job_id = 4243, .checkpoint = 17, .uid = kExpected.uid},
-        ManifestIdentity{.job_id = 4242, .checkpoint = 16, .uid = kExpected.uid},
-        ManifestIdentity{.job_id = 4242, .checkpoint = 17, .uid = 1000}}) {
+       {ManifestIdentity{{"lab", 4243, kJob.submitted}, 17, kExpected.uid},
+        ManifestIdentity{{"lab", 4242, "20261128T004825Z"}, 17, kExpected.uid},
+        ManifestIdentity{kJob, 16, kExpected.uid}, ManifestIdentity{kJob, 17, 1000}}) {
     const auto manifest = DecodeManifest(*file, kKey, expected);
     ASSERT_FALSE(manifest);
     EXPECT_EQ(manifest.error().code(), Code::kDenied);
   }
+}
+
+// The cluster is in the key, so what another has written is as foreign as what another site has.
+TEST(ManifestTest, AnotherClustersManifestIsRefused) {
+  const auto file = EncodeManifest(Sample(), kKey);
+  ManifestIdentity expected = kExpected;
+  expected.job.cluster = "other";
+  auto manifest = DecodeManifest(*file, kKey, expected);
+  ASSERT_FALSE(manifest);
+  EXPECT_EQ(manifest.error().code(), Code::kCorrupt);
+  EXPECT_NE(manifest.error().message().find("by another cluster than other"), std::string::npos);
+  manifest = DecodeManifest(*file, std::nullopt, expected);
+  ASSERT_FALSE(manifest);
+  EXPECT_EQ(manifest.error().code(), Code::kDenied);
+  EXPECT_NE(manifest.error().message().find("of cluster lab,"), std::string::npos);
+}
+
+TEST(ManifestTest, OneWithoutNamesIsGoodInTheOldPlaceOnly) {
+  Manifest old = Sample();
+  old.job = {.id = 4242};
+  const auto file = EncodeManifest(old, kKey);
+  ASSERT_TRUE(file) << file.error().message();
+  ManifestIdentity expected = kExpected;
+  expected.job = old.job;
+  EXPECT_TRUE(DecodeManifest(*file, kKey, expected));
+  EXPECT_FALSE(DecodeManifest(*file, kKey, kExpected));
+  EXPECT_FALSE(DecodeManifest(*file, std::nullopt, kExpected));
+  EXPECT_FALSE(DecodeManifest(*EncodeManifest(Sample(), kKey), kKey, expected));
+  EXPECT_FALSE(DecodeManifest(*EncodeManifest(Sample(), kKey), std::nullopt, expected));
 }
 
 TEST(ManifestTest, AManifestThatNamesPartsOutOfPlaceIsNotWritten) {

@@ -13,7 +13,7 @@ namespace {
 
 Part Sample() {
   Part part;
-  part.job_id = 4242;
+  part.job = {"lab", 4242, "20261128T004824Z"};
   part.checkpoint = 17;
   part.info = {.pod = 1,
                .node = "n007",
@@ -59,7 +59,7 @@ TEST(PartTest, IsReadAsWritten) {
   ASSERT_TRUE(file) << file.error().message();
   const auto part = DecodePart(*file);
   ASSERT_TRUE(part) << part.error().message();
-  EXPECT_EQ(part->job_id, 4242u);
+  EXPECT_EQ(part->job, JobName{.id = 4242});
   EXPECT_EQ(part->checkpoint, 17u);
   EXPECT_EQ(part->info.node, "n007");
   EXPECT_EQ(part->info.hostname, "n1");

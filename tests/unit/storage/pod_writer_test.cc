@@ -227,5 +227,186 @@ TEST_F(PodWriterTest, StoringAheadMayStopAtAnyTime) {
   EXPECT_EQ(Keys("packs/000002"), std::vector<std::string>{});
 }
 
+// ---- memory of which some is known not to have been written ----
+
+class PutRestTest : public PodWriterTest {
+ protected:
+  // The next checkpoint, of `memory_`, of which `kept` says for each extent what is as it was.
+  // Returns how much of it was read.
+  Result<size_t> SaveRest(const std::vector<BlockSet>& kept, bool verify = false,
+                          uint32_t pid = 1001) {
+    HOLDFAST_TRY(const auto writer, store_->Write(++checkpoint_, 0, {}));
+    EXPECT_EQ(writer->compared_checkpoint(), checkpoint_ - 1);
+    HOLDFAST_TRY(const uint32_t stream, writer->AddStream(kPages));
+    size_t read_bytes = 0;
+    for (size_t i = 0; i * kExtentBytes < memory_.size(); ++i) {
+      const size_t offset = i * kExtentBytes;
+      const auto now = std::span(memory_).subspan(offset);
+      // What is not read must not matter.
+      Bytes buffer = RandomBytes(std::min(kExtentBytes, now.size()), 99);
+      const auto read = [&](size_t begin, size_t end) -> Status {
+        std::ranges::copy(now.subspan(begin, end - begin),
+                          buffer.begin() + static_cast<ssize_t>(begin));
+        read_bytes += end - begin;
+        return {};
+      };
+      HOLDFAST_CHECK(writer->PutRest(stream, offset, buffer,
+                                     {.blocks = kept[i], .verify = verify, .read = read},
+                                     kAddress + offset, pid));
+    }
+    writer->SetInfo({.node = "n1", .hostname = "h1", .owner = {.uid = kUid}, .processes = 1});
+    HOLDFAST_TRY(const auto part, writer->Finish());
+    HOLDFAST_CHECK(store_->Commit(ManifestOf(checkpoint_, {part})));
+    const auto loaded = LoadCheckpoint(*store_, checkpoint_);
+    EXPECT_TRUE(loaded && *loaded == memory_);
+    return read_bytes;
+  }
+  void SaveAll() { ASSERT_OK(SaveCheckpoint(*store_, ++checkpoint_, memory_)); }
+  void Change(size_t block) { memory_[block * kBlockBytes + 7] ^= std::byte{1}; }
+
+  static BlockSet AllBut(std::initializer_list<size_t> blocks) {
+    BlockSet set;
+    set.set();
+    for (const size_t block : blocks) set.reset(block);
+    return set;
+  }
+
+  Bytes memory_ = RandomBytes(3 * kExtentBytes, 1);
+  uint32_t checkpoint_ = 0;
+};
+
+TEST_F(PutRestTest, OnlyTheRestIsRead) {
+  SaveAll();
+  Change(kBlocksPerExtent + 3);
+  const auto read = SaveRest({AllBut({}), AllBut({3, 4, 9}), AllBut({})});
+  ASSERT_OK(read);
+  EXPECT_EQ(*read, 3 * kBlockBytes);
+}
+
+TEST_F(PutRestTest, WhatIsNotThereIsRead) {
+  // Another process had it; or there was no checkpoint at all.
+  ASSERT_OK(SaveRest({AllBut({}), AllBut({}), AllBut({})}));
+  const auto read = SaveRest({AllBut({}), AllBut({}), AllBut({})}, false, 1002);
+  ASSERT_OK(read);
+  EXPECT_EQ(*read, memory_.size());
+}
+
+TEST_F(PutRestTest, ABlockOfAnotherLengthIsRead) {
+  memory_.resize(kExtentBytes + kBlockBytes / 2);
+  SaveAll();
+  memory_.resize(kExtentBytes + kBlockBytes, std::byte{5});
+  const auto read = SaveRest({AllBut({}), AllBut({})});
+  ASSERT_OK(read);
+  EXPECT_EQ(*read, kBlockBytes);
+}
+
+TEST_F(PutRestTest, WhereItWasZeroItIsRead) {
+  std::fill_n(memory_.begin() + 2 * kBlockBytes, 3 * kBlockBytes, std::byte{0});
+  SaveAll();
+  const auto read = SaveRest({AllBut({}), AllBut({}), AllBut({})});
+  ASSERT_OK(read);
+  EXPECT_EQ(*read, 3 * kBlockBytes);
+}
+
+// The whole piece is known then, as one blob.
+TEST_F(PutRestTest, WhatWasWrittenMayBeWhatItWas) {
+  SaveAll();
+  const auto read = SaveRest({AllBut({3, 9}), AllBut({}), AllBut({15})});
+  ASSERT_OK(read);
+  EXPECT_EQ(*read, 3 * kBlockBytes);
+  // So too if what is kept lies in several blobs.
+  Change(2);
+  ASSERT_OK(SaveRest({AllBut({2}), AllBut({}), AllBut({})}));
+  Change(5);
+  ASSERT_OK(SaveRest({AllBut({5}), AllBut({}), AllBut({})}));
+  Change(2);
+  Change(5);
+  ASSERT_OK(SaveRest({AllBut({2, 5}), AllBut({}), AllBut({})}));
+}
+
+// Whatever is changed, put back, or only said to have been written.
+TEST_F(PutRestTest, AtRandomItIsAlwaysWhatItShouldBe) {
+  const Bytes first = memory_;
+  SaveAll();
+  std::mt19937_64 random(7);
+  for (int save = 0; save < 60; ++save) {
+    std::vector<BlockSet> kept(3, AllBut({}));
+    for (int i = 0; i < 8; ++i) {
+      const size_t block = random() % (3 * kBlocksPerExtent);
+      kept[block / kBlocksPerExtent].reset(block % kBlocksPerExtent);
+      const auto at = static_cast<ssize_t>(block * kBlockBytes);
+      if (random() % 3 == 0)
+        Change(block);
+      else if (random() % 3 == 0)
+        std::copy_n(first.begin() + at, kBlockBytes, memory_.begin() + at);
+      else if (random() % 6 == 0)
+        std::fill_n(memory_.begin() + at, kBlockBytes, std::byte{0});
+    }
+    ASSERT_OK(SaveRest(kept, save % 4 == 0));
+    ASSERT_FALSE(HasFailure()) << save;
+  }
+}
+
+TEST_F(PutRestTest, VerifyingFindsWhatWasWrittenWithoutATrace) {
+  SaveAll();
+  const auto right = SaveRest({AllBut({}), AllBut({}), AllBut({})}, true);
+  ASSERT_OK(right);
+  EXPECT_EQ(*right, memory_.size());
+  Change(kBlocksPerExtent + 3);
+  const auto wrong = SaveRest({AllBut({}), AllBut({}), AllBut({})}, true);
+  EXPECT_CODE(wrong, Code::kInternal);
+  EXPECT_NE(wrong.error().message().find("written without a trace"), std::string::npos);
+}
+
+// Each save changes another block, so what extents are made of would become many blobs.
+TEST_F(PutRestTest, ExtentsAreStoredAnewBeforeTheyConsistOfTooManyBlobs) {
+  SaveAll();
+  size_t read_bytes = 0;
+  constexpr size_t kSaves = 40;
+  for (size_t i = 0; i < kSaves; ++i) {
+    const size_t block = 5 * i % kBlocksPerExtent;
+    Change(block);
+    const auto read = SaveRest({AllBut({block}), AllBut({}), AllBut({})});
+    ASSERT_OK(read);
+    read_bytes += *read;
+  }
+  EXPECT_GT(read_bytes, kSaves * kBlockBytes);
+  EXPECT_LT(read_bytes, kSaves * kExtentBytes / 2);
+}
+
+// What has been stored ahead is of use to the rest, and what has not, is still kept.
+TEST_F(PutRestTest, GoesOnFromWhatWasStoredAhead) {
+  SaveAll();
+  Change(1);
+  const auto writer = store_->Write(++checkpoint_, 0, {});
+  ASSERT_OK(writer);
+  const auto put = [&](const char* name, BlockSet kept) {
+    const auto stream = (*writer)->AddStream(name);
+    Bytes buffer(kExtentBytes);
+    return (*writer)->PutRest(*stream, 0, buffer,
+                              {.blocks = kept,
+                               .read = [&](size_t begin, size_t end) -> Status {
+                                 std::ranges::copy(std::span(memory_).subspan(begin, end - begin),
+                                                   buffer.begin() + static_cast<ssize_t>(begin));
+                                 return {};
+                               }},
+                              kAddress, 1001);
+  };
+  ASSERT_OK(put("ahead", AllBut({1})));
+  ASSERT_OK((*writer)->BeginAgain());
+  Change(2);
+  ASSERT_OK(put(kPages, AllBut({1, 2})));
+  (*writer)->SetInfo({.node = "n1", .hostname = "h1", .owner = {.uid = kUid}, .processes = 1});
+  const auto part = (*writer)->Finish();
+  ASSERT_OK(part);
+  EXPECT_EQ((*writer)->precopied().stored_bytes, kBlockBytes);
+  EXPECT_EQ((*writer)->precopied().wasted_bytes, 0u);
+  ASSERT_OK(store_->Commit(ManifestOf(checkpoint_, {*part})));
+  memory_.resize(kExtentBytes);
+  const auto loaded = LoadCheckpoint(*store_, checkpoint_);
+  ASSERT_OK(loaded);
+  EXPECT_EQ(*loaded, memory_);
+}
+
 }  // namespace
 }  // namespace holdfast::storage

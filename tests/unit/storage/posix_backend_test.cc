@@ -125,7 +125,7 @@ TEST_F(PosixBackendTest, AFullFilesystemAbortsTheCheckpointAndKeepsTheOneBefore)
   const TinyFilesystem filesystem(directory_);
   if (!filesystem.mounted()) GTEST_SKIP() << "cannot mount a tmpfs here";
   const Identity self = CurrentIdentity();
-  const auto store = MakeJobStore(std::move(backend_), kJobId, self.uid, kSiteKey);
+  const auto store = MakeJobStore(std::move(backend_), kJob, self.uid, kSiteKey);
   const auto commit = [&](uint32_t checkpoint, const PartSummary& part) {
     Manifest manifest = ManifestOf(checkpoint, {part});
     manifest.uid = self.uid;

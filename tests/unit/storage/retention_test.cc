@@ -112,7 +112,7 @@ TEST_F(RetentionTest, WithAnotherKeyNothingGoes) {
   Save(1);
   Save(2);
   const auto before = Keys();
-  ASSERT_OK(MakeJobStore(backend_, kJobId, kUid, SiteKey{})->Prune(1));
+  ASSERT_OK(MakeJobStore(backend_, kJob, kUid, SiteKey{})->Prune(1));
   EXPECT_EQ(Keys(), before);
 }
 

@@ -103,13 +103,14 @@ class ShardedJobTest : public JobTest {
  protected:
   Part PartOf(uint32_t checkpoint) {
     const auto part =
-        LoadPart({*backend_, keys_, kJobId, kUid}, store_->ReadManifest(checkpoint)->parts.at(0));
+        LoadPart({*backend_, keys_, kJob, kUid}, store_->ReadManifest(checkpoint)->parts.at(0));
     EXPECT_TRUE(part);
     return *part;
   }
+  JobName name_ = kJob;
   void Encrypt() {
     keys_ = storage::Keys(kSiteKey, {{SiteKey{{std::byte{11}}}}, "/etc/holdfast/encryption.key"});
-    store_ = MakeJobStore(backend_, kJobId, kUid, keys_);
+    store_ = MakeJobStore(backend_, name_, kUid, keys_);
   }
 
   storage::Keys keys_{kSiteKey};
@@ -259,6 +260,8 @@ class Version1Test : public ShardedJobTest {
  protected:
   // The objects of a checkpoint 2 of one pod, as the release before shards wrote them.
   void Load(const std::string& name) {
+    name_ = {.id = kJobId};  // its jobs had no other name
+    store_ = MakeJobStore(backend_, name_, kUid, keys_);
     const std::filesystem::path root = std::string(HOLDFAST_VERSION1) + "/" + name;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
       if (!entry.is_regular_file()) continue;
@@ -282,8 +285,11 @@ class Version1Test : public ShardedJobTest {
     EXPECT_EQ(*LoadCheckpoint(*store_, 2), memory);
     ASSERT_OK(store_->Verify(*store_->ReadManifest(2), 2));
     memory[kBlockBytes + 5] ^= std::byte{1};
-    const auto next = SaveCheckpoint(*store_, 3, memory);
+    const auto next = WritePod(*store_, 3, 0, memory);
     ASSERT_OK(next);
+    Manifest manifest = ManifestOf(3, {*next});
+    manifest.job = name_;
+    ASSERT_OK(store_->Commit(manifest));
     EXPECT_EQ(backend_->Get(PackKey(3, 0, 0)).size() / kBlockBytes, 1u) << "one block has changed";
     EXPECT_EQ(*LoadCheckpoint(*store_, 3), memory);
     ASSERT_OK(store_->Prune(1));
@@ -306,7 +312,7 @@ TEST_F(Version1Test, EncryptedTheSame) {
 class LargeVersion1Test : public ShardedJobTest {
  protected:
   void Save() {
-    Part part{.job_id = kJobId, .checkpoint = 1};
+    Part part{.job = kJob, .checkpoint = 1};
     part.streams = {{kPages, job_.pieces * uint64_t{kBlockBytes}}};
     Bytes pack;
     for (uint32_t i = 0; i < job_.pieces; ++i) {
@@ -368,7 +374,7 @@ class MemoryBoundTest : public testing::Test {
   }
   void TearDown() override { EXPECT_TRUE(RemoveTree(directory_)); }
   std::unique_ptr<JobStore> Open() {
-    auto store = JobStore::Open("file://" + directory_, kJobId, CurrentIdentity(), kSiteKey);
+    auto store = JobStore::Open("file://" + directory_, kJob, CurrentIdentity(), kSiteKey);
     EXPECT_TRUE(store);
     return std::move(*store);
   }

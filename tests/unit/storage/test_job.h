@@ -20,6 +20,7 @@ namespace holdfast::storage {
 using Bytes = std::vector<std::byte>;
 
 inline constexpr uint32_t kJobId = 4242;
+inline const JobName kJob{.cluster = "lab", .id = kJobId, .submitted = "20261128T004824Z"};
 inline constexpr uid_t kUid = 1000;
 inline const SiteKey kSiteKey{{std::byte{1}, std::byte{2}, std::byte{3}}};
 // Where "memory" begins.
@@ -60,7 +61,7 @@ inline Result<PartSummary> WritePod(JobStore& store, uint32_t checkpoint, uint32
 }
 
 inline Manifest ManifestOf(uint32_t checkpoint, std::vector<PartSummary> parts) {
-  Manifest manifest{.job_id = kJobId,
+  Manifest manifest{.job = kJob,
                     .checkpoint = checkpoint,
                     .unix_ms = 1'800'000'000'000,
                     .uid = kUid,
@@ -98,7 +99,7 @@ std::string CodeOf(const Result<T>& result) {
 class JobTest : public testing::Test {
  protected:
   // As another process would open it.
-  std::unique_ptr<JobStore> OpenStore() { return MakeJobStore(backend_, kJobId, kUid, kSiteKey); }
+  std::unique_ptr<JobStore> OpenStore() { return MakeJobStore(backend_, kJob, kUid, kSiteKey); }
   std::vector<std::string> Keys(const std::string& prefix = "") {
     std::vector<std::string> keys;
     const auto objects = backend_->List(prefix);

@@ -44,15 +44,23 @@ TEST(UrlsTest, ACheckpointThatIsNotThereIsKnownNotToBe) {
   char directory[] = "/var/tmp/holdfast-urls-test-XXXXXX";
   ASSERT_NE(::mkdtemp(directory), nullptr);
   const std::string base = directory;
-  EXPECT_EQ(FindCheckpoint(base, 17, 0).error().code(), Code::kNotFound);
+  EXPECT_EQ(FindCheckpoint(base, "lab", 17, 0).error().code(), Code::kNotFound);
   ASSERT_TRUE(MakeDirectories(base + "/17/parts"));
-  EXPECT_EQ(FindCheckpoint(base, 17, 0).error().code(), Code::kNotFound);
+  EXPECT_EQ(FindCheckpoint(base, "lab", 17, 0).error().code(), Code::kNotFound);
   ASSERT_TRUE(WriteFile(base + "/17/manifest-000004.h5", ""));
-  EXPECT_TRUE(FindCheckpoint(base, 17, 0));
-  EXPECT_TRUE(FindCheckpoint("file://" + base, 17, 4));
-  EXPECT_EQ(FindCheckpoint(base, 17, 5).error().message(), "job 17 has no checkpoint 5 in " + base);
-  EXPECT_TRUE(FindCheckpoint(base + "/not/mounted/here", 17, 0));
-  EXPECT_TRUE(FindCheckpoint("gs://bucket/prefix", 17, 0));
+  EXPECT_TRUE(FindCheckpoint(base, "lab", 17, 0));
+  EXPECT_TRUE(FindCheckpoint("file://" + base, "lab", 17, 4));
+  EXPECT_EQ(FindCheckpoint(base, "lab", 17, 5).error().message(),
+            "job 17 has no checkpoint 5 in " + base);
+  const std::string named = base + "/lab-18-20261128T004824Z";
+  ASSERT_TRUE(MakeDirectories(named + "/parts"));
+  EXPECT_EQ(FindCheckpoint(base, "lab", 18, 0).error().code(), Code::kNotFound);
+  ASSERT_TRUE(WriteFile(named + "/manifest-000001.h5", ""));
+  EXPECT_TRUE(FindCheckpoint(base, "lab", 18, 1));
+  EXPECT_EQ(FindCheckpoint(base, "other", 18, 1).error().code(), Code::kNotFound);
+  EXPECT_EQ(FindCheckpoint(base, "lab", 8, 1).error().code(), Code::kNotFound);
+  EXPECT_TRUE(FindCheckpoint(base + "/not/mounted/here", "lab", 17, 0));
+  EXPECT_TRUE(FindCheckpoint("gs://bucket/prefix", "lab", 17, 0));
   ASSERT_TRUE(RemoveTree(base));
 }
 

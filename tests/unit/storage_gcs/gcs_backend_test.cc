@@ -278,6 +278,9 @@ TEST_F(GcsBackendTest, ListsAllPagesAndOnlyItsOwnJob) {
   EXPECT_EQ((*listed)[7].key, "parts/7");
   EXPECT_EQ((*listed)[7].size_bytes, 2u);
   EXPECT_THAT(*(*other)->List(""), SizeIs(1));
+  const size_t asked = small.log().size();
+  EXPECT_THAT(backend->Beside("42").value(), testing::ElementsAre("42", "4242"));
+  EXPECT_EQ(small.log().size(), asked + 1) << "not a page for each three objects";
 }
 
 TEST_F(GcsBackendTest, ARefusedTokenIsRenewedOnce) {

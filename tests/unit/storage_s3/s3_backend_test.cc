@@ -192,6 +192,9 @@ TEST_F(S3BackendTest, ListsAllPagesAndOnlyItsOwnJob) {
   ASSERT_THAT(*listed, SizeIs(5));
   EXPECT_EQ((*listed)[4].key, "parts/4");
   EXPECT_EQ((*listed)[4].size_bytes, 2u);
+  const size_t asked = server_.log().size();
+  EXPECT_THAT(backend->Beside("42").value(), testing::ElementsAre("4242"));
+  EXPECT_EQ(server_.log().size(), asked + 1) << "not a page for each two objects";
 }
 
 TEST_F(S3BackendTest, SaysWhatToDoAboutRefusals) {

@@ -75,23 +75,17 @@ class BindPodTest : public ::testing::Test {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
     if (CpusOf(0) < 2) GTEST_SKIP() << "needs two CPUs";
-    ASSERT_NE(::mkdtemp(directory_), nullptr);
     auto pod = Pod::Create({.hostname = "pod0",
                             .owner = {.uid = 65534, .gid = 65534, .groups = {}},
                             .hosts = "",
-                            .state_directory = directory_,
                             .init_program = HOLDFAST_TEST_POD_INIT});
     ASSERT_TRUE(pod) << pod.error().message();
     pod_ = std::move(*pod);
     ASSERT_TRUE(pod_->StartRoot({"/bin/sh", "-c", "sleep 100"}));
     root_ = pod_->OuterPid(pod_->root_pid()).value();
   }
-  void TearDown() override {
-    pod_.reset();
-    EXPECT_TRUE(RemoveTree(directory_));
-  }
+  void TearDown() override { pod_.reset(); }
 
-  char directory_[40] = "/var/tmp/holdfast-affinity-test-XXXXXX";
   std::unique_ptr<Pod> pod_;
   pid_t root_ = -1;  // outside
 };

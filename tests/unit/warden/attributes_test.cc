@@ -45,9 +45,8 @@ for i in range(3):
 
 class Program {
  public:
-  Program(const std::string& directory, const char* how) {
+  explicit Program(const char* how) {
     auto pod = Pod::Create({.owner = {.uid = 65534, .gid = 65534, .groups = {}},
-                            .state_directory = directory,
                             .init_program = HOLDFAST_TEST_POD_INIT});
     EXPECT_TRUE(pod) << pod.error().message();
     pod_ = std::move(*pod);
@@ -81,41 +80,32 @@ class AttributesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make pods";
-    char directory[] = "/var/tmp/holdfast-attributes-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(directory), nullptr);
-    directory_ = directory;
   }
-  void TearDown() override {
-    if (!directory_.empty()) {
-      EXPECT_TRUE(RemoveTree(directory_));
-    }
-  }
-  std::string directory_;
 };
 
 TEST_F(AttributesTest, AreThoseThatWereSaved) {
-  Program saved(directory_ + "/saved", "changed");
-  const auto attributes = DescribeAttributes(saved.pod());
+  Program saved("changed");
+  const auto attributes = DescribeAttributes(saved.pod(), "");
   ASSERT_TRUE(attributes) << attributes.error().message();
   const std::string expected = saved.Tell();
   EXPECT_THAT(expected, HasSubstr("timeout 4321 linger2 7 ttl 9\nmember True\nslack 77777"));
   EXPECT_THAT(expected, HasSubstr("datagram b'three' ('127.0.0.1', 7301)\nno more"));
 
-  Program restored(directory_ + "/restored", "as it is");
+  Program restored("as it is");
   const Status given = RestoreAttributes(restored.pod(), *attributes);
   ASSERT_TRUE(given) << given.error().message();
   EXPECT_EQ(restored.Tell(), expected);
 }
 
 TEST_F(AttributesTest, NothingIsSavedOfWhoAskedForNothing) {
-  Program program(directory_, "as it is");
-  EXPECT_EQ(DescribeAttributes(program.pod()).value(), "");
+  Program program("as it is");
+  EXPECT_EQ(DescribeAttributes(program.pod(), "").value(), "");
   EXPECT_TRUE(RestoreAttributes(program.pod(), ""));
   EXPECT_THAT(program.Tell(), Not(HasSubstr("datagram")));
 }
 
 TEST_F(AttributesTest, DamageIsNoticed) {
-  Program program(directory_, "as it is");
+  Program program("as it is");
   EXPECT_EQ(RestoreAttributes(program.pod(), "\xff\xff").error().code(), Code::kCorrupt);
 }
 

@@ -37,6 +37,23 @@ TEST_F(CasualtiesTest, OneThatEndedByItselfIsNone) {
   }
 }
 
+// As it would have one that CRIU had it make; one of its own it has told what it wants at once.
+TEST_F(CasualtiesTest, SoIsOneThatKeptADescriptor) {
+  const std::string make =
+      "exec python3 -c \"import ctypes, fcntl, os, struct, time\n"
+      "fd = ctypes.CDLL(None).syscall(323, os.O_CLOEXEC | os.O_NONBLOCK | 1)\n";
+  const std::string stay =
+      "print('\\''over'\\'', flush=True)\n"
+      "time.sleep(1000)\"";
+  EXPECT_TRUE(WatchOneThat(make +
+                           "fcntl.ioctl(fd, 0xc018aa3f, struct.pack('\\''3Q'\\'', 170, 0, 0))\n" +
+                           stay)
+                  .Check());
+  const Status intact = WatchOneThat(make + stay).Check();
+  ASSERT_FALSE(intact);
+  EXPECT_THAT(intact.error().message(), HasSubstr("kept a descriptor of CRIU's"));
+}
+
 // At whatever moment CRIU is killed, either the processes go on, or it is known that they do not.
 TEST_F(CasualtiesTest, IfCriuIsKilledAtAnyMoment) {
   constexpr int kProcesses = 12;

@@ -25,6 +25,7 @@
 #include "warden/criu/criu.h"
 #include "warden/isolation/pod.h"
 #include "warden/isolation/pod_files.h"
+#include "warden/isolation/private_directories.h"
 
 namespace holdfast::warden {
 
@@ -68,16 +69,21 @@ class CriuTest : public ::testing::Test {
     }
     memory_.reset();
     pod_.reset();
+    private_directories_.reset();
   }
 
   void MakePod() {
     EndPod();
     waits_ = UniqueFd(::memfd_create("waits", MFD_CLOEXEC));
+    auto directories = PrivateDirectories::Create(directory_ + "/private",
+                                                  "1-" + std::to_string(pods_++), private_paths_);
+    ASSERT_TRUE(directories) << directories.error().message();
+    private_directories_.emplace(*std::move(directories));
     auto pod = Pod::Create({.index = 3,
                             .hostname = "pod3",
                             .owner = owner_,
                             .hosts = "127.0.0.1 localhost\n",
-                            .state_directory = directory_ + "/pod",
+                            .private_directories = private_directories_->list(),
                             .init_program = HOLDFAST_TEST_POD_INIT});
     ASSERT_TRUE(pod) << pod.error().message();
     pod_ = std::move(*pod);
@@ -162,6 +168,7 @@ class CriuTest : public ::testing::Test {
     reader_->OnRead(on_read_);
     return HeldPod::Restore(*pod_, *reader_,
                             {.criu = "criu",
+                             .criu_preload = HOLDFAST_TEST_CRIU_RESTORE_PRELOAD,
                              .log_directory = directory_ + "/log",
                              .work_directory = directory_ + "/work",
                              .timeout = std::chrono::seconds(60),
@@ -195,6 +202,9 @@ class CriuTest : public ::testing::Test {
   FakeReader::Hook on_read_;
   std::optional<FakeReader> reader_;
   UniqueFd waits_;
+  std::vector<std::string> private_paths_;  // of the pods that are made from then on
+  int pods_ = 0;
+  std::optional<PrivateDirectories> private_directories_;
   std::unique_ptr<Pod> pod_;
   std::unique_ptr<LazyMemory> memory_;
 };

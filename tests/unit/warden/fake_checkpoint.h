@@ -57,6 +57,12 @@ class FakeWriter final : public storage::PodWriter {
     std::ranges::copy(data, bytes.begin() + static_cast<ssize_t>(offset));
     return {};
   }
+  uint32_t compared_checkpoint() const override { return 0; }
+  Status PutRest(uint32_t stream, uint64_t offset, std::span<std::byte> data, const Kept& kept,
+                 uint64_t address, uint32_t pid) override {
+    HOLDFAST_CHECK(kept.read(0, data.size()));
+    return Put(stream, offset, data, address, pid);
+  }
   Status SetSize(uint32_t stream, uint64_t size_bytes) override {
     const std::lock_guard lock(mutex_);
     checkpoint_.streams.at(stream).bytes.resize(size_bytes);

@@ -1,7 +1,11 @@
 #include "warden/memory/frozen_memory.h"
 
 #include <gmock/gmock.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -66,7 +70,7 @@ TEST(MemoryCutter, Nothing) {
   EXPECT_TRUE(CutMemory({.entries = {Entry(0, 5, 0)}}).empty());
 }
 
-class ReadMemoryTest : public ::testing::Test {
+class FrozenProcessTest : public ::testing::Test {
  protected:
   void SetUp() override {
     memory_ = static_cast<char*>(
@@ -77,23 +81,61 @@ class ReadMemoryTest : public ::testing::Test {
   void TearDown() override { ::munmap(memory_, 3 * kPage); }
   std::string Read(uint64_t size) {
     std::string out(size, '\0');
-    const Status status = ReadMemory(::getpid(), reinterpret_cast<uint64_t>(memory_),
-                                     std::as_writable_bytes(std::span(out)));
+    const Status status =
+        FrozenProcess::Open(::getpid())
+            ->Read(reinterpret_cast<uint64_t>(memory_), std::as_writable_bytes(std::span(out)));
     return status ? out : status.error().message();
   }
   char* memory_ = nullptr;
 };
 
-TEST_F(ReadMemoryTest, ReadsAll) { EXPECT_EQ(Read(3 * kPage), std::string(3 * kPage, 'a')); }
+TEST_F(FrozenProcessTest, ReadsAll) { EXPECT_EQ(Read(3 * kPage), std::string(3 * kPage, 'a')); }
 
-TEST_F(ReadMemoryTest, ReadsWhatTheProcessItselfMayNot) {
+TEST_F(FrozenProcessTest, ReadsWhatTheProcessItselfMayNot) {
   ASSERT_EQ(::mprotect(memory_ + kPage, kPage, PROT_NONE), 0);
   EXPECT_EQ(Read(3 * kPage), std::string(3 * kPage, 'a'));
 }
 
-TEST_F(ReadMemoryTest, SaysWhatIsNotThere) {
+TEST_F(FrozenProcessTest, SaysWhatIsNotThere) {
   ASSERT_EQ(::munmap(memory_ + kPage, kPage), 0);
   EXPECT_THAT(Read(3 * kPage), ::testing::HasSubstr("reading memory of process"));
+}
+
+// A child with that id, or any, that does nothing; -1 if there can be none.
+pid_t StartChild(pid_t id) {
+  clone_args arguments{.exit_signal = SIGCHLD};
+  if (id > 0) {
+    arguments.set_tid = reinterpret_cast<uint64_t>(&id);
+    arguments.set_tid_size = 1;
+  }
+  const auto child = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
+  while (child == 0) ::pause();
+  return child;
+}
+
+void End(pid_t child) {
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
+TEST_F(FrozenProcessTest, AnotherProcessWithItsIdIsNotTakenForIt) {
+  const pid_t child = StartChild(0);
+  ASSERT_GT(child, 0);
+  const auto process = FrozenProcess::Open(child);
+  std::string out(kPage, '\0');
+  const auto read = [&] {
+    return process->Read(reinterpret_cast<uint64_t>(memory_),
+                         std::as_writable_bytes(std::span(out)));
+  };
+  EXPECT_TRUE(read());
+  End(child);
+  const pid_t other = StartChild(child);
+  if (other < 0) GTEST_SKIP() << "choosing an id takes CAP_CHECKPOINT_RESTORE";
+  EXPECT_EQ(other, child);
+  const Status status = read();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code(), Code::kUnavailable);
+  End(other);
 }
 
 }  // namespace

@@ -72,9 +72,6 @@ class NetworkTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
-    char directory[] = "/var/tmp/holdfast-network-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(directory), nullptr);
-    directory_ = directory;
     for (Node& node : nodes_) {
       auto made = MakeNode();
       ASSERT_TRUE(made) << made.error().message();
@@ -97,7 +94,6 @@ class NetworkTest : public ::testing::Test {
                               .hostname = options_.peers[i].hostname,
                               .owner = {.uid = 65534, .gid = 65534, .groups = {}},
                               .hosts = MakeHosts(options_).value(),
-                              .state_directory = directory_ + "/" + std::to_string(i),
                               .init_program = HOLDFAST_TEST_POD_INIT});
       ASSERT_TRUE(pod) << pod.error().message();
       nodes_[i].pod = std::move(*pod);
@@ -109,9 +105,6 @@ class NetworkTest : public ::testing::Test {
 
   void TearDown() override {
     for (Node& node : nodes_) node.job.reset();
-    if (!directory_.empty()) {
-      EXPECT_TRUE(RemoveTree(directory_));
-    }
   }
 
   Result<std::unique_ptr<JobNetwork>> Create(uint32_t index, const Pod& pod) {
@@ -150,7 +143,6 @@ class NetworkTest : public ::testing::Test {
     return ReadAll(pipe->read_end).value();
   }
 
-  std::string directory_;
   NetworkOptions options_;
   std::array<Node, 2> nodes_;
 };

@@ -47,9 +47,6 @@ class OutsideTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
-    char directory[] = "/var/tmp/holdfast-outside-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(directory), nullptr);
-    directory_ = directory;
     for (Place* place : {&node_, &server_}) {
       SpawnOptions options{.argv = {"sleep", "1000"}, .unshare_flags = CLONE_NEWNET};
       auto holder = Process::Spawn(options);
@@ -67,7 +64,6 @@ class OutsideTest : public ::testing::Test {
     ASSERT_THAT(On(server_, "ip addr add 10.9.0.2/24 dev v1 && ip link set v1 up"),
                 HasSubstr("ok"));
     auto pod = Pod::Create({.owner = {.uid = 65534, .gid = 65534, .groups = {}},
-                            .state_directory = directory_,
                             .init_program = HOLDFAST_TEST_POD_INIT});
     ASSERT_TRUE(pod) << pod.error().message();
     pod_ = std::move(*pod);
@@ -87,9 +83,6 @@ class OutsideTest : public ::testing::Test {
     outside_.reset();
     network_.reset();
     pod_.reset();
-    if (!directory_.empty()) {
-      EXPECT_TRUE(RemoveTree(directory_));
-    }
   }
 
   Status Open(OutsideOptions options = {}) {
@@ -138,7 +131,6 @@ class OutsideTest : public ::testing::Test {
     serving_ = std::move(*process);
   }
 
-  std::string directory_;
   Place node_, server_;
   std::unique_ptr<Pod> pod_;
   std::unique_ptr<JobNetwork> network_;

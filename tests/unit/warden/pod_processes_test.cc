@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -21,6 +22,15 @@ TEST(InnermostPid, IsTheLastOfTheLine) {
 TEST(InnermostPid, AProcessThatCallsItselfSoDeceivesNobody) {
   EXPECT_EQ(InnermostPid("Name:\tNSpid:x\nPid:\t7\nNSpid:\t7\t5\n"), 5);
   EXPECT_EQ(InnermostPid("Name:\tNSpid:\t9\nPid:\t7\n"), std::nullopt);
+}
+
+TEST(NameOfProcess, EndsNoLineAndMovesNoCursor) {
+  char before[16] = "";
+  ASSERT_EQ(::prctl(PR_GET_NAME, before), 0);
+  ASSERT_EQ(::prctl(PR_SET_NAME, "a\n\x1b[2Jb"), 0);
+  EXPECT_EQ(NameOfProcess("/proc/self"), "a\\n\\x1b[2Jb");
+  EXPECT_EQ(NameOfProcess("/proc/0"), "?");
+  ::prctl(PR_SET_NAME, before);
 }
 
 TEST(ProcessesIn, FindsThisOneInItsNamespace) {

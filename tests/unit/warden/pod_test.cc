@@ -28,13 +28,10 @@ class PodTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
-    char directory[] = "/var/tmp/holdfast-pod-test-XXXXXX";
-    ASSERT_NE(::mkdtemp(directory), nullptr);
     options_ = {.index = 3,
                 .hostname = "pod3",
                 .owner = {.uid = kUser, .gid = kUser, .groups = {kUser}},
                 .hosts = "127.0.0.1 localhost\n198.18.0.4 pod3\n",
-                .state_directory = directory,
                 .init_program = HOLDFAST_TEST_POD_INIT};
     auto pod = Pod::Create(options_);
     ASSERT_TRUE(pod) << pod.error().message();
@@ -43,8 +40,8 @@ class PodTest : public ::testing::Test {
 
   void TearDown() override {
     pod_.reset();
-    if (!options_.state_directory.empty()) {
-      EXPECT_TRUE(RemoveTree(options_.state_directory));
+    if (!directory_.empty()) {
+      EXPECT_TRUE(RemoveTree(directory_));
     }
   }
 
@@ -69,16 +66,39 @@ class PodTest : public ::testing::Test {
   }
 
   PodOptions options_;
+  std::string directory_;
   std::unique_ptr<Pod> pod_;
 };
 
 TEST_F(PodTest, HasItsOwnNameHostsAndFileSystems) {
-  EXPECT_EQ(Run("hostname; cat /etc/hosts"), "pod3\n" + options_.hosts);
+  EXPECT_EQ(Run("hostname; stat -c %a:%u /etc/hosts; cat /etc/hosts"),
+            "pod3\n644:0\n" + options_.hosts);
   EXPECT_EQ(Run("stat -c %a:%u /tmp /dev/shm /run/holdfast"), "1777:0\n1777:0\n700:65534\n");
   EXPECT_EQ(Run("ls -A /tmp /dev/shm /run/holdfast"), "/dev/shm:\n\n/run/holdfast:\n\n/tmp:\n");
   EXPECT_EQ(Run("ls /sys/class/net"), "lo\n");
   EXPECT_THAT(Run("cat /sys/class/net/lo/flags"), HasSubstr("0x9"));  // IFF_UP | IFF_LOOPBACK
   EXPECT_THAT(Run("cat /proc/1/cmdline"), HasSubstr("holdfast-pod-init"));
+}
+
+TEST_F(PodTest, HasDirectoriesOfItsOwnOnTheDisk) {
+  char directory[] = "/var/tmp/holdfast-pod-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory), nullptr);
+  directory_ = directory;
+  const std::string place = directory_ + "/place";
+  for (const char* name : {"", "/0", "/1"}) ASSERT_TRUE(MakeDirectories(place + name));
+  ASSERT_TRUE(WriteFile(place + "/1/from-outside", "x"));
+  // The second lies below the first.
+  options_.private_directories = {{.path = directory_, .place = place + "/0"},
+                                  {.path = "/tmp", .place = place + "/1"}};
+  auto pod = Pod::Create(options_);
+  ASSERT_TRUE(pod) << pod.error().message();
+  pod_ = std::move(*pod);
+  EXPECT_EQ(Run("ls -A " + directory_ + " /tmp"), "/tmp:\nfrom-outside\n\n" + directory_ + ":\n");
+  EXPECT_EQ(Run("echo inside >/tmp/file; awk '$5 == \"/tmp\" { last = $6 } END { print last }' "
+                "/proc/self/mountinfo | tr , '\\n' | grep ^no[sd]"),
+            "nosuid\nnodev\n");
+  EXPECT_EQ(ReadFile(place + "/1/file").value_or(""), "inside\n");
+  EXPECT_FALSE(FileExists("/tmp/from-outside"));
 }
 
 TEST_F(PodTest, MountsMadeInsideStayInside) {
@@ -196,14 +216,11 @@ TEST_F(PodTest, WhatItHoldsOutlivesItsProcessesWhenTheWardenDies) {
 
 TEST(PodFailure, SaysWhichStepFailed) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make namespaces";
-  PodOptions options{.hostname = std::string(100, 'x'),
-                     .hosts = "",
-                     .state_directory = "/var/tmp/holdfast-pod-test-failure",
-                     .init_program = HOLDFAST_TEST_POD_INIT};
+  PodOptions options{
+      .hostname = std::string(100, 'x'), .hosts = "", .init_program = HOLDFAST_TEST_POD_INIT};
   const auto pod = Pod::Create(options);
   ASSERT_FALSE(pod);
   EXPECT_THAT(pod.error().message(), HasSubstr("creating pod 0: naming the pod xxx"));
-  EXPECT_TRUE(RemoveTree(options.state_directory));
 }
 
 }  // namespace

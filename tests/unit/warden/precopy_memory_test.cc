@@ -5,6 +5,7 @@
 
 #include "criu_fixture.h"
 #include "warden/memory/live_memory.h"
+#include "warden/memory/userfault.h"
 
 namespace holdfast::warden {
 namespace {
@@ -24,8 +25,9 @@ class PrecopyMemoryTest : public CriuTest {
     store_directory_ = user_directory() + "/store";
     ASSERT_TRUE(MakeDirectories(store_directory_, 0700));
     ASSERT_EQ(::chown(store_directory_.c_str(), kUser, kUser), 0);
-    auto store = storage::JobStore::Open(
-        store_directory_, 1, {.uid = kUser, .gid = kUser, .groups = {kUser}}, storage::SiteKey{});
+    auto store = storage::JobStore::Open(store_directory_, {.id = 1},
+                                         {.uid = kUser, .gid = kUser, .groups = {kUser}},
+                                         storage::SiteKey{});
     ASSERT_TRUE(store) << store.error().message();
     store_ = std::move(*store);
     ASSERT_TRUE(store_->Prepare());
@@ -39,9 +41,10 @@ class PrecopyMemoryTest : public CriuTest {
         "))\n"
         "step = 0\n"
         "while True:\n"
-        "  open(\"/tmp/step\", \"w\").write(\"%d %s.\" % (step, "
-        "hashlib.sha256(memory).hexdigest()))\n"
+        "  digest = hashlib.sha256(memory).hexdigest()\n"
+        "  open(\"/tmp/step\", \"w\").write(\"%d %s.\" % (step, digest))\n"
         "  while not os.path.exists(\"/tmp/go%d\" % step): time.sleep(0.02)\n"
+        "  if hashlib.sha256(memory).hexdigest() != digest: open(\"/tmp/wrong\", \"w\")\n"
         "  memory[:len(memory) // 10] = os.urandom(len(memory) // 10)\n"
         "  step += 1'\n");
     ASSERT_TRUE(Sees("/tmp/step", "0 ", 60));
@@ -60,6 +63,47 @@ class PrecopyMemoryTest : public CriuTest {
     ASSERT_TRUE(go && ::fchown(go->get(), kUser, kUser) == 0);
     ASSERT_TRUE(Sees("/tmp/step", std::to_string(step + 1) + " "));
     ASSERT_TRUE(Sees("/tmp/step", "."));
+    const auto wrong = OpenInPod(*root, "/tmp/wrong", O_RDONLY);
+    EXPECT_FALSE(wrong) << "its memory was not what it had been";
+  }
+  // A whole checkpoint. The events tell what was read.
+  void Checkpoint(uint32_t number) {
+    const auto writer = Writer(number);
+    SaveOptions options = Saving();
+    options.tracking = &tracking_;
+    options.checkpoint = number;
+    events_.clear();
+    const auto frozen = FrozenPod::Save(*pod_, *writer, options, Events());
+    ASSERT_TRUE(frozen) << frozen.error().message();
+    const auto part = writer->Finish();
+    ASSERT_TRUE(part) << part.error().message();
+    manifest_ = {.job = {.id = 1}, .checkpoint = number, .uid = kUser, .gid = kUser};
+    manifest_.hostnames = {"pod3"};
+    manifest_.parts = {*part};
+    ASSERT_TRUE(store_->Commit(manifest_));
+    const Status resumed = (*frozen)->Resume();
+    ASSERT_TRUE(resumed) << resumed.error().message();
+  }
+  // In MiB, of the last checkpoint.
+  double Unwritten() const {
+    const size_t end = events_.find(" MiB of it not written since");
+    if (end == std::string::npos) return 0;
+    return std::atof(events_.substr(events_.rfind(' ', end - 1) + 1).c_str());
+  }
+  // The newest checkpoint in a new pod.
+  void RestorePod() {
+    ASSERT_TRUE(pod_->Kill());
+    MakePod();
+    auto reader = store_->Read(manifest_, 0);
+    ASSERT_TRUE(reader) << reader.error().message();
+    const auto held = HeldPod::Restore(*pod_, **reader,
+                                       {.criu = "criu",
+                                        .log_directory = directory_ + "/log",
+                                        .work_directory = directory_ + "/work",
+                                        .timeout = seconds(60)},
+                                       Events());
+    ASSERT_TRUE(held) << held.error().message();
+    ASSERT_TRUE((*held)->Resume());
   }
   std::vector<std::string> Packs() const {
     return ListDirectory(store_directory_ + "/1/packs").value_or(std::vector<std::string>{});
@@ -67,6 +111,8 @@ class PrecopyMemoryTest : public CriuTest {
 
   std::string store_directory_;
   std::unique_ptr<storage::JobStore> store_;
+  storage::Manifest manifest_;
+  WriteTracking tracking_{/*verify=*/true};
 };
 
 TEST_F(PrecopyMemoryTest, TheFreezeStoresOnlyWhatHasChangedSince) {
@@ -91,7 +137,7 @@ TEST_F(PrecopyMemoryTest, TheFreezeStoresOnlyWhatHasChangedSince) {
   EXPECT_LT(part->stored_bytes - writer->precopied().stored_bytes, kMemoryBytes / 5);
 
   // And it is all there.
-  storage::Manifest manifest{.job_id = 1, .checkpoint = 1, .uid = kUser, .gid = kUser};
+  storage::Manifest manifest{.job = {.id = 1}, .checkpoint = 1, .uid = kUser, .gid = kUser};
   manifest.hostnames = {"pod3"};
   manifest.parts = {*part};
   ASSERT_TRUE(store_->Commit(manifest));
@@ -109,6 +155,63 @@ TEST_F(PrecopyMemoryTest, TheFreezeStoresOnlyWhatHasChangedSince) {
   ASSERT_TRUE((*held)->Resume());
   EXPECT_EQ(ReadInPod("/tmp/step"), digest);
   Go(1);
+}
+
+TEST_F(PrecopyMemoryTest, WhatHasNotBeenWrittenSinceTheLastSaveIsNotRead) {
+  if (const Status can = CheckWriteTracking(); !can) GTEST_SKIP() << can.error().message();
+  constexpr double kMemoryMib = kMemoryBytes >> 20;
+  Checkpoint(1);
+  EXPECT_EQ(Unwritten(), 0);
+  Go(0);
+  Checkpoint(2);
+  EXPECT_GT(Unwritten(), kMemoryMib * 0.8);
+  EXPECT_LT(Unwritten(), kMemoryMib);
+  // Nothing of it is in the process.
+  const auto descriptors =
+      ListDirectory(pod_->proc_path() + "/" + std::to_string(pod_->root_pid()) + "/fd");
+  ASSERT_TRUE(descriptors);
+  for (const std::string& number : *descriptors)
+    EXPECT_EQ(ReadLink(pod_->proc_path() + "/" + std::to_string(pod_->root_pid()) + "/fd/" + number)
+                  .value_or("")
+                  .find("userfaultfd"),
+              std::string::npos);
+  Go(1);
+  // Ahead of the next one, only what has been written is read.
+  {
+    const auto writer = Writer(3);
+    const auto copied = PrecopyMemory(*pod_, *writer, {.threads = 2}, {}, &tracking_);
+    ASSERT_TRUE(copied) << copied.error().message();
+    EXPECT_TRUE(copied->complete);
+    EXPECT_LT(copied->read_bytes, kMemoryBytes / 3);
+  }
+  Checkpoint(3);
+  EXPECT_GT(Unwritten(), kMemoryMib * 0.8);
+  const std::string digest = ReadInPod("/tmp/step");
+  RestorePod();
+  EXPECT_EQ(ReadInPod("/tmp/step"), digest);
+  Go(2);
+  Checkpoint(4);
+  EXPECT_EQ(Unwritten(), 0) << "another pod's processes";
+  Go(3);
+}
+
+TEST_F(PrecopyMemoryTest, ASaveThatCameToNothingIsNotReliedOn) {
+  if (const Status can = CheckWriteTracking(); !can) GTEST_SKIP() << can.error().message();
+  Checkpoint(1);
+  {
+    const auto writer = Writer(2);
+    SaveOptions options = Saving();
+    options.tracking = &tracking_;
+    options.checkpoint = 2;
+    const auto frozen = FrozenPod::Save(*pod_, *writer, options, Events());
+    ASSERT_TRUE(frozen) << frozen.error().message();
+    ASSERT_TRUE((*frozen)->Resume());
+  }
+  Go(0);
+  Checkpoint(3);
+  EXPECT_EQ(Unwritten(), 0);
+  Checkpoint(4);
+  EXPECT_GT(Unwritten(), 0);
 }
 
 TEST_F(PrecopyMemoryTest, StopsAtOnceAndLeavesNothing) {

@@ -74,6 +74,52 @@ TEST_F(RestoreTest, ShellTreeWithPipesGoesOn) {
   EXPECT_TRUE(Sees("/tmp/log", "trapped"));
 }
 
+TEST_F(RestoreTest, DirectoriesOfItsOwnOnTheDiskComeBack) {
+  private_paths_ = {"/opt", "/tmp"};
+  MakePod();
+  StartRoot(R"(mkdir -p /opt/work/sub; cd /opt/work/sub; exec python3 -c '
+import fcntl, mmap, os, random, socket, tempfile, time
+data = random.Random(1).randbytes(5 << 20)
+kept = open("../kept", "wb+"); kept.write(data); kept.flush()
+mapped = mmap.mmap(kept.fileno(), 0); mapped[0:5] = b"first"
+appended = open("/tmp/appended", "ab"); appended.write(b"one "); appended.flush()
+deleted = tempfile.TemporaryFile(dir="/opt/work"); deleted.write(data[:2 << 20]); deleted.flush()
+gone = open("gone", "wb+"); os.link("gone", "linked"); os.unlink("gone"); gone.write(b"gone"); gone.flush()
+locked = open("/tmp/locked", "w"); fcntl.flock(locked, fcntl.LOCK_EX)
+named = socket.socket(socket.AF_UNIX); named.bind("/opt/work/named"); named.listen()
+print("ready", flush=True)
+for turn in ("check1", "check2"):
+    while not os.path.exists("/tmp/" + turn): time.sleep(0.01)
+    assert os.getcwd() == "/opt/work/sub", "cwd"
+    kept.seek(0); assert kept.read() == bytes(mapped), "kept and mapped are one file"
+    assert mapped[5:] == data[5:], "mapped"
+    mapped[5:10] = turn[:5].encode(); data = bytes(mapped)
+    appended.write(turn.encode()); appended.flush()
+    deleted.seek(1 << 20); assert deleted.read() == data[1 << 20:2 << 20], "deleted"
+    assert open("linked").read() == "gone", "linked"
+    try: fcntl.flock(open("/tmp/locked"), fcntl.LOCK_SH | fcntl.LOCK_NB); assert False, "lock"
+    except BlockingIOError: pass
+    caller = socket.socket(socket.AF_UNIX); caller.connect("/opt/work/named")
+    named.accept()[0].close(); caller.close()  # none is left to be accepted
+    print(turn, "is well", sorted(os.listdir("..")), open("/tmp/appended").read(), flush=True)
+time.sleep(1000)')");
+  ASSERT_TRUE(Sees("/tmp/out", "ready")) << ReadInPod("/tmp/out");
+  for (const std::string turn : {"check1", "check2"}) {
+    Move();
+    const auto root = OpenPodRoot(*pod_);
+    ASSERT_TRUE(root);
+    const auto tmp = OpenInPod(*root, "/tmp", O_PATH | O_DIRECTORY);
+    {
+      const ScopedIdentity as_owner(owner_);
+      ASSERT_TRUE(tmp && OpenAt(*tmp, turn, O_WRONLY | O_CREAT));
+    }
+    ASSERT_TRUE(Sees("/tmp/out", turn + " is well ['kept', 'named', 'sub'] one check1"))
+        << ReadInPod("/tmp/out");
+  }
+  EndPod();
+  EXPECT_EQ(ListDirectory(directory_ + "/private").value(), std::vector<std::string>{});
+}
+
 TEST_F(RestoreTest, MemoryThreadsAndSharedMemoryComeBack) {
   MakePod();
   StartRoot(R"(exec python3 -c '
@@ -356,6 +402,44 @@ TEST_F(RestoreTest, RestoresAgainAndAgainFromTheSameImages) {
   EXPECT_FALSE(FileExists(directory_ + "/work"));
 }
 
+// As on a node that was booted at another time.
+TEST_F(RestoreTest, ClocksGoOn) {
+  MakePod();
+  StartRoot(R"(exec python3 -uc '
+import time
+while True:
+    print(time.monotonic_ns())
+    time.sleep(0.02)')");
+  ASSERT_TRUE(Sees("/tmp/out", "\n"));
+  ASSERT_TRUE(Save());
+  const auto last_line = [this] {
+    const std::string text = ReadInPod("/tmp/out");
+    const size_t end = text.rfind('\n');
+    const size_t begin = text.rfind('\n', end - 1) + 1;
+    return std::stoll(text.substr(begin, end - begin));
+  };
+  std::string& saved = checkpoint_.info.attributes["monotonic_ns"];
+  for (const int64_t days : {0, 40, 3}) {
+    const int64_t then =
+        std::chrono::nanoseconds(std::chrono::days(days) + std::chrono::minutes(1)).count();
+    if (days != 0) saved = std::to_string(then);
+    const int64_t at_save = std::stoll(saved);
+    MakePod();
+    const auto held = Restore();
+    ASSERT_TRUE(held) << held.error().message();
+    const std::string before = ReadInPod("/tmp/out");
+    if (days == 0) {
+      EXPECT_LE(last_line(), at_save);
+    }
+    ASSERT_TRUE((*held)->Resume());
+    for (int i = 0; i < 1000 && ReadInPod("/tmp/out").size() <= before.size() + 1; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_GE(last_line(), at_save);
+    EXPECT_LT(last_line() - at_save, std::chrono::nanoseconds(std::chrono::hours(1)).count());
+    EndPod();
+  }
+}
+
 TEST_F(RestoreTest, ExitOfTheRestoredRootIsSeen) {
   MakePod();
   StartRoot("while ! test -e /tmp/end; do sleep 0.01; done; exit 9");
@@ -374,7 +458,8 @@ TEST_F(RestoreTest, ExitOfTheRestoredRootIsSeen) {
 TEST_F(RestoreTest, RefusesRightsThatTheUserDoesNotHave) {
   SaveWriter();
   Tamper<image::core_entry>("core-", [](image::core_entry& core) {
-    core.mutable_thread_core()->mutable_creds()->set_euid(0);
+    // A sleep that has just ended is a zombie, which has no rights.
+    if (core.has_thread_core()) core.mutable_thread_core()->mutable_creds()->set_euid(0);
   });
   ExpectRefusal(Code::kDenied, "uid 0");
 }

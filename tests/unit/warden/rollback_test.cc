@@ -64,7 +64,7 @@ class FilesRollbackTest : public ::testing::Test {
     const struct stat info = Stat(path);
     return {.path = path,
             .size_bytes = static_cast<uint64_t>(info.st_size),
-            .mtime_ns = Nanoseconds(info.st_mtim),
+            .mtime_ns = ToNanoseconds(info.st_mtim),
             .inode = info.st_ino,
             .append = append};
   }
@@ -121,7 +121,7 @@ TEST_F(FilesRollbackTest, RewrittenInPlaceIsPutBack) {
   EXPECT_EQ(Read("/data/a"), before);
   EXPECT_THAT(report.rewritten, ElementsAre("/data/a"));
   EXPECT_EQ(Stat("/data/a").st_ino, was.st_ino);
-  EXPECT_EQ(Nanoseconds(Stat("/data/a").st_mtim), Nanoseconds(was.st_mtim));
+  EXPECT_EQ(ToNanoseconds(Stat("/data/a").st_mtim), ToNanoseconds(was.st_mtim));
   EXPECT_EQ(report.Summary(4), "put back 1 file to checkpoint 4: rewrote /data/a");
 }
 

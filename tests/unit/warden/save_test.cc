@@ -163,15 +163,15 @@ TEST_F(SaveTest, RefusesAFileWhoseOtherNameCannotBeFound) {
 TEST_F(SaveTest, RefusesWhatIsOpenInADirectoryOfTheNode) {
   StartCounter("cd " + user_directory());
   SaveOptions options = Saving();
-  options.local_directories =
-      user_directory().substr(0, user_directory().size() - 1) + "," + user_directory();
+  options.local_directories = {user_directory().substr(0, user_directory().size() - 1),
+                               user_directory()};
   FakeWriter writer(checkpoint_);
   const auto frozen = FrozenPod::Save(*pod_, writer, options, Events());
   ASSERT_FALSE(frozen);
   EXPECT_EQ(frozen.error().code(), Code::kUnsupported);
   EXPECT_THAT(frozen.error().message(), HasSubstr("the job has " + user_directory() + " open"));
   EXPECT_TRUE(Counts());
-  options.local_directories = user_directory() + "/sub";
+  options.local_directories = {user_directory() + "/sub"};
   FakeWriter again(checkpoint_);
   const auto saved = FrozenPod::Save(*pod_, again, options, Events());
   EXPECT_TRUE(saved) << saved.error().message();

@@ -59,7 +59,9 @@ static void set_undo(void) {
   usleep(200000);
 }
 static void tell_undo(void) {
-  SAY("held %d %d", semctl(semaphores, 0, GETVAL), semctl(semaphores, 1, GETVAL));
+  struct semid_ds state;
+  semctl(semaphores, 0, IPC_STAT, &state);
+  SAY("held %d %d, used %d", semctl(semaphores, 0, GETVAL), semctl(semaphores, 1, GETVAL), state.sem_otime != 0);
   kill(holder, SIGKILL);
   waitpid(holder, NULL, 0);
   SAY("undone %d %d", semctl(semaphores, 0, GETVAL), semctl(semaphores, 1, GETVAL));

@@ -26,5 +26,7 @@ extern const struct kind files_kinds[], sockets_kinds[], process_kinds[], memory
 
 // Ends the program with a message if `value` is -1; returns it.
 long check(long value, const char* what);
+// Said by a kind that this machine's processor or kernel does not have.
+#define ABSENT "not on this machine"
 // A message that is the same in every run: no addresses, no process ids.
 #define SAY(...) (printf(__VA_ARGS__), putchar('\n'))

@@ -131,7 +131,7 @@ static void set_pkey(void) {
   strcpy(a, "protected");
   key = pkey_alloc(0, 0);
   if (key < 0) {
-    SAY("no keys here");
+    SAY(ABSENT);
     return;
   }
   check(pkey_mprotect(a, (size_t)page, PROT_READ | PROT_WRITE, key), "pkey_mprotect");

@@ -62,7 +62,8 @@ class Slurm {
   }
   bool Requeue(bool hold) {
     const bool taken = is(Record::State::kTerminal) &&
-                       (record_.state_name == "PREEMPTED" || record_.state_name == "TIMEOUT");
+                       (record_.state_name == "PREEMPTED" || record_.state_name == "TIMEOUT" ||
+                        record_.state_name == "FAILED");
     if (!is(Record::State::kRunning) && !(taken && !record_.completing)) return false;
     sim_.Trace("slurm: requeued{}", hold ? ", held" : "");
     Become(Record::State::kPending, "PENDING");

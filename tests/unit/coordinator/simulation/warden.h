@@ -198,6 +198,7 @@ class FakeTask final : public warden::TaskLink {
 
 class FakeOperations final : public warden::PodOperations {
  public:
+  bool ran_out_of_memory() const override { return false; }
   FakeOperations(Surroundings& world, const warden::Job& job, FakeLine& line,
                  std::weak_ptr<void> life, std::function<void()> wake)
       : world_(world), job_(job), line_(line), life_(std::move(life)), wake_(std::move(wake)) {
