@@ -7,7 +7,7 @@
 namespace holdfast {
 namespace {
 
-constexpr std::array<std::pair<Code, std::string_view>, 12> kNames{{
+constexpr std::array<std::pair<Code, std::string_view>, 13> kNames{{
     {Code::kInternal, "internal"},
     {Code::kInvalid, "invalid"},
     {Code::kNotFound, "not-found"},
@@ -20,6 +20,7 @@ constexpr std::array<std::pair<Code, std::string_view>, 12> kNames{{
     {Code::kUnsupported, "unsupported"},
     {Code::kTimeout, "timeout"},
     {Code::kCancelled, "cancelled"},
+    {Code::kUnfit, "unfit"},
 }};
 
 Code CodeOfErrno(int err) {

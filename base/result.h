@@ -27,6 +27,7 @@ enum class Code {
   kUnsupported,  // this kernel, CRIU, CPU or workload cannot do it
   kTimeout,      // a deadline passed
   kCancelled,    // given up on request
+  kUnfit,        // this node lacks what the job needs, and another may have it
 };
 
 std::string_view CodeName(Code code);

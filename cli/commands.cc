@@ -33,6 +33,7 @@ struct Options {
   std::string job;  // its id, or ARRAY_TASK
   bool stop = false;
   std::string exclude;
+  uint32_t count = 0;  // of nodes
   std::string nodes;
   std::string reason;
   uint32_t checkpoint = 0;
@@ -65,13 +66,13 @@ class Command {
   }
 
   Status Migrate() {
-    HOLDFAST_TRY(json body, Excluded());
+    HOLDFAST_TRY(json body, Where());
     return Checkpoint("/migrate", body, "; the job is being requeued");
   }
 
   Status Resume() {
     HOLDFAST_CHECK(Connect());
-    HOLDFAST_TRY(json body, Excluded());
+    HOLDFAST_TRY(json body, Where());
     if (options_.checkpoint != 0) body["checkpoint"] = options_.checkpoint;
     if (options_.from_start) body["from_start"] = true;
     HOLDFAST_TRY(const json answer, api_->Post(Target("/resume"), body));
@@ -153,8 +154,9 @@ class Command {
     return fmt::format("/v1/jobs/{}{}", options_.request.job, action);
   }
 
-  Result<json> Excluded() const {
+  Result<json> Where() const {
     json body = json::object();
+    if (options_.count != 0) body["nodes"] = options_.count;
     if (options_.exclude.empty()) return body;
     HOLDFAST_TRY(body["exclude"], ExpandHostlist(options_.exclude));
     return body;
@@ -276,16 +278,18 @@ void Declare(CLI::App& app, Options& options) {
         ->check(IsJob, "a number, or two with a _");
     return command;
   };
-  const auto add_exclude = [&](CLI::App* command) {
+  const auto add_where = [&](CLI::App* command) {
     command->add_option("--exclude", options.exclude, "nodes it must not go to: n[1-3],n7");
+    command->add_option("--nodes", options.count, "so many, which may be fewer than it began on")
+        ->check(IsId, "a number");
   };
   app.add_subcommand("list", "jobs, where they are, and what they are doing");
   with_job("show", "one job: checkpoints, moves, timeline, last error");
   with_job("save", "make a checkpoint now, and wait for it")
       ->add_flag("--stop", options.stop, "then take the job off its nodes and hold it");
-  add_exclude(with_job("migrate", "save, requeue, go on elsewhere"));
+  add_where(with_job("migrate", "save, requeue, go on elsewhere"));
   CLI::App* resume = with_job("resume", "release a job that Holdfast holds");
-  add_exclude(resume);
+  add_where(resume);
   CLI::Option* checkpoint =
       resume->add_option("--checkpoint", options.checkpoint, "go on from this one, not the newest")
           ->check(IsId, "a number");

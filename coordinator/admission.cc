@@ -52,8 +52,11 @@ Status CheckHello(const v1::Hello& hello, const Record& record) {
   // Slurm clears the list when the job has left its nodes; then a reconnecting pod is about to end
   // anyway.
   if (record.state != Record::State::kRunning) return {};
-  if (hello.pods() != record.nodes.size() || hello.pod() >= record.nodes.size() ||
-      record.nodes[hello.pod()] != hello.node())
+  // Which of several pods is on which node (docs/adr/0035) is Slurm's own distribution of tasks.
+  const bool one_each = hello.pods() == record.nodes.size();
+  if (hello.pod() >= hello.pods() ||
+      (one_each ? record.nodes[hello.pod()] != hello.node()
+                : !std::ranges::contains(record.nodes, hello.node())))
     return deny(fmt::format("it is not node {} of the job's {}", hello.pod(), record.nodes.size()));
   return {};
 }

@@ -13,7 +13,8 @@
 namespace holdfast::coordinator {
 namespace {
 
-constexpr uint32_t kVniCount = 1U << 24;  // RFC 7348
+// RFC 7348 has 24 bits; the four above are for several pods of a job on one node.
+constexpr uint32_t kVniCount = 1U << 20;
 
 }  // namespace
 
@@ -45,8 +46,9 @@ Status Controller::Start() {
     const std::lock_guard lock(mutex_);
     policy_.interruptions = interruptions;
     for (Job& job : jobs) {
-      // Of releases in which a job had one.
-      if (job.vni % kVnisOfAJob != 0 || vnis_.contains(job.vni)) job.vni = FreeVni(job.id);
+      // Of releases in which a job had one, of all 24 bits.
+      if (job.vni % kVnisOfAJob != 0 || job.vni >= kVniCount || vnis_.contains(job.vni))
+        job.vni = FreeVni(job.id);
       writer_.Know(job);
       vnis_.insert(job.vni);
       jobs_.emplace(job.id, std::move(job));

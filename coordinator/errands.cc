@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "coordinator/controller.h"
+#include "coordinator/kin.h"
 
 namespace holdfast::coordinator {
 namespace {
@@ -68,6 +69,18 @@ std::function<void()> Controller::Perform(const Job& job, const Action& action) 
       lanes_.Push(lane, SubjectOf(job_id), [this, job_id, change] {
         if (const Status done = slurm_.Apply(job_id, change); !done)
           log::Failure("amend", done.error(), {{"job", job_id}});
+      });
+    };
+  }
+  if (const auto* find = std::get_if<FindKin>(&action)) {
+    return [this, job_id, how = *find] {
+      lanes_.Push(Lane::kOrdinary, "nodes", [this, job_id, how] {
+        const Result<std::vector<NodeRecord>> records = slurm_.LoadNodes();
+        if (!records) return log::Failure("nodes", records.error(), {{"job", job_id}});
+        std::vector<std::string> kin = KinOf(how, *records);
+        if (kin.empty()) return;
+        const std::lock_guard lock(mutex_);
+        (void)Post(job_id, Kin{std::move(kin)});
       });
     };
   }

@@ -19,6 +19,7 @@ struct NodeRecord {
   std::string name;
   bool draining = false;  // gets no new jobs
   std::string reason;
+  std::string features;  // of the node, as its site names them
 };
 
 struct Evacuation {

@@ -45,6 +45,11 @@ struct Record {
   std::vector<std::string> nodes;     // allocated, in Slurm's order
   std::vector<std::string> excluded;  // ExcNodeList
   std::vector<std::string> listed;    // ReqNodeList, of --nodelist
+  // What it asks for, while it is pending.
+  uint32_t min_nodes = 0;
+  uint32_t max_nodes = 0;       // 0: as many as it takes
+  uint64_t node_memory_mb = 0;  // --mem; 0: not by node
+  uint32_t tasks_per_node = 0;  // 0: not said
 
   // How long Slurm leaves it, at least.
   uint32_t notice_seconds() const { return std::max(grace_seconds, kill_wait_seconds); }
@@ -86,6 +91,7 @@ struct Timer {
 // The job's user, or an administrator, wants it released from a hold.
 struct Resume {
   std::vector<std::string> excluded;
+  uint32_t nodes = 0;       // on so many; 0: as many as before
   uint32_t checkpoint = 0;  // this one, not the newest
   bool from_start = false;  // none
 };
@@ -101,12 +107,17 @@ struct RequeueResult {
   std::string error;  // empty: Slurm took it
 };
 
+// Nodes that Slurm describes as it does one that was found unfit.
+struct Kin {
+  std::vector<std::string> nodes;
+};
+
 struct Event {
   int64_t unix_ns = 0;
   uint32_t pod = 0;  // whom messages of the protocol come from
   std::variant<v1::Hello, Lost, v1::Ready, v1::Running, v1::Precopied, v1::Prepared, v1::Stored,
                v1::Stays, v1::Committed, v1::Settled, v1::Failed, v1::Notice, v1::Ended, Wish,
-               Resume, Record, RequeueResult, Timer, Restarted, Removed>
+               Resume, Record, RequeueResult, Timer, Restarted, Removed, Kin>
       body;
 };
 const char* EventName(const Event& event);
@@ -157,13 +168,28 @@ struct Requeue {
 };
 // End it for good, as its user would.
 struct Cancel {};
+// So many pods on so many nodes: spread.h says what Slurm is asked for then.
+struct Spread {
+  uint32_t pods = 0;
+  uint32_t nodes = 0;   // 0: on as many as the record says, but not on more than there are pods
+  uint32_t before = 0;  // on how many the record was made for, if that is another number
+
+  bool operator==(const Spread&) const = default;
+};
 // Change the job's record.
 struct Amend {
   std::optional<std::vector<std::string>> excluded;  // its ExcNodeList
+  std::optional<Spread> spread;
   std::optional<bool> requeue;
   bool eligible = false;  // StartTime: now
   bool hold = false;
   bool release = false;  // from a hold
+};
+// Look for nodes like `node`, which lacks what the job needs, and unlike those that had it; a Kin
+// follows if there are any.
+struct FindKin {
+  std::string node;
+  std::vector<std::string> fit;
 };
 // The job's comment in Slurm; empty takes it away.
 struct Comment {
@@ -191,7 +217,7 @@ struct Count {
   Interruptions more;
 };
 
-using Action = std::variant<Send, Arm, Disarm, Ask, Requeue, Cancel, Amend, Comment, SaveCheckpoint,
-                            SaveMove, TimelineEvent, Count>;
+using Action = std::variant<Send, Arm, Disarm, Ask, Requeue, Cancel, Amend, FindKin, Comment,
+                            SaveCheckpoint, SaveMove, TimelineEvent, Count>;
 
 }  // namespace holdfast::coordinator

@@ -89,6 +89,7 @@ struct Checkpoint {
   uint32_t processes = 0;
   v1::Settle::How how = v1::Settle::RESUME;  // while settling
   std::string error;                         // why it failed
+  uint32_t nodes = 0;                        // that it is to be on afterwards; 0: as many as now
 
   bool operator==(const Checkpoint&) const = default;
 };
@@ -118,6 +119,7 @@ struct Wish {
   std::vector<std::string> excluded;  // nodes, for the next start
   int64_t begun_ns = 0;
   int64_t deadline_unix_ms = 0;
+  uint32_t nodes = 0;  // that it is to be on afterwards; 0: as many as now
 
   bool operator==(const Wish&) const = default;
 };
@@ -162,6 +164,7 @@ struct Start {
 struct Request {
   bool from_start = false;
   uint32_t checkpoint = 0;  // this one, not the newest
+  uint32_t nodes = 0;       // on so many; 0: as many as Slurm has it ask for
 
   bool operator==(const Request&) const = default;
 };
@@ -180,6 +183,8 @@ struct Exclusions {
   std::vector<std::string> next;  // for its next start, by us
   std::vector<std::string> set;   // what we last wrote into Slurm's record
   std::vector<std::string> user;  // what the user had there
+  // That lack what its processes need, as far as is known, until it begins anew.
+  std::vector<std::string> unfit;
 
   bool operator==(const Exclusions&) const = default;
 };
@@ -243,6 +248,8 @@ struct Durable {
   // Which of all jobs with this id it is, as its wardens say (storage/urls/job_name.h).
   std::string cluster;
   std::string submitted;
+  uint32_t pod_count = 0;    // that it has, whatever nodes they are on; 0: it has not begun
+  uint32_t asked_nodes = 0;  // on how many Slurm was last asked to put them; 0: as submitted
 
   bool operator==(const Durable&) const = default;
 

@@ -36,10 +36,10 @@ auto Members(Is<Cost> auto& cost) {
 auto Members(Is<Checkpoint> auto& checkpoint) {
   auto& [number, reason, stop, hold, second_try, excluded, deadline_unix_ms, ran_ns, begun_ns,
          precopied_ns, prepared_ns, committed_ns, settled_ns, frozen_ns, raw_bytes, stored_bytes,
-         processes, how, error] = checkpoint;
+         processes, how, error, nodes] = checkpoint;
   return std::tie(number, reason, stop, hold, second_try, excluded, deadline_unix_ms, ran_ns,
                   begun_ns, precopied_ns, prepared_ns, committed_ns, settled_ns, frozen_ns,
-                  raw_bytes, stored_bytes, processes, how, error);
+                  raw_bytes, stored_bytes, processes, how, error, nodes);
 }
 
 auto Members(Is<Move> auto& move) {
@@ -50,8 +50,8 @@ auto Members(Is<Move> auto& move) {
 }
 
 auto Members(Is<Wish> auto& wish) {
-  auto& [reason, stop, hold, second_try, excluded, begun_ns, deadline_unix_ms] = wish;
-  return std::tie(reason, stop, hold, second_try, excluded, begun_ns, deadline_unix_ms);
+  auto& [reason, stop, hold, second_try, excluded, begun_ns, deadline_unix_ms, nodes] = wish;
+  return std::tie(reason, stop, hold, second_try, excluded, begun_ns, deadline_unix_ms, nodes);
 }
 
 auto Members(Is<Suspicion> auto& suspicion) {
@@ -72,8 +72,8 @@ auto Members(Is<Start> auto& start) {
 }
 
 auto Members(Is<Request> auto& request) {
-  auto& [from_start, checkpoint] = request;
-  return std::tie(from_start, checkpoint);
+  auto& [from_start, checkpoint, nodes] = request;
+  return std::tie(from_start, checkpoint, nodes);
 }
 
 auto Members(Is<Departure> auto& departure) {
@@ -82,8 +82,8 @@ auto Members(Is<Departure> auto& departure) {
 }
 
 auto Members(Is<Exclusions> auto& exclusions) {
-  auto& [next, set, user] = exclusions;
-  return std::tie(next, set, user);
+  auto& [next, set, user, unfit] = exclusions;
+  return std::tie(next, set, user, unfit);
 }
 
 auto Members(Is<Aftermath> auto& aftermath) {
@@ -100,11 +100,11 @@ auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
          departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array,
-         cluster, submitted] = job;
+         cluster, submitted, pod_count, asked_nodes] = job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
                   last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
-                  saved_once, requeue, renewals, array, cluster, submitted);
+                  saved_once, requeue, renewals, array, cluster, submitted, pod_count, asked_nodes);
 }
 
 template <typename T>

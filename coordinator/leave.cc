@@ -20,6 +20,7 @@ constexpr std::array kRunTimers{TimerKind::kPhase,  TimerKind::kReconnect, Timer
 std::vector<std::string> WantedExclusions(const Job& job) {
   std::vector<std::string> nodes = job.exclusions.user;
   nodes.insert(nodes.end(), job.exclusions.next.begin(), job.exclusions.next.end());
+  nodes.insert(nodes.end(), job.exclusions.unfit.begin(), job.exclusions.unfit.end());
   std::ranges::sort(nodes);
   nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
   return nodes;
@@ -126,8 +127,14 @@ void OnResume(Turn& turn, const Resume& resume) {
                                fmt::join(job.saved, ", "));
     return;
   }
+  if (const auto why = WhyNotOn(job, resume.nodes)) {
+    turn.refusal = *why;
+    return;
+  }
   job.request.from_start = resume.from_start;
+  if (resume.from_start) job.exclusions.unfit.clear();
   job.request.checkpoint = resume.checkpoint;
+  job.request.nodes = resume.nodes;
   job.exclusions.next = resume.excluded;
   job.attempts = 0;
   job.departure.hold = false;
@@ -138,8 +145,16 @@ void OnResume(Turn& turn, const Resume& resume) {
   job.commented = false;
   turn.Enter(Stage::kWaiting);
   turn.Mark("resume");
+  if (resume.nodes != 0) AskForNodes(turn);  // before it may start
   turn.Do(Amend{
       .excluded = ChangeExclusions(job, job.exclusions.set), .eligible = true, .release = true});
+}
+
+void OnKin(Turn& turn, const Kin& kin) { AddNodes(turn.job.exclusions.unfit, kin.nodes); }
+
+void OnKinWaiting(Turn& turn, const Kin& kin) {
+  OnKin(turn, kin);
+  turn.Do(Amend{.excluded = ChangeExclusions(turn.job, turn.job.exclusions.set)});
 }
 
 void OnRestarted(Turn& turn, const Restarted&) {

@@ -14,6 +14,7 @@
 #include "coordinator/clock.h"
 #include "coordinator/libslurm_records.h"
 #include "coordinator/slurm_client.h"
+#include "coordinator/spread.h"
 #include "pod/signals.h"
 
 namespace holdfast::coordinator {
@@ -125,7 +126,8 @@ class LibslurmClient : public SlurmClient {
   }
 
   Status Apply(uint32_t job_id, const Amend& amend) override {
-    if (!amend.excluded && !amend.requeue && !amend.eligible && !amend.hold && !amend.release)
+    if (!amend.excluded && !amend.spread && !amend.requeue && !amend.eligible && !amend.hold &&
+        !amend.release)
       return {};
     HOLDFAST_TRY(const std::string job, Name(job_id));
     job_desc_msg_t change;
@@ -134,6 +136,12 @@ class LibslurmClient : public SlurmClient {
     if (amend.excluded) {
       excluded = fmt::format("{}", fmt::join(*amend.excluded, ","));
       change.exc_nodes = excluded.data();  // empty: none
+    }
+    if (amend.spread) {
+      HOLDFAST_TRY(const JobMessage message, LoadMessage(job_id));
+      if (const slurm_job_info_t* info = Find(message, job_id))
+        if (const auto demand = DemandOf(*amend.spread, ToRecord(*info, NowNs())))
+          Ask(*demand, *info, change);
     }
     if (amend.requeue) change.requeue = *amend.requeue ? 1 : 0;
     if (amend.eligible) change.begin_time = std::time(nullptr);
@@ -206,6 +214,18 @@ class LibslurmClient : public SlurmClient {
   }
 
  private:
+  static void Ask(const Demand& demand, const slurm_job_info_t& info, job_desc_msg_t& change) {
+    change.min_nodes = demand.min_nodes;
+    change.max_nodes = demand.max_nodes;
+    if (demand.node_memory_mb != 0) change.pn_min_memory = demand.node_memory_mb;
+    if (demand.tasks_per_node == 0) return;
+    change.ntasks_per_node = static_cast<uint16_t>(demand.tasks_per_node);
+    // Slurm raises this with the tasks of a node, and does not lower it.
+    const bool said = info.cpus_per_task != 0 && info.cpus_per_task != NO_VAL16;
+    change.pn_min_cpus =
+        static_cast<uint16_t>(demand.tasks_per_node * (said ? info.cpus_per_task : 1));
+  }
+
   static Result<Configuration> LoadConfiguration() {
     slurm_conf_t* raw = nullptr;
     if (slurm_load_ctl_conf(0, &raw) != SLURM_SUCCESS)

@@ -68,6 +68,12 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
   record.listed = ExpandHosts(info.req_nodes);
+  record.min_nodes = info.num_nodes;
+  record.max_nodes = info.max_nodes;
+  if ((info.pn_min_memory & MEM_PER_CPU) == 0 && info.pn_min_memory != NO_VAL64)
+    record.node_memory_mb = info.pn_min_memory;
+  if (info.ntasks_per_node != NO_VAL16 && info.ntasks_per_node != INFINITE16)
+    record.tasks_per_node = info.ntasks_per_node;
   return record;
 }
 
@@ -78,7 +84,8 @@ std::vector<NodeRecord> ToRecords(const NodeMessage& message) {
     if (node.name == nullptr) continue;  // a hidden one
     records.push_back({.name = node.name,
                        .draining = (node.node_state & NODE_STATE_DRAIN) != 0,
-                       .reason = node.reason != nullptr ? node.reason : ""});
+                       .reason = node.reason != nullptr ? node.reason : "",
+                       .features = node.features != nullptr ? node.features : ""});
   }
   return records;
 }

@@ -30,6 +30,19 @@ void End(Turn& turn, const std::string& how) {
   KeepForATime(turn);
 }
 
+// It is held in the queue, and says why and how it goes on.
+void StayHeld(Turn& turn, const Record& record, const char* how) {
+  Job& job = turn.job;
+  job.departure.holding = !record.held;
+  turn.Enter(Stage::kHeld);
+  turn.Do(Comment{fmt::format("{}; next: holdfast resume {}{}",
+                              job.last_error.empty()
+                                  ? fmt::format("saved as checkpoint {} and held", job.newest())
+                                  : job.last_error,
+                              job.id, how)});
+  job.commented = true;
+}
+
 // It is pending, and nothing of it is left on its old nodes.
 void Arrive(Turn& turn, const Record& record) {
   Job& job = turn.job;
@@ -40,6 +53,7 @@ void Arrive(Turn& turn, const Record& record) {
     turn.Do(SaveMove{*job.move});
   }
   Amend amend{.excluded = ChangeExclusions(job, record.excluded)};
+  AskForNodes(turn);
   const bool never_saved = job.started && !job.saved_once && !job.start.ended;
   const Prospect prospect = ProspectOf(job);
   if (never_saved && prospect == Prospect::kEnd) {
@@ -55,14 +69,8 @@ void Arrive(Turn& turn, const Record& record) {
                     job.last_error.empty() ? "" : fmt::format(" ({})", job.last_error));
   }
   if (job.departure.hold) {
-    amend.hold = job.departure.holding = !record.held;
-    turn.Enter(Stage::kHeld);
-    turn.Do(Comment{fmt::format("{}; next: holdfast resume {}{}",
-                                job.last_error.empty()
-                                    ? fmt::format("saved as checkpoint {} and held", job.newest())
-                                    : job.last_error,
-                                job.id, never_saved ? " --from-start" : "")});
-    job.commented = true;
+    amend.hold = !record.held;
+    StayHeld(turn, record, never_saved ? " --from-start" : "");
   } else {
     amend.eligible = true;
     job.departure.release |= record.requeued_too_often;
@@ -166,7 +174,20 @@ void SeeToQueue(Turn& turn, const Record& record) {
   job.departure.release &= record.held;
   job.departure.release |= record.requeued_too_often;
   if (job.departure.release) turn.Do(Amend{.release = true});
-  if (record.unsatisfiable && job.exclusions.set != job.exclusions.user) {
+  if (record.unsatisfiable && job.request.nodes != 0 && job.request.nodes != job.pod_count) {
+    job.last_error = fmt::format(
+        "{} nodes that have all that it needs are nowhere to be had, so it may go on {} again",
+        job.request.nodes, job.pod_count);
+    turn.Mark("spread-dropped", 0, job.last_error);
+    turn.Do(Comment{job.last_error});
+    job.commented = true;
+    job.request.nodes = job.pod_count;
+    AskForNodes(turn);
+    turn.Do(Amend{.eligible = true, .release = true});
+    return;
+  }
+  if (record.unsatisfiable && !job.exclusions.next.empty() &&
+      job.exclusions.set != job.exclusions.user) {
     // Better on one of the nodes it was to avoid than nowhere.
     job.last_error = fmt::format(
         "what it asks for (--nodelist, --constraint) can be had nowhere without {}, so "
@@ -179,6 +200,12 @@ void SeeToQueue(Turn& turn, const Record& record) {
     turn.Do(Amend{
         .excluded = ChangeExclusions(job, record.excluded), .eligible = true, .release = true});
     return;
+  }
+  if (record.unsatisfiable && !job.exclusions.unfit.empty()) {
+    job.departure.hold = true;
+    job.last_error = fmt::format("no node that it may go to has what it needs: {}", job.last_error);
+    turn.Mark("held", 0, job.last_error);
+    return StayHeld(turn, record, "");
   }
   if (!job.departure.hurry) return;
   job.departure.hurry = record.begin_time > turn.now() / kSecond;

@@ -156,6 +156,7 @@ json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
   details["plan"] = planned ? PlanOf(job, now_ns) : json(nullptr);
   details["time_limit"] = TimeLimitOf(job);
   details["excluded_nodes"] = job.exclusions.next;
+  details["unfit_nodes"] = job.exclusions.unfit;
   details["checkpoints"] = json::array();
   for (const Checkpoint& checkpoint : checkpoints)
     details["checkpoints"].push_back(ToJson(checkpoint, job));

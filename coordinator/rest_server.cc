@@ -327,9 +327,10 @@ Result<std::string> RestServer::Save(const httplib::Request& request, uid_t uid,
   if (!seat.taken()) wait_seconds = 0;
   Wish wish{.reason = migrate ? Reason::kMigrate : Reason::kSave};
   if (migrate) {
-    HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude"}));
+    HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude", "nodes"}));
     HOLDFAST_TRY(wish.excluded, ReadNodes(body, "exclude"));
-    if (wish.excluded.empty())
+    HOLDFAST_TRY(wish.nodes, ReadNumber(body, "nodes"));
+    if (wish.excluded.empty() && wish.nodes == 0)
       std::ranges::copy_if(job.nodes(), std::back_inserter(wish.excluded),
                            [&](const std::string& node) { return !job.must_be_on(node); });
     wish.stop = true;
@@ -350,14 +351,13 @@ Result<std::string> RestServer::Save(const httplib::Request& request, uid_t uid,
 
 Result<std::string> RestServer::ResumeJob(const httplib::Request& request, uid_t uid) {
   HOLDFAST_TRY(const Job job, FindJob(request, uid));
-  HOLDFAST_TRY(const json body, ParseBody(request.body, {"exclude", "checkpoint", "from_start"}));
+  HOLDFAST_TRY(const json body,
+               ParseBody(request.body, {"exclude", "nodes", "checkpoint", "from_start"}));
   Resume resume;
   HOLDFAST_TRY(resume.excluded, ReadNodes(body, "exclude"));
+  HOLDFAST_TRY(resume.nodes, ReadNumber(body, "nodes"));
   HOLDFAST_TRY(resume.from_start, ReadFlag(body, "from_start"));
-  const json checkpoint = body.value("checkpoint", json(0U));
-  if (!checkpoint.is_number_unsigned())
-    return Fail(Code::kInvalid, "'checkpoint' must be a checkpoint's number");
-  resume.checkpoint = checkpoint.get<uint32_t>();
+  HOLDFAST_TRY(resume.checkpoint, ReadNumber(body, "checkpoint"));
   if (resume.from_start && resume.checkpoint != 0)
     return Fail(Code::kInvalid, "'from_start' and 'checkpoint' exclude each other");
   HOLDFAST_CHECK(controller_.ResumeJob(job.id, resume));

@@ -124,6 +124,7 @@ void FinishIfSettled(Turn& turn) {
   job.checkpoint.reset();
   if (how == v1::Settle::RELEASE) {
     job.exclusions.next = done.excluded;
+    job.request.nodes = done.nodes;
     job.departure.hold = done.hold;
     return Leave(turn, done.reason);
   }

@@ -30,6 +30,7 @@ void ForgetRun(Job& job) {
   job.bad.clear();
   job.costs.clear();
   job.hostnames.clear();
+  job.pod_count = job.asked_nodes = 0;
   job.attempts = 0;
   job.last_error.clear();
   job.move.reset();
@@ -70,6 +71,8 @@ v1::ToWarden MakeWelcome(const Job& job) {
     peer.set_address(pod.address);
     peer.set_node(job.nodes()[i]);
     if (i < job.hostnames.size()) peer.set_hostname(job.hostnames[i]);
+    peer.set_slot(static_cast<uint32_t>(
+        std::ranges::count(job.nodes().begin(), job.nodes().begin() + i, job.nodes()[i])));
   }
   network.set_vni(job.vni_of_start());
   network.set_mtu(mtu - std::min(mtu, kVxlanOverheadBytes));
@@ -90,6 +93,8 @@ void Welcome(Turn& turn) {
   turn.Mark("nodes", 0, fmt::format("{}", fmt::join(job.nodes(), ",")));
   if (job.start.restore_job == 0 && job.hostnames.size() != job.pods.size())
     job.hostnames = job.nodes();
+  if (job.start.restore_job == 0) job.exclusions.unfit.clear();
+  job.pod_count = static_cast<uint32_t>(job.pods.size());
   turn.Enter(Stage::kPreparing, turn.policy.phase_timeout);
   turn.TellAll(MakeWelcome(job));
 }
@@ -123,6 +128,7 @@ void Decide(Turn& turn) {
     return Hold(turn, fmt::format("there is no checkpoint {}; there are {}", job.request.checkpoint,
                                   fmt::join(job.saved, ",")));
   if (own != 0) {
+    if (job.pod_count != 0 && job.pod_count != job.pods.size()) return Regroup(turn);
     job.start.restore_job = job.id;
     job.start.restore_checkpoint = own;
     return Welcome(turn);
@@ -173,6 +179,17 @@ void StartAll(Turn& turn) {
   turn.TellAll(message);
 }
 
+// Whatever is tried, its processes cannot go on there: it waits for a node that has what they need.
+void LeaveUnfit(Turn& turn, const std::string& why, const std::string& node) {
+  Job& job = turn.job;
+  job.last_error = why;
+  AddNodes(job.exclusions.unfit, {node});
+  turn.Do(FindKin{.node = node, .fit = job.move ? job.move->from : std::vector<std::string>{}});
+  turn.Do(Comment{why + "; it waits for another node"});
+  job.commented = true;
+  Leave(turn, Reason::kRestore);
+}
+
 // A start came to nothing: no process of it has run, or none that has counts.
 void FailStart(Turn& turn, Code code, const std::string& why, const std::string& node) {
   Job& job = turn.job;
@@ -186,6 +203,7 @@ void FailStart(Turn& turn, Code code, const std::string& why, const std::string&
     if (job.newest() == 0) return Hold(turn, why);
     return Leave(turn, Reason::kRestore);
   }
+  if (restoring && code == Code::kUnfit && !node.empty()) return LeaveUnfit(turn, why, node);
   if (IsPermanent(code) || (restoring && code == Code::kCorrupt)) {
     if (own || code == Code::kChanged || job.started) return Hold(turn, why);
     return RefuseAll(turn, why);
@@ -229,7 +247,8 @@ void NoteSaved(Turn& turn, const v1::Hello& hello) {
   job.saved.clear();
   for (const v1::Saved& saved : hello.saved()) {
     newest = std::max(newest, saved.number());
-    if (saved.number() >= job.first_checkpoint && saved.pods() == job.pods.size())
+    if (saved.number() >= job.first_checkpoint &&
+        saved.pods() == (job.pod_count != 0 ? job.pod_count : job.pods.size()))
       job.saved.push_back(saved.number());
   }
   for (const v1::Damaged& damaged : hello.damaged()) newest = std::max(newest, damaged.number());
@@ -254,6 +273,7 @@ void RunFromNow(Turn& turn) {
   job.exclusions.next.clear();
   job.request.from_start = false;
   job.request.checkpoint = 0;
+  job.request.nodes = 0;
   // That it starts over is to be seen as long as it is not saved.
   if (job.commented && job.start.note.empty()) {
     turn.Do(Comment{""});
@@ -294,10 +314,12 @@ void OnUnforeseenStart(Turn& turn, const v1::Hello& hello) {
 
 void OnHelloGathering(Turn& turn, const v1::Hello& hello) {
   Job& job = turn.job;
+  if (RegroupsAgain(turn, hello)) return;
   if (!NoteHello(turn, hello)) return;
   if (hello.phase() != v1::PHASE_FRESH) {
     // Only a lost journal makes a running job unknown: let it run on.
     job.started = true;
+    job.pod_count = hello.pods();
     job.stage = Stage::kRunning;
     Greet(turn);
     return RunOn(turn, hello);

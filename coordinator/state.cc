@@ -175,7 +175,8 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnNotBack>(TimerKind::kReconnect, kUp, kStay),
     On<OnAsk>(TimerKind::kAsk, kUp | In(kLeaving, kEnding), kStay),
     On<OnRequeueResult>(In(kLeaving), kStay), Ignore<RequeueResult>(kAny),
-    On<OnResume>(In(kWaiting, kHeld), In(kWaiting)),
+    On<OnResume>(In(kWaiting, kHeld), In(kWaiting)), On<OnKinWaiting>(In(kWaiting, kHeld), kStay),
+    On<OnKin>(In(kLeaving), kStay), Ignore<Kin>(kAny),
     On<OnKept>(TimerKind::kKept, In(kEnded), kStay), On<OnRemovedEnded>(In(kEnded), kStay),
     On<OnRemoved>(kAny, kStay),
 
@@ -201,7 +202,7 @@ const Row* Find(const Event& event, const Job& job) {
 constexpr auto kEventNames = std::to_array<const char*>(
     {"hello",  "lost",      "ready",          "running", "precopied", "prepared", "stored",
      "stays",  "committed", "settled",        "failed",  "notice",    "ended",    "wish",
-     "resume", "record",    "requeue-result", "timer",   "restarted", "removed"});
+     "resume", "record",    "requeue-result", "timer",   "restarted", "removed",  "kin"});
 static_assert(kEventNames.size() == std::variant_size_v<Body>);
 
 constexpr auto kTimerNames =

@@ -71,6 +71,18 @@ void OnStartingTimeout(Turn&, const Timer&);
 // It runs, and what was wished for meanwhile is begun.
 void GoOn(Turn&);
 
+// spread.cc: on another number of nodes.
+// How many different nodes its pods are on.
+size_t CountNodes(const Job&);
+// Why it cannot be on so many nodes.
+std::optional<std::string> WhyNotOn(const Job&, uint32_t nodes);
+// For its next start, if it is going to be restored.
+void AskForNodes(Turn&);
+// Its wardens are as many as its nodes, and its pods are not: they are to come anew.
+void Regroup(Turn&);
+// A warden of before that has not heard of it: it is told again.
+bool RegroupsAgain(Turn&, const v1::Hello&);
+
 // intervals.cc: how often it is saved, and what is learnt from what it meets with.
 void OnInterval(Turn&, const Timer&);
 // The job goes on: from now on it runs, and the next periodic checkpoint is due when it pays.
@@ -182,6 +194,9 @@ void DisarmRunTimers(Turn&);
 // What becomes of it at its next start, if it has run and no checkpoint of it can be restored.
 enum class Prospect { kStartOver, kHold, kEnd };
 Prospect ProspectOf(const Job&);
+// More nodes are known that lack what it needs.
+void OnKin(Turn&, const Kin&);
+void OnKinWaiting(Turn&, const Kin&);
 // What ExcNodeList is to become, if that is not what it is.
 std::optional<std::vector<std::string>> ChangeExclusions(Job&, std::vector<std::string> present);
 // Slurm runs the job again, and nobody of it has said Hello.

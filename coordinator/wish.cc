@@ -42,14 +42,15 @@ void RefuseMeanwhile(Turn& turn) {
 // Why it can go nowhere else, as far as its --nodelist says.
 std::optional<std::string> WhyNowhere(const Turn& turn, const Wish& wish) {
   const Job& job = turn.job;
+  if (const auto why = WhyNotOn(job, wish.nodes)) return why;
   if (wish.reason != Reason::kMigrate || job.listed.empty()) return std::nullopt;
   const auto may_be_used = [&](const std::string& node) {
     return !std::ranges::contains(wish.excluded, node) &&
            !std::ranges::contains(job.exclusions.user, node);
   };
   const auto left = static_cast<size_t>(std::ranges::count_if(job.listed, may_be_used));
-  const size_t wanted = std::min(job.listed.size(), job.nodes().size());
-  if (left >= wanted && !wish.excluded.empty()) return std::nullopt;
+  const size_t wanted = std::min(job.listed.size(), wish.nodes != 0 ? wish.nodes : CountNodes(job));
+  if (left >= wanted && (!wish.excluded.empty() || wish.nodes != 0)) return std::nullopt;
   return fmt::format(
       "its --nodelist has it on {} of {}, and {} would be left\n"
       "  next: holdfast save {} --stop, scontrol update JobId={} ReqNodeList=..., holdfast resume "
@@ -145,7 +146,8 @@ void Begin(Turn& turn, const Wish& wish) {
                  .excluded = wish.excluded,
                  .deadline_unix_ms = wish.deadline_unix_ms,
                  .ran_ns = job.unsaved_ns == 0 ? 0 : turn.now() - job.unsaved_ns,
-                 .begun_ns = wish.begun_ns});
+                 .begun_ns = wish.begun_ns,
+                 .nodes = wish.nodes});
   turn.Do(Disarm{TimerKind::kInterval});
   turn.Do(Disarm{TimerKind::kRetry});
   turn.Do(SaveCheckpoint{checkpoint});

@@ -22,6 +22,7 @@ inline constexpr const char* kRshPath = "/run/holdfast/holdfast-rsh";
 inline constexpr const char* kSrunPath = "/run/holdfast/holdfast-srun";
 // Where the site's own can still be reached.
 inline constexpr const char* kSiteSrunPath = "/run/holdfast-site/srun";
+inline constexpr const char* kSiteSbcastPath = "/run/holdfast-site/sbcast";
 // Dynamically linked, unlike the others: with the site's libpmix.
 inline constexpr const char* kPmixPath = "/run/holdfast/holdfast-pmix";
 inline constexpr const char* kPeersPath = "/run/holdfast/peers";

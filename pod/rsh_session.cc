@@ -63,6 +63,7 @@ class Session {
     ::fcntl(input_.get(), F_SETFL, O_NONBLOCK);
     sources_ = {{{std::move(output.read_end), RshFrame::kOutput},
                  {std::move(error.read_end), RshFrame::kError}}};
+    TakeInput();  // what has come with the request: for that nobody is woken any more
     return {};
   }
 

@@ -109,7 +109,10 @@ class Supervisor {
       if (ready == 0) return StepLost();
       if (fds[0].revents) HOLDFAST_CHECK(OnSignal());
       if (fds[1].revents) HOLDFAST_CHECK(OnConnection());
-      if (fds[2].revents) HOLDFAST_CHECK(OnFrame());
+      if (fds[2].revents) {
+        HOLDFAST_CHECK(OnFrame());
+        continue;  // there may be another step now
+      }
       if (fds[3].revents) OnStepOutput();
       if (fds[4].revents) OnStepdOutput();
       if (fds[5].revents && !ended_) HOLDFAST_CHECK(OnStepEnd());
@@ -127,7 +130,7 @@ class Supervisor {
     std::vector<std::string> environment;
     for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
     HOLDFAST_TRY(witness_, GroupWitness::Start(program));
-    HOLDFAST_TRY(SpawnOptions srun, PodStepCommand(environment, program, name));
+    HOLDFAST_TRY(SpawnOptions srun, PodStepCommand(environment, program, name, pods_));
     // Signals to this process's group are the job's; srun would act upon them itself.
     srun.new_session = true;
     HOLDFAST_TRY(Pipe output, MakePipe());
@@ -200,6 +203,12 @@ class Supervisor {
         released_ = true;
         if (frame->leave) Leave();
         return {};
+      case FrameType::kRegroup: {
+        pods_ = frame->pods;
+        task_.Reset();
+        [[maybe_unused]] const auto step = step_->Wait(kStepEndPatience);
+        return StartStep();
+      }
       default:
         return Fail(Code::kInternal, "the pod step sent what only holdfast-batch sends");
     }
@@ -246,8 +255,9 @@ class Supervisor {
   }
 
   Status OnStepEnd() {
+    const auto pods = pods_;
     while (task_.valid() && !ended_ && !released_) HOLDFAST_CHECK(OnFrame());
-    if (ended_) return {};
+    if (ended_ || pods_ != pods) return {};
     step_gone_ = true;  // if it was released, its tasks have ended, and Slurm is to end this
     if (terminated_ && !released_) ended_ = ExitStatus{.signal = SIGTERM};
     return {};
@@ -265,6 +275,7 @@ class Supervisor {
 
   Launch launch_;
   UniqueFd signals_, listener_, task_, step_output_, stepd_;
+  std::optional<uint32_t> pods_;  // once it is known that they are not as many as the nodes
   std::optional<Process> step_;
   std::string step_messages_;
   std::string stepd_messages_;
@@ -280,16 +291,22 @@ class Supervisor {
 }  // namespace
 
 Result<SpawnOptions> PodStepCommand(const std::vector<std::string>& environment,
-                                    const std::string& program, const std::string& socket_name) {
-  const auto nodes = Find(environment, "SLURM_JOB_NUM_NODES");
-  if (!nodes) return Fail(Code::kInvalid, "SLURM_JOB_NUM_NODES is not set: this is no batch step");
+                                    const std::string& program, const std::string& socket_name,
+                                    std::optional<uint32_t> pods) {
+  const auto has = Find(environment, "SLURM_JOB_NUM_NODES");
+  const auto allocated = ParseNumber<uint32_t>(has.value_or(""));
+  if (!allocated || *allocated == 0)
+    return Fail(Code::kInvalid, "SLURM_JOB_NUM_NODES is not set: this is no batch step");
+  const uint32_t tasks = pods.value_or(*allocated);
+  const uint32_t nodes = std::min(*allocated, tasks);
   SpawnOptions command;
   command.argv = {"srun",
                   "--overlap",
                   "--job-name=holdfast",
-                  "--nodes=" + std::string(*nodes),
-                  "--ntasks=" + std::string(*nodes),
-                  "--ntasks-per-node=1",
+                  "--nodes=" + std::to_string(nodes),
+                  "--ntasks=" + std::to_string(tasks),
+                  "--ntasks-per-node=" + std::to_string((tasks + nodes - 1) / nodes),
+                  "--distribution=block",
                   "--mem=0",
                   "--cpu-bind=none",
                   "--mpi=none",
@@ -299,6 +316,8 @@ Result<SpawnOptions> PodStepCommand(const std::vector<std::string>& environment,
                   "--export=" + std::string(kPodStepVariable),
                   program,
                   "--task"};
+  // A node's CPUs may be fewer than its pods.
+  if (tasks > nodes) command.argv.insert(command.argv.begin() + 2, "--overcommit");
   command.env.emplace();
   std::ranges::copy_if(environment, std::back_inserter(*command.env), SrunNeeds);
   command.env->push_back(std::string(kPodStepVariable) + "=" + socket_name);

@@ -79,6 +79,7 @@ class Task {
         return Fail(Code::kUnavailable, frame->message);
       case FrameType::kDelivered:
         return {};
+      case FrameType::kRegroup:
       case FrameType::kReleased:
         // Code 0, or srun would kill the tasks of other nodes, whose wardens may not be done.
         ended_ = ExitStatus{};
@@ -136,8 +137,8 @@ Result<TaskLinks> FindTaskLinks() {
                 "no warden was started beside this task: is holdfast.so in this node's "
                 "plugstack.conf?");
   TaskLinks links{.warden = UniqueFd(*fd)};
-  const char* const node = ::getenv("SLURM_NODEID");
-  if (node == nullptr || std::string_view(node) != "0") return links;
+  const char* const task = ::getenv("SLURM_PROCID");
+  if (task == nullptr || std::string_view(task) != "0") return links;
   const char* const name = ::getenv(kPodStepVariable);
   HOLDFAST_TRY(links.batch, ConnectAbstract(name ? name : ""));
   return links;

@@ -29,6 +29,9 @@ struct EndedBody {
 struct ReleasedBody {
   int32_t leave;
 };
+struct RegroupBody {
+  uint32_t pods;
+};
 
 template <typename T>
 std::string Bytes(const T& body) {
@@ -54,6 +57,8 @@ std::string Body(const Frame& frame) {
       return frame.message;
     case FrameType::kReleased:
       return Bytes(ReleasedBody{frame.leave});
+    case FrameType::kRegroup:
+      return Bytes(RegroupBody{frame.pods});
     case FrameType::kDelivered:
       break;
   }
@@ -91,6 +96,12 @@ bool ReadBody(std::string body, Frame& frame) {
       ReleasedBody released{};
       if (!Read(body, released)) return false;
       frame.leave = released.leave != 0;
+      return true;
+    }
+    case FrameType::kRegroup: {
+      RegroupBody regroup{};
+      if (!Read(body, regroup) || regroup.pods == 0) return false;
+      frame.pods = regroup.pods;
       return true;
     }
     case FrameType::kDelivered:

@@ -27,6 +27,9 @@ enum class FrameType : uint8_t {
   // batch step, which waits for that; or with `leave` it does not wait.
   kReleased = 5,
   kDelivered = 6,  // warden -> task -> holdfast-batch: the job has got a signal of Slurm's
+  // warden -> task -> holdfast-batch: what is to be restored has another number of pods than this
+  // step has tasks; the task ends, and holdfast-batch begins the pod step anew.
+  kRegroup = 7,
 };
 
 struct Frame {
@@ -38,6 +41,7 @@ struct Frame {
   bool out_of_memory = false;  // kEnded: the kernel had killed processes of the job for want of it
   std::string message;         // kFailed
   bool leave = false;          // kReleased
+  uint32_t pods = 0;           // kRegroup
 };
 
 // Blocks until all is written. Never raises SIGPIPE.

@@ -75,6 +75,8 @@ std::vector<std::string> ToStrings(const WardenEnvironment& environment) {
   add("RESTART_COUNT", std::to_string(environment.restart_count));
   add("POD", std::to_string(environment.pod));
   add("PODS", std::to_string(environment.pods));
+  add("SLOT", std::to_string(environment.slot));
+  add("SLOTS", std::to_string(environment.slots));
   add("NODE", environment.node);
   add("UID", std::to_string(environment.owner.uid));
   add("GID", std::to_string(environment.owner.gid));
@@ -105,6 +107,10 @@ Result<WardenEnvironment> ParseWardenEnvironment(const char* const* environment)
   HOLDFAST_TRY(parsed.pod, Number<uint32_t>(environment, "POD"));
   HOLDFAST_TRY(parsed.pods, Number<uint32_t>(environment, "PODS"));
   if (parsed.pod >= parsed.pods) return std::unexpected(Bad("POD", "is not below HOLDFAST_PODS"));
+  HOLDFAST_TRY(parsed.slot, Number<uint32_t>(environment, "SLOT"));
+  HOLDFAST_TRY(parsed.slots, Number<uint32_t>(environment, "SLOTS"));
+  if (parsed.slot >= parsed.slots)
+    return std::unexpected(Bad("SLOT", "is not below HOLDFAST_SLOTS"));
   HOLDFAST_TRY(parsed.node, Text(environment, "NODE"));
   HOLDFAST_TRY(parsed.owner.uid, Number<uid_t>(environment, "UID"));
   HOLDFAST_TRY(parsed.owner.gid, Number<gid_t>(environment, "GID"));

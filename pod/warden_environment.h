@@ -21,8 +21,10 @@ namespace holdfast::pod {
 struct WardenEnvironment {
   uint32_t job_id = 0;         // HOLDFAST_JOB_ID
   uint32_t restart_count = 0;  // HOLDFAST_RESTART_COUNT: Slurm's, for this start of the job
-  uint32_t pod = 0;            // HOLDFAST_POD: this node's index in the job's node list
+  uint32_t pod = 0;            // HOLDFAST_POD: the task's number in the pod step
   uint32_t pods = 0;           // HOLDFAST_PODS
+  uint32_t slot = 0;           // HOLDFAST_SLOT: which of the job's pods on this node, from 0
+  uint32_t slots = 1;          // HOLDFAST_SLOTS: how many these are
   std::string node;            // HOLDFAST_NODE: Slurm's NodeName
   Identity owner;              // HOLDFAST_UID, HOLDFAST_GID, HOLDFAST_GROUPS ("27,100")
   // HOLDFAST_WARNING: how long before its time limit Slurm signals the job (--signal); 0: it does

@@ -3,7 +3,7 @@
 // connected with it by a socket. The warden outlives this function; Slurm has not yet put the task
 // into its cgroups, so the warden waits, by a pipe that closes when the task executes its program.
 //
-// Who the job belongs to, and which node of it this is, comes from Slurm, not from the task's
+// Who the job belongs to, and which pod of it this is, comes from Slurm, not from the task's
 // environment. A user who starts such a step by hand gets what the job has anyway.
 
 #include <fcntl.h>
@@ -71,8 +71,13 @@ Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
   if (conf == nullptr || conf->cluster_name == nullptr)
     return Fail(Code::kInternal, "slurmstepd does not say which cluster this is");
   environment.cluster = conf->cluster_name;
-  HOLDFAST_CHECK(GetItem(spank, S_JOB_NODEID, "the node's index", &environment.pod));
-  HOLDFAST_CHECK(GetItem(spank, S_JOB_NNODES, "the number of nodes", &environment.pods));
+  int slot = 0;
+  HOLDFAST_CHECK(GetItem(spank, S_TASK_GLOBAL_ID, "the task's number", &environment.pod));
+  HOLDFAST_CHECK(GetItem(spank, S_JOB_TOTAL_TASK_COUNT, "the number of tasks", &environment.pods));
+  HOLDFAST_CHECK(GetItem(spank, S_TASK_ID, "the task's place on the node", &slot));
+  HOLDFAST_CHECK(
+      GetItem(spank, S_JOB_LOCAL_TASK_COUNT, "the node's number of tasks", &environment.slots));
+  environment.slot = static_cast<uint32_t>(slot);
   HOLDFAST_CHECK(GetItem(spank, S_JOB_UID, "the user", &environment.owner.uid));
   HOLDFAST_CHECK(GetItem(spank, S_JOB_GID, "the group", &environment.owner.gid));
   gid_t* groups = nullptr;
@@ -92,9 +97,7 @@ Result<pod::WardenEnvironment> DescribeTask(spank_t spank, const Site& site,
 bool IsPodStep(spank_t spank) {
   char marker[2];
   const spank_err_t error = spank_getenv(spank, pod::kPodStepVariable, marker, sizeof marker);
-  int task = -1;
-  return (error == ESPANK_SUCCESS || error == ESPANK_NOSPACE) &&
-         spank_get_item(spank, S_TASK_ID, &task) == ESPANK_SUCCESS && task == 0;
+  return error == ESPANK_SUCCESS || error == ESPANK_NOSPACE;
 }
 
 Status StartWarden(spank_t spank, const Site& site, const JobOptions& options) {

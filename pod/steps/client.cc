@@ -26,7 +26,7 @@
 #include "pod/steps/programs.h"
 #include "pod/steps/resolve.h"
 #include "pod/steps/say.h"
-#include "pod/steps/site_srun.h"
+#include "pod/steps/site_programs.h"
 #include "pod/steps/step_run.h"
 #include "pod/steps/values.h"
 
@@ -356,7 +356,7 @@ std::expected<int, Complaint> Run(const std::vector<std::string>& arguments) {
   // Another job's, or none of Slurm's: not ours to do.
   if (options->asks_version || options->asks_help || !job ||
       (options->job && *options->job != *job))
-    return BecomeSiteSrun(arguments);
+    return BecomeSite("srun", kSiteSrunPath, arguments);
   if (options->mpi == "list") {
     std::fputs(MpiKinds().c_str(), stdout);
     return EXIT_SUCCESS;

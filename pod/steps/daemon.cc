@@ -17,6 +17,8 @@
 #include "base/files.h"
 #include "base/numbers.h"
 #include "pod/frame_socket.h"
+#include "pod/mpi_environment.h"
+#include "pod/pod_directory.h"
 #include "pod/signal_fd.h"
 #include "pod/steps/environment.h"
 #include "pod/steps/leftovers.h"
@@ -47,6 +49,7 @@ class Daemon : private PmiHost {
     sigaddset(&watched, SIGCHLD);
     HOLDFAST_TRY(signals_, OpenSignalFd(watched));
     HOLDFAST_CHECK(ReadOrder());
+    ProvideHosts();
     AllowDescriptors();
     if (Status started = StartTasks(); !started) {
       KillLeftovers();
@@ -82,6 +85,21 @@ class Daemon : private PmiHost {
     if (request->type != RshFrame::kRunStep) return Fail(Code::kInvalid, "srun asked for nothing");
     HOLDFAST_TRY(order_, ParseDaemonOrder(request->data));
     return {};
+  }
+
+  // For an mpirun among the tasks; pod 0 has had them since the job began. Without them it says so
+  // itself.
+  void ProvideHosts() const {
+    if (FileExists(kMpichHostsPath)) return;
+    const auto text = ReadFile(kPeersPath);
+    const auto peers = text ? ParsePeers(*text) : std::unexpected(text.error());
+    if (!peers) return;
+    const auto slots = SlotsOf(order_.common.environment, peers->size());
+    if (!slots) return;
+    [[maybe_unused]] const Status open_mpi =
+        WriteFile(kHostsPath, OpenMpiHosts(*peers, *slots), 0600);
+    [[maybe_unused]] const Status mpich =
+        WriteFile(kMpichHostsPath, MpichHosts(*peers, *slots), 0600);
   }
 
   // Each task needs some of them here, and a connection to the PMIx server. The tasks' own limit

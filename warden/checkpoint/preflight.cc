@@ -200,22 +200,22 @@ Attributes DescribeNode(const CriuVersion& criu) {
 
 Status CompareNodes(const Attributes& saved, const Attributes& here) {
   if (Get(saved, "arch") != Get(here, "arch"))
-    return Fail(Code::kUnsupported, "this node is " + Get(here, "arch") +
-                                        ", the job was saved on " + Get(saved, "arch"));
+    return Fail(Code::kUnfit, "this node is " + Get(here, "arch") + ", the job was saved on " +
+                                  Get(saved, "arch"));
   const std::set<std::string> have = InstructionFlags(Get(here, "cpu_flags"));
   std::string missing;
   for (const std::string& flag : InstructionFlags(Get(saved, "cpu_flags")))
     if (!have.contains(flag)) missing += " " + flag;
   if (!missing.empty())
-    return Fail(Code::kUnsupported, "this node's CPU (" + Get(here, "cpu") +
-                                        ") lacks instructions that the job may use, having started "
-                                        "on " +
-                                        Get(saved, "cpu") + ":" + missing);
+    return Fail(Code::kUnfit, "this node's CPU (" + Get(here, "cpu") +
+                                  ") lacks instructions that the job may use, having started "
+                                  "on " +
+                                  Get(saved, "cpu") + ":" + missing);
   const std::string saved_xsave = Get(saved, "xsave_bytes"), xsave = Get(here, "xsave_bytes");
   if (saved_xsave != xsave)
-    return Fail(Code::kUnsupported, "this node's CPU state takes " + xsave +
-                                        " bytes, on the node that saved the job " + saved_xsave +
-                                        ": CRIU cannot move floating point state between them");
+    return Fail(Code::kUnfit, "this node's CPU state takes " + xsave +
+                                  " bytes, on the node that saved the job " + saved_xsave +
+                                  ": CRIU cannot move floating point state between them");
   return {};
 }
 

@@ -24,7 +24,7 @@ using Attributes = std::map<std::string, std::string>;
 // Of this node, for storage::PodInfo: "arch", "kernel", "cpu", "cpu_flags", "xsave_bytes", "criu".
 Attributes DescribeNode(const CriuVersion& criu);
 
-// kUnsupported, naming what is missing, if processes saved where `saved` was described may not run
+// kUnfit, naming what is missing, if processes saved where `saved` was described may not run
 // where `here` was.
 Status CompareNodes(const Attributes& saved, const Attributes& here);
 

@@ -164,8 +164,7 @@ Result<std::unique_ptr<Dump>> Freeze(const Pod& pod, const SaveOptions& options,
   HOLDFAST_TRY(LentNames names, LentNames::Lend(pod));
   HOLDFAST_TRY(const auto watched, WatchedPaths(pod));
   for (const std::string& path : watched) request.mutable_opts()->add_irmap_scan_paths(path);
-  HOLDFAST_TRY(const auto sockets, UnixSockets(pod));
-  for (const std::string& socket : sockets) request.mutable_opts()->add_external(socket);
+  request.mutable_opts()->add_external(kEveryUnixSocket);
   request.mutable_opts()->set_timeout(static_cast<uint32_t>(options.timeout.count()));
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
   HOLDFAST_CHECK(criu.WaitForStage("pre-dump"));

@@ -1,10 +1,6 @@
 #include "warden/criu/node_connections.h"
 
 #include <set>
-#include <sstream>
-#include <utility>
-
-#include "base/files.h"
 
 namespace holdfast::warden {
 namespace {
@@ -18,24 +14,8 @@ bool IsExternal(const image::file_entry& file) {
 
 }  // namespace
 
-Result<std::vector<std::string>> UnixSockets(const Pod& pod) {
-  HOLDFAST_TRY(const std::string table, ReadFile(pod.proc_path() + "/1/net/unix"));
-  std::istringstream lines(table);
-  std::vector<std::string> sockets;
-  std::string line;
-  std::getline(lines, line);  // the heading
-  while (std::getline(lines, line)) {
-    std::istringstream fields(line);
-    std::string address, references, protocol, flags, type, state, inode;
-    if (fields >> address >> references >> protocol >> flags >> type >> state >> inode)
-      sockets.push_back("unix[" + inode + "]");
-  }
-  return sockets;
-}
-
 bool IsAboutNewConnection(const Error& error) {
-  return error.message().find("External socket is used") != std::string::npos ||
-         error.message().find("Dangling connection") != std::string::npos;
+  return error.message().find("Dangling connection") != std::string::npos;
 }
 
 void EndNodeConnections(std::vector<image::file_entry>& files) {

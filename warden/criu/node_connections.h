@@ -7,19 +7,17 @@
 // Used by save.cc. Thread-safe.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "warden/criu/images.h"
-#include "warden/isolation/pod.h"
 
 namespace holdfast::warden {
 
-// The pod's unix sockets as CRIU is told that they may lead to the outside (criu(8), --external).
-// Of those whose other end it finds, it takes no notice.
-Result<std::vector<std::string>> UnixSockets(const Pod& pod);
-// Whether CRIU found such a connection that was made since, or one that is not accepted yet.
+// What CRIU is told may lead to the outside (criu(8), --external): every unix socket, as
+// preload_sockets.cc has it understand this. Of those whose other end it finds, it takes no notice.
+inline constexpr const char* kEveryUnixSocket = "unix[*]";
+// Whether CRIU found such a connection that is not accepted yet.
 bool IsAboutNewConnection(const Error& error);
 
 // In a pod's files: makes them connections that the other side has ended.

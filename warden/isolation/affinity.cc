@@ -54,6 +54,16 @@ Status BindLike(pid_t pid) {
   return SetAffinity(0, set);
 }
 
+Status BindToShare(uint32_t slot, uint32_t slots) {
+  HOLDFAST_TRY(const CpuSet all, GetAffinity(0));
+  const std::vector<size_t> cpus = CpusOf(all);
+  if (slots < 2 || cpus.size() < slots) return {};
+  CpuSet share = {};
+  for (size_t place = cpus.size() * slot / slots; place < cpus.size() * (slot + 1) / slots; ++place)
+    CPU_SET_S(cpus[place], sizeof share, share.data());
+  return SetAffinity(0, share);
+}
+
 unsigned BoundCores() {
   const auto set = GetAffinity(0);
   return set ? static_cast<unsigned>(CPU_COUNT_S(sizeof *set, set->data())) : 1;

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -13,6 +14,9 @@ namespace holdfast::warden {
 
 // Binds the calling thread, and what it starts from now on, as process `pid` is bound.
 Status BindLike(pid_t pid);
+// Of the CPUs that the calling thread is bound to, binds it to the share of one of several pods,
+// in order and as even as can be; to all, if there are fewer CPUs than pods.
+Status BindToShare(uint32_t slot, uint32_t slots);
 // How many CPUs the calling thread may run on.
 unsigned BoundCores();
 

@@ -2,6 +2,7 @@
 // operation.
 #pragma once
 
+#include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
@@ -21,6 +22,7 @@ using NlLink = std::unique_ptr<rtnl_link, Deleter<rtnl_link_put>>;
 using NlAddr = std::unique_ptr<nl_addr, Deleter<nl_addr_put>>;
 using NlIfAddr = std::unique_ptr<rtnl_addr, Deleter<rtnl_addr_put>>;
 using NlNeigh = std::unique_ptr<rtnl_neigh, Deleter<rtnl_neigh_put>>;
+using NlMessage = std::unique_ptr<nl_msg, Deleter<nlmsg_free>>;
 using NlRoute = std::unique_ptr<rtnl_route, Deleter<rtnl_route_put>>;
 
 // kConflict if there is one already.

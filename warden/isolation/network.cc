@@ -12,8 +12,11 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <optional>
+#include <string_view>
 #include <thread>
 
 #include "base/deleter.h"
@@ -21,6 +24,7 @@
 #include "warden/isolation/firewall.h"
 #include "warden/isolation/netlink.h"
 #include "warden/isolation/network_namespace.h"
+#include "warden/isolation/pod_switch.h"
 
 namespace holdfast::warden {
 namespace {
@@ -43,26 +47,33 @@ NlAddr MacAddress(uint32_t pod) {
   return NlAddr(nl_addr_build(AF_LLC, mac.data(), mac.size()));
 }
 
-Status CreateLink(nl_sock* node_socket, const Pod& pod, const NetworkOptions& options) {
+// Pods of one node cannot share a VXLAN's number there: each slot has its own.
+uint32_t VniOf(const NetworkOptions& options, const NetworkPeer& peer) {
+  return (options.vni + (peer.slot << kVniSlotShift)) & 0xffffff;
+}
+
+// As `name` in that namespace, with the pod's address if it is to be the pod's own interface.
+Status CreateVxlan(nl_sock* node_socket, const NetworkOptions& options, const NetworkPeer& self,
+                   std::string_view name, const UniqueFd& where) {
   NlLink link(rtnl_link_vxlan_alloc());
   if (!link) return Fail(Code::kInternal, "allocating a link");
   HOLDFAST_TRY(const NlAddr local, NlAddress(options.local_address, AF_INET));
-  const NlAddr mac = MacAddress(pod.options().index);
+  const uint32_t vni = VniOf(options, self);
   ifla_vxlan_port_range source_ports{.low = htons(kFirstSourcePort),
                                      .high = htons(kLastSourcePort)};
-  rtnl_link_set_name(link.get(), kJobInterface);
+  const NlAddr mac = MacAddress(self.pod);
+  rtnl_link_set_name(link.get(), std::string(name).c_str());
   rtnl_link_set_mtu(link.get(), options.mtu);
-  rtnl_link_set_addr(link.get(), mac.get());
-  rtnl_link_set_ns_fd(link.get(), pod.network_namespace().get());
-  rtnl_link_vxlan_set_id(link.get(), options.vni);
+  if (name == kJobInterface) rtnl_link_set_addr(link.get(), mac.get());
+  rtnl_link_set_ns_fd(link.get(), where.get());
+  rtnl_link_vxlan_set_id(link.get(), vni);
   rtnl_link_vxlan_set_port(link.get(), options.port);
   rtnl_link_vxlan_set_local(link.get(), local.get());
   rtnl_link_vxlan_set_port_range(link.get(), &source_ports);
   rtnl_link_vxlan_set_udp_csum(link.get(), 1);
   rtnl_link_vxlan_disable_learning(link.get());
 
-  const std::string operation =
-      fmt::format("creating VXLAN {} on port {}", options.vni, options.port);
+  const std::string operation = fmt::format("creating VXLAN {} on port {}", vni, options.port);
   const auto deadline = std::chrono::steady_clock::now() + kVniTimeout;
   while (true) {
     // The socket's namespace is where the packets leave, wherever the device itself appears.
@@ -75,8 +86,8 @@ Status CreateLink(nl_sock* node_socket, const Pod& pod, const NetworkOptions& op
   }
 }
 
-Status AddAddress(nl_sock* socket, int index, const Pod& pod, const NetworkOptions& options) {
-  HOLDFAST_TRY(std::string text, PodAddress(options.subnet, pod.options().index));
+Status AddAddress(nl_sock* socket, int index, uint32_t pod, const NetworkOptions& options) {
+  HOLDFAST_TRY(std::string text, PodAddress(options.subnet, pod));
   text += options.subnet.substr(options.subnet.find('/'));
   HOLDFAST_TRY(const NlAddr local, NlAddress(text, AF_INET));
   NlIfAddr address(rtnl_addr_alloc());
@@ -85,27 +96,45 @@ Status AddAddress(nl_sock* socket, int index, const Pod& pod, const NetworkOptio
   return NlCheck(rtnl_addr_add(socket, address.get(), 0), "giving the pod address " + text);
 }
 
-Status AddNeighbour(nl_sock* socket, int index, int family, const std::string& destination,
-                    uint32_t pod) {
-  HOLDFAST_TRY(const NlAddr address, NlAddress(destination, AF_INET));
-  const NlAddr mac = MacAddress(pod);
+Status AddNeighbour(nl_sock* socket, int index, const NetworkOptions& options,
+                    const NetworkPeer& peer) {
+  HOLDFAST_TRY(const std::string text, PodAddress(options.subnet, peer.pod));
+  HOLDFAST_TRY(const NlAddr address, NlAddress(text, AF_INET));
+  const NlAddr mac = MacAddress(peer.pod);
   NlNeigh neighbour(rtnl_neigh_alloc());
   rtnl_neigh_set_ifindex(neighbour.get(), index);
   rtnl_neigh_set_dst(neighbour.get(), address.get());
   rtnl_neigh_set_lladdr(neighbour.get(), mac.get());
   rtnl_neigh_set_state(neighbour.get(), NUD_PERMANENT);
-  rtnl_neigh_set_family(neighbour.get(), family);
-  if (family == AF_BRIDGE) rtnl_neigh_set_flags(neighbour.get(), NTF_SELF);
+  rtnl_neigh_set_family(neighbour.get(), AF_INET);
   return NlCheck(rtnl_neigh_add(socket, neighbour.get(), NLM_F_CREATE | NLM_F_REPLACE),
-                 fmt::format("adding peer {} at {}", pod, destination));
+                 fmt::format("adding peer {}", peer.pod));
 }
 
-// Nothing is asked or learned on the network: who has which address, and on which node that is, is
-// all known beforehand.
-Status AddPeer(nl_sock* socket, int index, const NetworkOptions& options, const NetworkPeer& peer) {
-  HOLDFAST_TRY(const std::string address, PodAddress(options.subnet, peer.pod));
-  HOLDFAST_CHECK(AddNeighbour(socket, index, AF_INET, address, peer.pod));
-  return AddNeighbour(socket, index, AF_BRIDGE, peer.node_address, peer.pod);
+// The VXLAN sends what is for that peer to its node, with its number. libnl has no VNI for it.
+Status AddForwarding(nl_sock* socket, int index, const NetworkOptions& options,
+                     const NetworkPeer& peer) {
+  HOLDFAST_TRY(const NlAddr node, NlAddress(peer.node_address, AF_INET));
+  const NlAddr mac = MacAddress(peer.pod);
+  NlMessage message(nlmsg_alloc_simple(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE));
+  const ndmsg entry{.ndm_family = AF_BRIDGE,
+                    .ndm_ifindex = index,
+                    .ndm_state = NUD_PERMANENT,
+                    .ndm_flags = NTF_SELF};
+  if (!message || nlmsg_append(message.get(), const_cast<ndmsg*>(&entry), sizeof entry, 0) < 0 ||
+      nla_put_addr(message.get(), NDA_LLADDR, mac.get()) < 0 ||
+      nla_put_addr(message.get(), NDA_DST, node.get()) < 0 ||
+      nla_put_u32(message.get(), NDA_VNI, VniOf(options, peer)) < 0)
+    return Fail(Code::kInternal, "allocating a forwarding entry");
+  return NlCheck(nl_send_sync(socket, message.release()),
+                 fmt::format("adding peer {} at {}", peer.pod, peer.node_address));
+}
+
+// Whether another pod of the job is on this node.
+bool SharesNode(const NetworkOptions& options, const NetworkPeer& self) {
+  return std::ranges::any_of(options.peers, [&](const NetworkPeer& peer) {
+    return peer.pod != self.pod && peer.node_address == self.node_address;
+  });
 }
 
 class VxlanNetwork final : public JobNetwork {
@@ -121,18 +150,31 @@ class VxlanNetwork final : public JobNetwork {
     rtnl_link_delete(socket_.get(), link.get());  // it may never have been created
   }
 
-  Status SetUp(nl_sock* node_socket, const Pod& pod, const NetworkOptions& options) {
+  Status SetUp(nl_sock* node_socket, const NetworkOptions& options, const NetworkPeer& self) {
     HOLDFAST_CHECK(Cut());
-    HOLDFAST_CHECK(CreateLink(node_socket, pod, options));
+    if (SharesNode(options, self)) {
+      const NlAddr mac = MacAddress(self.pod);
+      HOLDFAST_TRY(switch_, PodSwitch::Create(namespace_, mac.get(), options.mtu));
+      HOLDFAST_CHECK(CreateVxlan(node_socket, options, self, PodSwitch::kVxlanName,
+                                 switch_->network_namespace()));
+      HOLDFAST_CHECK(switch_->AttachVxlan());
+    } else {
+      HOLDFAST_CHECK(CreateVxlan(node_socket, options, self, kJobInterface, namespace_));
+    }
     const ScopedNetworkNamespace inside(namespace_);
     HOLDFAST_CHECK(inside.status());
     HOLDFAST_CHECK(DisableIpv6(kJobInterface));
     HOLDFAST_TRY(const int index, InterfaceIndex(kJobInterface));
-    HOLDFAST_CHECK(AddAddress(socket_.get(), index, pod, options));
+    HOLDFAST_CHECK(AddAddress(socket_.get(), index, self.pod, options));
     HOLDFAST_CHECK(BringUp(socket_.get(), index));
-    for (const NetworkPeer& peer : options.peers)
-      if (peer.pod != pod.options().index)
-        HOLDFAST_CHECK(AddPeer(socket_.get(), index, options, peer));
+    // Nothing is asked or learned on the network: who has which address, and on which node that
+    // is, is all known beforehand.
+    for (const NetworkPeer& peer : options.peers) {
+      if (peer.pod == self.pod) continue;
+      HOLDFAST_CHECK(AddNeighbour(socket_.get(), index, options, peer));
+      HOLDFAST_CHECK(switch_ ? AddForwarding(switch_->socket(), switch_->vxlan(), options, peer)
+                             : AddForwarding(socket_.get(), index, options, peer));
+    }
     return {};
   }
 
@@ -161,6 +203,7 @@ class VxlanNetwork final : public JobNetwork {
   UniqueFd namespace_;
   NlSocket socket_;    // in the pod's namespace
   Firewall firewall_;  // likewise
+  std::optional<PodSwitch> switch_;
 };
 
 }  // namespace
@@ -181,7 +224,9 @@ Result<std::unique_ptr<JobNetwork>> JobNetwork::Create(const Pod& pod,
       network = std::make_unique<VxlanNetwork>(std::move(own), std::move(pod_socket),
                                                std::move(firewall));
     }
-    HOLDFAST_CHECK(network->SetUp(node_socket.get(), pod, options));
+    const auto self = std::ranges::find(options.peers, pod.options().index, &NetworkPeer::pod);
+    if (self == options.peers.end()) return Fail(Code::kInternal, "the pod is not among its peers");
+    HOLDFAST_CHECK(network->SetUp(node_socket.get(), options, *self));
     return network;
   };
   return create().transform_error(

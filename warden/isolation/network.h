@@ -15,6 +15,9 @@ namespace holdfast::warden {
 inline constexpr const char* kJobInterface = "hf0";
 // Outer IPv4 + UDP + VXLAN + inner Ethernet headers: RFC 7348.
 inline constexpr unsigned kVxlanOverheadBytes = 50;
+// Jobs' VNIs are below 1 << kVniSlotShift (kVniCount of the coordinator); the bits above are the
+// slot.
+inline constexpr unsigned kVniSlotShift = 20;
 // Outer source ports: privileged, so that their packets were sent by a kernel or by root, and many,
 // so that links in parallel share the load.
 inline constexpr uint16_t kFirstSourcePort = 600;
@@ -24,10 +27,11 @@ struct NetworkPeer {
   uint32_t pod = 0;
   std::string node_address;  // IPv4, of the node's own network
   std::string hostname;
+  uint32_t slot = 0;  // which of the job's pods on that node, from 0
 };
 
 struct NetworkOptions {
-  uint32_t vni = 0;
+  uint32_t vni = 0;                // the job's: that of its pods in slot 0
   uint16_t port = 0;               // UDP, privileged, both ends
   unsigned mtu = 0;                // of hf0
   std::string subnet;              // "198.18.0.0/16"

@@ -6,10 +6,21 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 #include "base/files.h"
 
 namespace holdfast::warden {
+
+Result<UniqueFd> MakeNetworkNamespace() {
+  Result<UniqueFd> made;
+  // A thread of its own: it need not come back.
+  std::thread([&] {
+    made = ::unshare(CLONE_NEWNET) == 0 ? OpenFile("/proc/thread-self/ns/net", O_RDONLY)
+                                        : FailErrno("making a network namespace");
+  }).join();
+  return made;
+}
 
 ScopedNamespace::ScopedNamespace(const UniqueFd& ns, const char* name, int type)
     : name_(name), type_(type) {

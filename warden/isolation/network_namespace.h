@@ -7,6 +7,9 @@
 
 namespace holdfast::warden {
 
+// A new one, for as long as the descriptor, or an interface's other end, is there.
+Result<UniqueFd> MakeNetworkNamespace();
+
 class ScopedNamespace {
  public:
   // Aborts the process if the thread cannot go back: whatever it did next would be done in the

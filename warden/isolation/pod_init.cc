@@ -1,7 +1,7 @@
 // Phases, all as root, none touching a path that the job's user could have prepared:
 //   1. Isolate      no mount made here reaches the node; clocks of its own
 //   2. MountPrivate /tmp, /dev/shm, /dev/pts, the pod's directory, /proc, /sys, /etc/hosts,
-//                   /etc/resolv.conf, srun, directories of the pod's on the node's disk
+//                   /etc/resolv.conf, srun, sbcast, directories of the pod's on the node's disk
 //   3. NameHost     the host name, and `lo` up
 //   4. Serve        start pod-root when asked, as the user; drop every capability; reap and report
 #include "warden/isolation/pod_init.h"
@@ -93,12 +93,12 @@ Status MountSys() {
   return {};
 }
 
-// Where sites have srun. Root's own places: none that a user could have prepared.
-constexpr const char* kSrunPlaces[] = {"/usr/bin/srun", "/usr/local/bin/srun",
-                                       "/opt/slurm/bin/srun", "/usr/local/slurm/bin/srun"};
-// A script whose interpreter is the pod's own copy of the launcher: so nothing of a running srun is
+// Where sites have Slurm's programs. Root's own places: none that a user could have prepared.
+constexpr const char* kSlurmPlaces[] = {"/usr/bin/", "/usr/local/bin/", "/opt/slurm/bin/",
+                                        "/usr/local/slurm/bin/"};
+// Scripts whose interpreter is the pod's own copy of the launcher: so nothing of a running srun is
 // a file of the node's, which may be another on the next.
-constexpr const char* kSrunScript = HOLDFAST_LIBEXEC "/srun";
+constexpr const char* kScripts = HOLDFAST_LIBEXEC "/";
 
 Status BindFile(const char* source, const char* target) {
   if (::mount(source, target, nullptr, MS_BIND, nullptr) != 0)
@@ -107,19 +107,20 @@ Status BindFile(const char* source, const char* target) {
 }
 
 // Ours stands over the site's, whatever the PATH of a login shell is; the first of those that are
-// there stays reachable at kSiteSrunPath.
-Status MountSrun() {
-  if (::access(kSrunScript, X_OK) != 0) return {};  // nothing is installed: a unit test
+// there stays reachable at `site`.
+Status MountOver(const std::string& name, const std::string& site) {
+  const std::string script = kScripts + name;
+  if (::access(script.c_str(), X_OK) != 0) return {};  // nothing is installed: a unit test
   bool reachable = false;
-  for (const char* place : kSrunPlaces) {
-    if (::access(place, X_OK) != 0) continue;
+  for (const std::string directory : kSlurmPlaces) {
+    const std::string place = directory + name;
+    if (::access(place.c_str(), X_OK) != 0) continue;
     if (!std::exchange(reachable, true)) {
-      const std::string site = pod::kSiteSrunPath;
       HOLDFAST_CHECK(MakeDirectories(site.substr(0, site.rfind('/'))));
       HOLDFAST_TRY(const UniqueFd file, OpenFile(site, O_RDONLY | O_CREAT, 0600));
-      HOLDFAST_CHECK(BindFile(place, pod::kSiteSrunPath));
+      HOLDFAST_CHECK(BindFile(place.c_str(), site.c_str()));
     }
-    HOLDFAST_CHECK(BindFile(kSrunScript, place));
+    HOLDFAST_CHECK(BindFile(script.c_str(), place.c_str()));
   }
   return {};
 }
@@ -181,7 +182,8 @@ Status MountPrivate(const InitArguments& arguments) {
                            ",gid=" + std::to_string(arguments.owner.gid)));
   HOLDFAST_CHECK(Mount("proc", "/proc", kFlags | MS_NOEXEC, ""));
   HOLDFAST_CHECK(MountSys());
-  HOLDFAST_CHECK(MountSrun());
+  HOLDFAST_CHECK(MountOver("srun", pod::kSiteSrunPath));
+  HOLDFAST_CHECK(MountOver("sbcast", pod::kSiteSbcastPath));
   return MountDirectories(arguments.private_directories);
 }
 

@@ -74,7 +74,10 @@ void Lifecycle::OnChannel() {
 void Lifecycle::OnMessage(const v1::ToWarden& message) {
   switch (message.body_case()) {
     case v1::ToWarden::kWelcome:
-      if (state_ == State::kAttaching) request_ = message;
+      if (state_ == State::kAttaching) {
+        if (message.welcome().network().peers().empty()) break;  // a Regroup follows
+        request_ = message;
+      }
       Apply(Input::kWelcome);
       signals_.Repeat();
       spot_.Repeat();
@@ -120,6 +123,10 @@ void Lifecycle::OnMessage(const v1::ToWarden& message) {
     case v1::ToWarden::kFinish:
       remove_checkpoints_ = message.finish().remove_checkpoints() && job_.pod() == 0;
       Leave(Farewell());
+      break;
+    case v1::ToWarden::kRegroup:
+      if (state_ == State::kAttaching)
+        Leave({.type = pod::FrameType::kRegroup, .pods = message.regroup().pods()});
       break;
     case v1::ToWarden::kRefuse:
       log::Warn("refused", {{"why", message.refuse().message()}});

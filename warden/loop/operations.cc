@@ -135,7 +135,8 @@ Status Operations::MakePod(const v1::Network& network, const std::vector<std::st
   for (int i = 0; i < network.peers_size(); ++i)
     network_options_.peers.push_back({.pod = network.peers(i).pod(),
                                       .node_address = network.peers(i).address(),
-                                      .hostname = hostnames[static_cast<size_t>(i)]});
+                                      .hostname = hostnames[static_cast<size_t>(i)],
+                                      .slot = network.peers(i).slot()});
   PodOptions pod{.index = job_.pod(),
                  .hostname = hostnames[job_.pod()],
                  .owner = job_.owner(),

@@ -52,8 +52,8 @@ Result<Operations::Origin> Operations::FindOrigin(const v1::Welcome& welcome) {
   if (manifest.parts.size() != job_.environment.pods ||
       manifest.hostnames.size() != manifest.parts.size())
     return Fail(Code::kInvalid,
-                fmt::format("checkpoint {} is of a job on {} nodes, this one is on {}: give it "
-                            "as many",
+                fmt::format("checkpoint {} is of a job on {} nodes, this one has {}: give it as "
+                            "many",
                             checkpoint, manifest.parts.size(), job_.environment.pods));
   HOLDFAST_TRY(origin.reader, store->Read(manifest, job_.pod()));
   if (manifest.files) {

@@ -105,6 +105,7 @@ Status Configure(Job& job) {
                       {"start", environment.restart_count},
                       {"pod", job.pod()},
                       {"pods", environment.pods},
+                      {"slot", environment.slot},
                       {"node", environment.node}});
 
   RemoveLeftovers(job);
@@ -220,6 +221,7 @@ Status Run(const pod::WardenEnvironment& environment, const UniqueFd& link) {
   HOLDFAST_CHECK(WaitForExec(environment.exec_fd));
   HOLDFAST_CHECK(JoinCgroupsOf(environment.task_pid));
   HOLDFAST_CHECK(BindLike(environment.task_pid));
+  HOLDFAST_CHECK(BindToShare(environment.slot, environment.slots));
   RaiseHardLimits();
   UseAllDescriptors();
   Job job{.environment = environment};

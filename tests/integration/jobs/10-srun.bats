@@ -35,6 +35,8 @@ in_order() { on ctl sh -c "grep '^srun: error' /shared/alice/$1/out | sort; grep
 
 @test "input and output go where Slurm's go" { both_ways streams.sh; }
 
+@test "sbcast reaches every node, and says the same" { both_ways sbcast.sh; }
+
 @test "many steps run, wait and overlap as Slurm's do" { both_ways farm.sh; }
 
 @test "what cannot be done is an error that names the option" {

@@ -21,7 +21,7 @@ setup_file() {
             srun $how ./ranks-$mpi; done; done
         MPIR_CVAR_PMI_VERSION=2 srun ./ranks-mpich
         srun -n 1 python3 -c "from mpi4py import MPI; print(MPI.COMM_WORLD.size, \"by mpi4py\")"
-        srun -w "$(hostname)" -N 1 -n 1 mpirun -n 2 ./ranks-openmpi
+        for where in -w -x; do srun $where "$(hostname)" -N 1 -n 1 mpirun -n 2 ./ranks-openmpi; done
         # Of steps that are over nothing is left.
         srun -N 2 --mpi=none sh -c "ls /tmp | grep pmix"; true')
     wait_for_end "$job" 120
@@ -38,6 +38,7 @@ setup_file() {
 9 ranks, 5 on my node, sum 45
 4 ranks, 2 on my node, sum 10
 1 by mpi4py
+2 ranks, 2 on my node, sum 3
 2 ranks, 2 on my node, sum 3'
 }
 

@@ -24,3 +24,18 @@ teardown_file() { for node in n1 n2 n3 n4; do on "$node" pkill -f node_daemon.py
     diff <(seq 0 249) <(on ctl cat /shared/alice/asks.out)
     assert_equal "$(on ctl grep -c '^lost' /shared/alice/asks.err)" 2
 }
+
+# Each question is a connection of its own, so at any moment one is under way that was not there a moment before.
+@test "a program that asks munged all the time is saved every time" {
+    job=$(alice sbatch --parsable -o munge.out -e munge.err --checkpoint --wrap "python3 /src/tests/integration/programs/asks_munge.py 1000000")
+    wait_for_text /shared/alice/munge.out 100
+    for save in $(seq 20); do
+        alice holdfast save "$job"
+    done
+    assert_equal "$(on ctl cat /shared/alice/munge.err)" ""
+    alice holdfast migrate "$job"
+    wait_for_restart "$job" 1
+    last=$(on ctl tail -n 1 /shared/alice/munge.out)
+    wait_for_text /shared/alice/munge.out "$((last + 300))"
+    alice scancel "$job"
+}

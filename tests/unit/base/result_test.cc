@@ -37,7 +37,7 @@ TEST(Error, WrapReadsFromTheOutside) {
 }
 
 TEST(Code, NamesAreReadBack) {
-  for (int i = 0; i <= static_cast<int>(Code::kCancelled); ++i) {
+  for (int i = 0; i <= static_cast<int>(Code::kUnfit); ++i) {
     const Code code = static_cast<Code>(i);
     EXPECT_EQ(CodeFromName(CodeName(code)), code) << CodeName(code);
   }

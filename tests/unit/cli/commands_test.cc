@@ -118,6 +118,9 @@ TEST_F(CommandsTest, MigrateAndResumeNameNodes) {
   answer_ = Committed();
   EXPECT_EQ(RunWith({"migrate", "7"}), ExitCode::kOk);
   EXPECT_THAT(requests_, ElementsAre("POST /v1/jobs/7/migrate?wait=600 {}"));
+  EXPECT_EQ(RunWith({"migrate", "7", "--nodes", "2"}), ExitCode::kOk);
+  EXPECT_THAT(requests_.back(), R"(POST /v1/jobs/7/migrate?wait=600 {"nodes":2})");
+  requests_.clear();
   EXPECT_EQ(RunWith({"migrate", "7", "--exclude", "n[1-2]"}), ExitCode::kOk);
   EXPECT_THAT(requests_,
               ElementsAre(R"(POST /v1/jobs/7/migrate?wait=600 {"exclude":["n1","n2"]})"));

@@ -41,8 +41,10 @@ TEST(CheckHello, RefusesWhatSlurmDoesNot) {
               HasSubstr("uid 1000"));
   EXPECT_THAT(refusal(MakeHello(5, 1, 1, {"n1", "n3"}, 1000), RunningRecord()),
               HasSubstr("not node 1"));
-  EXPECT_THAT(refusal(MakeHello(5, 1, 1, {"n1", "n2", "n3"}, 1000), RunningRecord()),
+  EXPECT_THAT(refusal(MakeHello(5, 1, 2, {"n1", "n2", "n3"}, 1000), RunningRecord()),
               HasSubstr("of the job's 2"));
+  EXPECT_EQ(refusal(MakeHello(5, 1, 2, {"n1", "n1", "n2"}, 1000), RunningRecord()), "accepted")
+      << "two of its pods on one node";
 }
 
 TEST(CheckHello, LetsAPodOfAJobBeingRequeuedReconnect) {

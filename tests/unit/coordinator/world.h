@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -34,9 +35,9 @@ class World {
     std::deque<v1::ToWarden> inbox;
     std::deque<v1::FromWarden> outbox;
   };
-  enum class Fault { kNone, kCreate, kPrepare, kCommit };
+  enum class Fault { kNone, kCreate, kUnfit, kPrepare, kCommit };
 
-  explicit World(uint32_t pods) : wardens(pods), notice_seconds(pods) {
+  explicit World(uint32_t pods) : wardens(pods), notice_seconds(pods), saved_pods(pods) {
     job.id = 7;
     options.keep = 2;
   }
@@ -46,6 +47,9 @@ class World {
   JobOptions options{.checkpoint = true};
   std::vector<Warden> wardens;
   std::vector<uint32_t> notice_seconds;  // by pod
+  uint32_t saved_pods;                   // of each checkpoint
+  std::optional<Spread> spread;          // that Slurm was asked for last
+  std::optional<FindKin> find_kin;       // likewise
   uint32_t warning_seconds = 0;
   std::set<uint32_t> committed;                         // in storage
   std::map<uint32_t, std::string> damaged;              // in storage too, with what is wrong
@@ -126,6 +130,12 @@ class World {
     start = slurm.restart_count;
     for (Warden& warden : wardens) warden = Warden{.alive = true};
   }
+  // On so many nodes.
+  void StartJobOn(uint32_t nodes) {
+    wardens.resize(nodes);
+    notice_seconds.resize(nodes);
+    StartJob();
+  }
   void Connect(uint32_t pod) {
     wardens[pod].connected = true;
     const Status posted = Happen(HelloOf(pod), pod);
@@ -182,8 +192,11 @@ class World {
       ReadSettle(warden, pod, message.settle(), answer);
     else if (message.has_deliver())
       ++deliveries;
+    else if (message.has_regroup())
+      BeginAnew(message.regroup().pods());
     else if (message.has_finish() || message.has_refuse())
       ended_ = true;
+    // After BeginAnew there is none, and no such warden.
     if (answer.body_case() != v1::FromWarden::BODY_NOT_SET) warden.outbox.push_back(answer);
   }
   // The coordinator gets the warden's oldest message.
@@ -295,9 +308,16 @@ class World {
   }
 
  private:
+  // The pod step ends, and begins with so many tasks.
+  void BeginAnew(uint32_t pods) {
+    KillPods();
+    wardens.assign(pods, Warden{.alive = true});
+    notice_seconds.resize(pods);
+  }
+
   void AddSaved(v1::Saved& saved, uint32_t number) const {
     saved.set_number(number);
-    saved.set_pods(static_cast<uint32_t>(wardens.size()));
+    saved.set_pods(saved_pods);
   }
 
   void Do(const Action& action) {
@@ -321,8 +341,11 @@ class World {
     } else if (const auto* amend = std::get_if<Amend>(&action)) {
       if (amend->requeue) slurm.requeue = *amend->requeue;
       if (amend->excluded) slurm.excluded = *amend->excluded;
+      if (amend->spread) spread = amend->spread;
       if (amend->hold) slurm.held = true;
       if (amend->release) slurm.held = false;
+    } else if (const auto* find = std::get_if<FindKin>(&action)) {
+      find_kin = *find;
     } else if (const auto* text = std::get_if<Comment>(&action)) {
       comment = text->text;
     } else if (const auto* counted = std::get_if<Count>(&action)) {
@@ -337,7 +360,7 @@ class World {
 
   void ReadWelcome(Warden& warden, const v1::Welcome& welcome, Fault fault,
                    v1::FromWarden& answer) {
-    if (warden.phase != v1::PHASE_FRESH) return;
+    if (warden.phase != v1::PHASE_FRESH || welcome.network().peers().empty()) return;
     ASSERT_EQ(welcome.network().peers_size(), static_cast<int>(wardens.size()));
     note = welcome.note();
     if (welcome.restore_job() == 0) {
@@ -349,6 +372,12 @@ class World {
       answer.mutable_failed()->set_phase(v1::PHASE_FRESH);
       answer.mutable_failed()->set_code("unavailable");
       answer.mutable_failed()->set_message("creation failed");
+      return;
+    }
+    if (fault == Fault::kUnfit) {
+      answer.mutable_failed()->set_phase(v1::PHASE_FRESH);
+      answer.mutable_failed()->set_code("unfit");
+      answer.mutable_failed()->set_message("this node's CPU lacks: avx512f");
       return;
     }
     warden.phase = v1::PHASE_READY;

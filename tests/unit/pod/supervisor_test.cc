@@ -18,6 +18,18 @@ TEST(PodStepCommand, StartsOneTaskOnEachNode) {
   EXPECT_THAT(*command->env, Contains("HOLDFAST_POD_STEP=name"));
 }
 
+TEST(PodStepCommand, StartsSeveralOnANodeIfThereAreMorePodsThanNodes) {
+  const auto several = PodStepCommand({"SLURM_JOB_NUM_NODES=2"}, "/x/holdfast-batch", "name", 5);
+  ASSERT_TRUE(several) << several.error().message();
+  for (const char* const argument :
+       {"--nodes=2", "--ntasks=5", "--ntasks-per-node=3", "--distribution=block", "--overcommit"})
+    EXPECT_THAT(several->argv, Contains(argument));
+  const auto fewer = PodStepCommand({"SLURM_JOB_NUM_NODES=2"}, "/x/holdfast-batch", "name", 1);
+  ASSERT_TRUE(fewer) << fewer.error().message();
+  for (const char* const argument : {"--nodes=1", "--ntasks=1", "--ntasks-per-node=1"})
+    EXPECT_THAT(fewer->argv, Contains(argument));
+}
+
 TEST(PodStepCommand, PassesWhatDescribesTheJobAndNoOptionsOfTheStep) {
   const auto command = PodStepCommand(
       {"SLURM_JOB_NUM_NODES=1", "PATH=/bin", "SLURM_JOB_ID=7", "SLURM_RESTART_COUNT=2",

@@ -12,6 +12,8 @@ WardenEnvironment Sample() {
           .restart_count = 2,
           .pod = 1,
           .pods = 4,
+          .slot = 1,
+          .slots = 2,
           .node = "n012",
           .owner = {.uid = 1000, .gid = 100, .groups = {27, 100}},
           .warning_seconds = 120,
@@ -42,6 +44,8 @@ TEST(WardenEnvironment, ComesBackAsItWas) {
   EXPECT_EQ(parsed->restart_count, sample.restart_count);
   EXPECT_EQ(parsed->pod, sample.pod);
   EXPECT_EQ(parsed->pods, sample.pods);
+  EXPECT_EQ(parsed->slot, sample.slot);
+  EXPECT_EQ(parsed->slots, sample.slots);
   EXPECT_EQ(parsed->node, sample.node);
   EXPECT_EQ(parsed->owner, sample.owner);
   EXPECT_EQ(parsed->warning_seconds, sample.warning_seconds);

@@ -52,6 +52,24 @@ TEST(BindLike, TakesTheBindingOfAnotherProcess) {
   EXPECT_EQ(CpusOf(0), all);
 }
 
+TEST(BindToShare, EachHasCpusOfItsOwn) {
+  const int all = CpusOf(0);
+  if (all < 2) GTEST_SKIP() << "needs two CPUs";
+  cpu_set_t whole, first, second, both;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof whole, &whole), 0);
+  ASSERT_TRUE(BindToShare(0, 2));
+  ::sched_getaffinity(0, sizeof first, &first);
+  ::sched_setaffinity(0, sizeof whole, &whole);
+  ASSERT_TRUE(BindToShare(1, 2));
+  ::sched_getaffinity(0, sizeof second, &second);
+  ::sched_setaffinity(0, sizeof whole, &whole);
+  CPU_AND(&both, &first, &second);
+  EXPECT_EQ(CPU_COUNT(&both), 0);
+  EXPECT_EQ(CPU_COUNT(&first) + CPU_COUNT(&second), all);
+  ASSERT_TRUE(BindToShare(0, static_cast<uint32_t>(all) + 1));
+  EXPECT_EQ(CpusOf(0), all) << "more pods than CPUs";
+}
+
 class BindPodTest : public ::testing::Test {
  protected:
   void SetUp() override {

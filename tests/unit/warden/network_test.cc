@@ -18,6 +18,7 @@ namespace {
 
 using std::chrono::seconds;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // A process that only holds a network namespace.
 struct Node {
@@ -210,6 +211,55 @@ TEST_F(NetworkTest, VniIsFreeOnceDestroyed) {
   nodes_[0].job = std::move(*again);
   Uncut();
   EXPECT_TRUE(Ping());
+}
+
+// Three pods on two nodes.
+TEST_F(NetworkTest, PodsOfOneNodeReachEachOtherAndTheOthers) {
+  for (Node& node : nodes_) node.job.reset();
+  options_.peers.push_back({.pod = 2, .node_address = "10.9.0.1", .hostname = "second", .slot = 1});
+  auto second = Pod::Create({.index = 2,
+                             .hostname = "second",
+                             .owner = {.uid = 65534, .gid = 65534, .groups = {}},
+                             .hosts = MakeHosts(options_).value(),
+                             .state_directory = directory_ + "/2",
+                             .init_program = HOLDFAST_TEST_POD_INIT});
+  ASSERT_TRUE(second) << second.error().message();
+  for (uint32_t i = 0; i < 2; ++i) {
+    auto job = Create(i, *nodes_[i].pod);
+    ASSERT_TRUE(job) << job.error().message();
+    nodes_[i].job = std::move(*job);
+  }
+  Result<std::unique_ptr<JobNetwork>> network = [&] {
+    options_.local_address = "10.9.0.1";
+    const ScopedNetworkNamespace on_node(nodes_[0].network);
+    return JobNetwork::Create(**second, options_);
+  }();
+  ASSERT_TRUE(network) << network.error().message();
+  const auto in_second = [&](const std::string& command) {
+    SpawnOptions options = Shell(command);
+    (*second)->Enter(options);
+    return Output(options);
+  };
+  Uncut();
+  EXPECT_THAT(in_second("ping -c1 -W1 198.18.0.1"), HasSubstr("failed")) << "it is cut";
+  ASSERT_TRUE((*network)->Uncut());
+  for (const char* address : {"198.18.0.1", "198.18.0.2"})
+    EXPECT_THAT(in_second(std::string("ping -c1 -W1 -M do -s 1422 ") + address), HasSubstr("ok"));
+  EXPECT_THAT(InPod(0, "ping -c1 -W1 198.18.0.3"), HasSubstr("ok"));
+  EXPECT_THAT(InPod(1, "ping -c1 -W1 198.18.0.3"), HasSubstr("ok"));
+  EXPECT_THAT(InPod(1, "ping -c1 -W1 198.18.0.1"), HasSubstr("ok"));
+  EXPECT_THAT(InPod(0, "ping -c1 -W1 -M do -s 1423 198.18.0.3"), HasSubstr("failed"));
+  EXPECT_THAT(in_second("ip -o link show hf0"), HasSubstr("02:48:46:00:00:02"));
+  EXPECT_THAT(in_second("ls /sys/class/net"), Not(HasSubstr("vxlan")));
+  ASSERT_TRUE(nodes_[0].job->Cut());
+  EXPECT_THAT(in_second("ping -c1 -W1 198.18.0.1"), HasSubstr("failed"));
+
+  // Their numbers are free on that node once they are gone.
+  nodes_[0].job.reset();
+  network->reset();
+  auto again = Create(0, *nodes_[0].pod);
+  ASSERT_TRUE(again) << again.error().message();
+  nodes_[0].job = std::move(*again);
 }
 
 TEST_F(NetworkTest, RefusesANodeWhereUsersMayBindPrivilegedPorts) {

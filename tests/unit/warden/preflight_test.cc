@@ -44,7 +44,7 @@ TEST(Preflight, NamesWhatTheCpuLacks) {
   here["cpu"] = "B";
   const Status status = CompareNodes(Node(), here);
   ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().code(), Code::kUnsupported);
+  EXPECT_EQ(status.error().code(), Code::kUnfit);
   EXPECT_THAT(status.error().message(), HasSubstr("avx2"));
   EXPECT_THAT(status.error().message(), HasSubstr("(B)"));
 }

@@ -1,4 +1,4 @@
-#include "pod/steps/site_srun.h"
+#include "pod/steps/site_programs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,19 +7,19 @@
 #include <cerrno>
 
 #include "base/files.h"
-#include "pod/pod_directory.h"
 #include "pod/steps/say.h"
 #include "pod/steps/values.h"
 
 namespace holdfast::pod {
 
-int BecomeSiteSrun(const std::vector<std::string>& arguments) {
-  std::vector<char*> argv{const_cast<char*>("srun")};
+int BecomeSite(const std::string& name, const char* path,
+               const std::vector<std::string>& arguments) {
+  std::vector<char*> argv{const_cast<char*>(name.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  ::execv(kSiteSrunPath, argv.data());
-  Say("error: the site's srun, for what is not a step of this job: " + std::string(kSiteSrunPath) +
-      ": " + ::strerror(errno));
+  ::execv(path, argv.data());
+  Say("error: the site's " + name + ", for what is not of this job: " + std::string(path) + ": " +
+      ::strerror(errno));
   return EXIT_FAILURE;
 }
 

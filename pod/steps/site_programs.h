@@ -1,5 +1,5 @@
-// The site's own srun, which ours stands over (warden/isolation/pod_init.cc), for what is not this
-// job; and what Slurm's configuration says.
+// The site's own srun and sbcast, which ours stand over (warden/isolation/pod_init.cc), for what is
+// not this job; and what Slurm's configuration says.
 #pragma once
 
 #include <optional>
@@ -9,7 +9,8 @@
 namespace holdfast::pod {
 
 // Becomes it. Returns only if it cannot, having said why.
-int BecomeSiteSrun(const std::vector<std::string>& arguments);
+int BecomeSite(const std::string& name, const char* path,
+               const std::vector<std::string>& arguments);
 
 // A value of slurm.conf, if this node has the file.
 std::optional<std::string> SlurmSetting(const std::string& name);
