@@ -28,6 +28,13 @@ Result<bool> ReadFlag(const json& body, const char* key) {
   return value.get<bool>();
 }
 
+Result<uint32_t> ReadNumber(const json& body, const char* key) {
+  const json value = body.value(key, json(0U));
+  if (!value.is_number_unsigned())
+    return Fail(Code::kInvalid, fmt::format("'{}' must be a number", key));
+  return value.get<uint32_t>();
+}
+
 Result<std::vector<std::string>> ReadNodes(const json& body, const char* key) {
   std::vector<std::string> nodes;
   const json value = body.value(key, json::array());

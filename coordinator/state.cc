@@ -159,7 +159,7 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnRecordActive>(In(kRunning), kSave | kGiveUp | kQueue),
     On<OnRecordActive>(In(kPrecopying), In(kFreezing, kSettling) | kGiveUp | kQueue),
     On<OnRecordActive>(kUp, kGiveUp | kQueue), On<OnRecordLeaving>(In(kLeaving), kQueue),
-    On<OnRecordWaiting>(In(kWaiting), In(kLeaving, kEnded)),
+    On<OnRecordWaiting>(In(kWaiting), In(kLeaving, kHeld, kEnded)),
     On<OnRecordHeld>(In(kHeld), In(kLeaving, kWaiting, kEnded)),
     On<OnNoWarden>(TimerKind::kPhase, In(kWaiting, kHeld), In(kLeaving)),
     On<OnEndingTimeout>(TimerKind::kPhase, In(kEnding), In(kLeaving)),

@@ -30,7 +30,7 @@ void Tell(const std::string& line) {
   const std::string text = "sbcast: " + line + "\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
 }
-int Complain(const std::string& line) {
+int SayAndFail(const std::string& line) {
   Tell("error: " + line);
   return EXIT_FAILURE;
 }
@@ -40,7 +40,7 @@ int Hint(const std::string& line) {
   return EXIT_FAILURE;
 }
 
-struct Options {
+struct BroadcastOptions {
   bool force = ::getenv("SBCAST_FORCE") != nullptr;
   bool preserve = ::getenv("SBCAST_PRESERVE") != nullptr;
   bool send_libs = false;
@@ -55,7 +55,7 @@ bool IsThisJob(const char* id) {
 }
 
 // Nothing if they are wrong, and that has been said.
-std::optional<Options> ParseOptions(const std::vector<std::string>& arguments) {
+std::optional<BroadcastOptions> ParseBroadcast(const std::vector<std::string>& arguments) {
   enum { kIgnored = 0x100, kSendLibs, kSites };
   constexpr option kOptions[] = {{"compress", optional_argument, nullptr, 'C'},
                                  {"exclude", required_argument, nullptr, kIgnored},
@@ -78,7 +78,7 @@ std::optional<Options> ParseOptions(const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   const int argc = static_cast<int>(argv.size());
   argv.push_back(nullptr);
-  Options options;
+  BroadcastOptions options;
   ::optind = 0;
   for (int found;
        (found = ::getopt_long(argc, argv.data(), "C::fF:j:ps:t:vVw:Z", kOptions, nullptr)) != -1;) {
@@ -163,8 +163,8 @@ int Broadcast(const std::vector<Peer>& peers, const std::string& source,
     const auto ended = sending[i] ? sending[i]->Wait() : std::unexpected(sending[i].error());
     if (ended && ended->ok()) continue;
     const int error = ended && ended->signal == 0 ? ended->code : kUnspecified;
-    Complain("REQUEST_FILE_BCAST(" + peers[i].hostname +
-             "): " + (error == kUnspecified ? "Unspecified error" : ::strerror(error)));
+    SayAndFail("REQUEST_FILE_BCAST(" + peers[i].hostname +
+               "): " + (error == kUnspecified ? "Unspecified error" : ::strerror(error)));
     code = error;
   }
   return code;
@@ -173,29 +173,29 @@ int Broadcast(const std::vector<Peer>& peers, const std::string& source,
 }  // namespace
 
 int RunSbcast(const std::vector<std::string>& arguments) {
-  const auto options = ParseOptions(arguments);
+  const auto options = ParseBroadcast(arguments);
   if (!options) return EXIT_FAILURE;
   if (options->is_sites || ::getenv("SLURM_JOB_ID") == nullptr)
     return BecomeSite("sbcast", kSiteSbcastPath, arguments);
   if (options->names.size() != 2)
     return Hint("Need two file names, have " + std::to_string(options->names.size()) + " names\n");
   const std::string source = options->names[0], destination = Destination(options->names[1]);
-  if (destination.ends_with('/')) return Complain("Target filename cannot be a directory.");
+  if (destination.ends_with('/')) return SayAndFail("Target filename cannot be a directory.");
   struct stat info = {};
   const UniqueFd file(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid() || ::fstat(file.get(), &info) != 0) {
-    Complain("Can't open `" + source + "`: " + ::strerror(errno));
+    SayAndFail("Can't open `" + source + "`: " + ::strerror(errno));
     return kUnspecified;
   }
   const auto peers = Receivers(options->hosts);
   if (!peers) {
-    Complain("Not all nodes in --nodelist/-w '" + options->hosts + "' are in job " +
-             ::getenv("SLURM_JOB_ID") + ".");
+    SayAndFail("Not all nodes in --nodelist/-w '" + options->hosts + "' are in job " +
+               ::getenv("SLURM_JOB_ID") + ".");
     return kUnspecified;
   }
   if (info.st_size == 0) Tell("warning: file `" + source + "` is empty.");
   if (options->send_libs)
-    Complain("Ignoring --send-libs: nodes of a checkpointed job have the same libraries");
+    SayAndFail("Ignoring --send-libs: nodes of a checkpointed job have the same libraries");
   std::string command = "exec " + std::string(kSrunPath) + " " + kReceiveFile + " " +
                         std::to_string(info.st_mode & ACCESSPERMS) + " " +
                         (options->force ? "force" : "new");

@@ -42,8 +42,7 @@ class UnfitTest : public ::testing::Test {
   void ToQueue() {
     world.Settle();
     ASSERT_EQ(world.job.stage, Stage::kLeaving);
-    world.Clean();
-    world.Fire(TimerKind::kAsk);
+    world.Vacate();
     world.Settle();
     ASSERT_EQ(world.job.stage, Stage::kWaiting);
   }

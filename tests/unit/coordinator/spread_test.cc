@@ -48,8 +48,7 @@ class SpreadTest : public ::testing::Test {
   }
   void ToQueue() {
     world.Settle();
-    world.Clean();
-    world.Fire(TimerKind::kAsk);
+    world.Vacate();
     world.Settle();
     ASSERT_EQ(world.job.stage, Stage::kWaiting);
   }
@@ -130,8 +129,7 @@ TEST_F(SpreadTest, ItGoesWhereItWasIfSlurmHasNoSuchNodes) {
 TEST_F(SpreadTest, WhoBeginsAnewHasAsManyPodsAsNodes) {
   ASSERT_TRUE(world.Happen(Wish{.reason = Reason::kSave, .stop = true, .hold = true}));
   world.Settle();
-  world.Clean();
-  world.Fire(TimerKind::kAsk);
+  world.Vacate();
   world.Settle();
   ASSERT_EQ(world.job.stage, Stage::kHeld);
   world.check_kept = false;

@@ -221,7 +221,6 @@ TEST_F(NetworkTest, PodsOfOneNodeReachEachOtherAndTheOthers) {
                              .hostname = "second",
                              .owner = {.uid = 65534, .gid = 65534, .groups = {}},
                              .hosts = MakeHosts(options_).value(),
-                             .state_directory = directory_ + "/2",
                              .init_program = HOLDFAST_TEST_POD_INIT});
   ASSERT_TRUE(second) << second.error().message();
   for (uint32_t i = 0; i < 2; ++i) {

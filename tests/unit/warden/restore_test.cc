@@ -505,7 +505,7 @@ TEST_F(RestoreTest, NamesTheProgramThatIsMissing) {
 TEST_F(RestoreTest, RefusesAWeakerCpu) {
   SaveWriter();
   checkpoint_.info.attributes["cpu_flags"] += " amx_fp8 amx_tile avx512_vp2intersect xop";
-  ExpectRefusal(Code::kUnsupported, "lacks instructions");
+  ExpectRefusal(Code::kUnfit, "lacks instructions");
 }
 
 TEST_F(RestoreTest, NamesTheFileThatGrew) {
