@@ -20,8 +20,10 @@ std::string Describe(const v1::Ended& ended) {
 void EndScript(Turn& turn, v1::Ended ended) {
   Job& job = turn.job;
   job.start.doubted_end.reset();
-  // While Slurm takes the job away, a script may end because of that, and with exit code 0.
-  job.start.ended = !job.start.eviction;
+  // While Slurm takes the job away, a script may end because of that, and with exit code 0; and one
+  // that a signal ended may not have ended by itself. Slurm's last word on it counts
+  // (OnRecordEnding).
+  job.start.ended = !job.start.eviction && !job.start.preemption_seen && ended.signal() == 0;
   NoteEnd(turn, IsGood(ended) && job.start.ended);
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, Describe(ended));

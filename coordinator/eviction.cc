@@ -42,7 +42,7 @@ Reason ReasonOf(const Record& record) {
 
 bool GoesOn(const Turn& turn, const Record& record) {
   const Job& job = turn.job;
-  const bool may_be_saved = job.saved_once || job.stage == Stage::kCommitting;
+  const bool may_be_saved = job.saved_once || job.perhaps_saved || job.stage == Stage::kCommitting;
   // It had left its nodes, or may have: what Slurm was still to hear of came too late.
   const bool left =
       job.stage == Stage::kLeaving ||

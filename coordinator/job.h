@@ -154,8 +154,9 @@ struct Start {
   // The script's end, if a lost node, or Slurm, may turn out to be its cause.
   std::optional<v1::Ended> doubted_end;
   std::optional<Eviction> eviction;
-  bool ended = false;  // its script has: should Slurm start it again, that is another run
-  std::string note;    // why its script starts over, for want of a checkpoint; for its stderr
+  bool ended =
+      false;         // its script has, by itself: should Slurm start it again, that is another run
+  std::string note;  // why its script starts over, for want of a checkpoint; for its stderr
 
   bool operator==(const Start&) const = default;
 };
@@ -185,6 +186,7 @@ struct Exclusions {
   std::vector<std::string> user;  // what the user had there
   // That lack what its processes need, as far as is known, until it begins anew.
   std::vector<std::string> unfit;
+  bool setting = false;  // until Slurm's record shows what we last wrote
 
   bool operator==(const Exclusions&) const = default;
 };
@@ -250,6 +252,9 @@ struct Durable {
   std::string submitted;
   uint32_t pod_count = 0;    // that it has, whatever nodes they are on; 0: it has not begun
   uint32_t asked_nodes = 0;  // on how many Slurm was last asked to put them; 0: as submitted
+  // A checkpoint of it may have been committed without word of it: storage knows, and pod 0 tells
+  // at the next start.
+  bool perhaps_saved = false;
 
   bool operator==(const Durable&) const = default;
 

@@ -82,8 +82,8 @@ auto Members(Is<Departure> auto& departure) {
 }
 
 auto Members(Is<Exclusions> auto& exclusions) {
-  auto& [next, set, user, unfit] = exclusions;
-  return std::tie(next, set, user, unfit);
+  auto& [next, set, user, unfit, setting] = exclusions;
+  return std::tie(next, set, user, unfit, setting);
 }
 
 auto Members(Is<Aftermath> auto& aftermath) {
@@ -100,11 +100,12 @@ auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
          departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array,
-         cluster, submitted, pod_count, asked_nodes] = job;
+         cluster, submitted, pod_count, asked_nodes, perhaps_saved] = job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
                   last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
-                  saved_once, requeue, renewals, array, cluster, submitted, pod_count, asked_nodes);
+                  saved_once, requeue, renewals, array, cluster, submitted, pod_count, asked_nodes,
+                  perhaps_saved);
 }
 
 template <typename T>

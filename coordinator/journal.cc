@@ -171,7 +171,7 @@ Result<std::vector<Job>> Journal::Load() {
       if (job) {
         jobs.push_back(Revive(std::move(*job)));
         // Saved meanwhile, perhaps: storage knows, once its wardens have looked.
-        if (gap_) jobs.back().saved_once |= jobs.back().started;
+        if (gap_) jobs.back().perhaps_saved |= jobs.back().started;
       } else {
         unreadable.emplace_back(id, job.error().message());
       }

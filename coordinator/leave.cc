@@ -36,7 +36,7 @@ void GiveUpCheckpoint(Turn& turn, const std::string& why) {
   Job& job = turn.job;
   if (!job.checkpoint) return;
   // It may have been committed, and nobody has been told: pod 0 tells at the next start.
-  if (job.stage == Stage::kCommitting) job.saved_once = true;
+  if (job.stage == Stage::kCommitting) job.perhaps_saved = true;
   if (job.checkpoint->committed_ns == 0 && job.checkpoint->error.empty()) {
     job.checkpoint->error = why;
     turn.Do(SaveCheckpoint{*job.checkpoint});
@@ -69,13 +69,17 @@ void Depart(Turn& turn, Reason reason) {
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
 
-std::optional<std::vector<std::string>> ChangeExclusions(Job& job,
-                                                         std::vector<std::string> present) {
-  std::ranges::sort(present);
-  if (present != job.exclusions.set) job.exclusions.user = present;
-  job.exclusions.set = WantedExclusions(job);
-  if (job.exclusions.set == present) return std::nullopt;
-  return job.exclusions.set;
+std::optional<std::vector<std::string>> ChangeExclusions(
+    Job& job, std::optional<std::vector<std::string>> present) {
+  Exclusions& exclusions = job.exclusions;
+  if (present) {
+    std::ranges::sort(*present);
+    if (*present != exclusions.set && !exclusions.setting) exclusions.user = *present;
+  }
+  exclusions.set = WantedExclusions(job);
+  exclusions.setting = present != exclusions.set;
+  if (!exclusions.setting) return std::nullopt;
+  return exclusions.set;
 }
 
 void Leave(Turn& turn, Reason reason) {
@@ -89,7 +93,8 @@ void Leave(Turn& turn, Reason reason) {
 }
 
 Prospect ProspectOf(const Job& job) {
-  if (job.saved_once || job.options.fallback == Fallback::kHold) return Prospect::kHold;
+  if (job.saved_once || job.perhaps_saved || job.options.fallback == Fallback::kHold)
+    return Prospect::kHold;
   return job.requeue.value_or(true) ? Prospect::kStartOver : Prospect::kEnd;
 }
 
@@ -146,15 +151,15 @@ void OnResume(Turn& turn, const Resume& resume) {
   turn.Enter(Stage::kWaiting);
   turn.Mark("resume");
   if (resume.nodes != 0) AskForNodes(turn);  // before it may start
-  turn.Do(Amend{
-      .excluded = ChangeExclusions(job, job.exclusions.set), .eligible = true, .release = true});
+  turn.Do(
+      Amend{.excluded = ChangeExclusions(job, std::nullopt), .eligible = true, .release = true});
 }
 
 void OnKin(Turn& turn, const Kin& kin) { AddNodes(turn.job.exclusions.unfit, kin.nodes); }
 
 void OnKinWaiting(Turn& turn, const Kin& kin) {
   OnKin(turn, kin);
-  turn.Do(Amend{.excluded = ChangeExclusions(turn.job, turn.job.exclusions.set)});
+  turn.Do(Amend{.excluded = ChangeExclusions(turn.job, std::nullopt)});
 }
 
 void OnRestarted(Turn& turn, const Restarted&) {

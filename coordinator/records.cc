@@ -54,7 +54,7 @@ void Arrive(Turn& turn, const Record& record) {
   }
   Amend amend{.excluded = ChangeExclusions(job, record.excluded)};
   AskForNodes(turn);
-  const bool never_saved = job.started && !job.saved_once && !job.start.ended;
+  const bool never_saved = job.started && !job.saved_once && !job.perhaps_saved && !job.start.ended;
   const Prospect prospect = ProspectOf(job);
   if (never_saved && prospect == Prospect::kEnd) {
     // Slurm's own record does not forbid to start it over.
@@ -174,6 +174,9 @@ void SeeToQueue(Turn& turn, const Record& record) {
   job.departure.release &= record.held;
   job.departure.release |= record.requeued_too_often;
   if (job.departure.release) turn.Do(Amend{.release = true});
+  if (job.exclusions.setting)
+    if (auto excluded = ChangeExclusions(job, record.excluded))
+      turn.Do(Amend{.excluded = std::move(excluded)});
   if (record.unsatisfiable && job.request.nodes != 0 && job.request.nodes != job.pod_count) {
     job.last_error = fmt::format(
         "{} nodes that have all that it needs are nowhere to be had, so it may go on {} again",
@@ -283,7 +286,10 @@ void OnRecordEnding(Turn& turn, const Record& record) {
     Depart(turn, Reason::kRequeued);
     return Follow(turn, record);
   }
-  if (IsOver(turn.job, record)) End(turn, record.state_name);
+  if (!IsOver(turn.job, record)) return;
+  Start& start = turn.job.start;
+  start.ended |= !start.eviction && !start.refused;  // by whatever signal
+  End(turn, record.state_name);
 }
 
 }  // namespace holdfast::coordinator

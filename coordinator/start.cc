@@ -24,7 +24,7 @@ bool IsPermanent(Code code) {
 
 // The script had ended, and Slurm starts it again: nothing of the run before counts.
 void ForgetRun(Job& job) {
-  job.started = job.saved_once = false;
+  job.started = job.saved_once = job.perhaps_saved = false;
   job.first_checkpoint = job.next_checkpoint;
   job.saved.clear();
   job.bad.clear();
@@ -259,6 +259,8 @@ void NoteSaved(Turn& turn, const v1::Hello& hello) {
     job.saved.clear();
   }
   NoteDamage(turn, hello);
+  job.saved_once |= !job.saved.empty() || !job.bad.empty();
+  job.perhaps_saved = false;
 }
 
 void RunFromNow(Turn& turn) {

@@ -197,8 +197,10 @@ Prospect ProspectOf(const Job&);
 // More nodes are known that lack what it needs.
 void OnKin(Turn&, const Kin&);
 void OnKinWaiting(Turn&, const Kin&);
-// What ExcNodeList is to become, if that is not what it is.
-std::optional<std::vector<std::string>> ChangeExclusions(Job&, std::vector<std::string> present);
+// What ExcNodeList is to become, unless it is known to be that already: `present` in Slurm's
+// record.
+std::optional<std::vector<std::string>> ChangeExclusions(
+    Job&, std::optional<std::vector<std::string>> present);
 // Slurm runs the job again, and nobody of it has said Hello.
 void OnNoWarden(Turn&, const Timer&);
 void OnAsk(Turn&, const Timer&);

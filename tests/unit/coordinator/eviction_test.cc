@@ -99,6 +99,21 @@ TEST_F(EvictionTest, ACoordinatorThatIsKilledWhileItCommitsDoesNotLoseIt) {
   EXPECT_EQ(world.requeues, 1);
 }
 
+// The manifest may have been written, and nobody has been told: only storage knows that it was not.
+TEST_F(EvictionTest, WhatWasNotCommittedInTheEndIsNeverSaved) {
+  world.Evict(/*cancel=*/false);
+  world.AnswerAsk();
+  for (int i = 0; i < 100 && world.job.stage != Stage::kCommitting; ++i) world.Advance();
+  ASSERT_EQ(world.job.stage, Stage::kCommitting);
+  world.KillPods();
+  world.Fire(TimerKind::kReconnect);
+  world.Settle();
+  ComeBack();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 0U);
+  EXPECT_THAT(world.note, HasSubstr("starts over"));
+}
+
 TEST_F(EvictionTest, TheSiteMayWantItEnded) {
   world.policy.continue_cancelled = false;
   world.Evict(/*cancel=*/true);

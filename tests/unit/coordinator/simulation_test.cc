@@ -79,14 +79,19 @@ class Chaos {
     const auto until = sim.now() + 2 * limit + 10min;
     while (sim.now() < until && Advance()) {
     }
-    if (!sim.violation() && goes_on && job->renewals == renewals && !ended_well)
+    const bool ended = ended_well || world.ended_by_signal;
+    if (!sim.violation() && goes_on && job->renewals == renewals && !ended)
       sim.Violate("it was not renewed: " + Describe());
   }
 
   std::string Describe() const {
     if (!coordinator->job()) return "the coordinator does not know the job";
-    return fmt::format("{} ({}), Slurm says {}", StageName(coordinator->job()->stage),
-                       coordinator->job()->last_error, slurm->Look().state_name);
+    const Record record = slurm->Look();
+    return fmt::format(
+        "{} ({}), Slurm says {}{}{}", StageName(coordinator->job()->stage),
+        coordinator->job()->last_error, record.state_name, record.held ? ", held" : "",
+        record.excluded.empty() ? ""
+                                : fmt::format(", excluding {}", fmt::join(record.excluded, ",")));
   }
 
   Simulation sim;
@@ -209,8 +214,7 @@ class Chaos {
     first->operations.Exit(status);
   }
   void TellTask(uint32_t pod, const pod::Frame& frame) {
-    const auto& job = coordinator->job();
-    const bool over = job && !coordinator::IsActive(job->stage);
+    const bool over = coordinator->has_decided();
     const WardenProcess* warden = slurm->Find(pod);
     // Nobody requeued the job, because nobody could.
     if (warden == nullptr)
@@ -241,7 +245,7 @@ class Chaos {
         job.start.doubted_end || !job.can_save() || slurm->Wardens().size() != pods)
       return false;
     return std::ranges::all_of(slurm->Wardens(), [](const WardenProcess* warden) {
-      return warden->operations.is == PodIs::kRunning;
+      return warden->operations.is == PodIs::kRunning && !warden->runner.busy();
     });
   }
 };

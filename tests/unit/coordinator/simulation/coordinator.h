@@ -31,6 +31,8 @@ class Coordinator {
   bool running() const { return life_ != nullptr; }
   SteadyTime up_since() const { return up_since_; }
   const std::optional<Job>& job() const { return job_; }
+  // It has decided how the job goes on, or ends, whether or not it still lives.
+  bool has_decided() const { return decided_; }
 
   // With the power cut: nothing is told to anybody.
   void Kill() {
@@ -84,6 +86,7 @@ class Coordinator {
       sim_.Violate(fmt::format("not in the table: {} leads from {} to {}", EventName(event),
                                StageName(before.stage), StageName(job_->stage)));
     journal_ = coordinator::Serialize(*job_);
+    decided_ = !coordinator::IsActive(job_->stage);
     size_t until = actions->size();
     const bool dies = sim_.Fault(0.001);
     if (dies) until = sim_.Pick(static_cast<uint32_t>(until + 1));
@@ -309,6 +312,7 @@ class Coordinator {
   std::shared_ptr<int> life_;
   SteadyTime up_since_;
   std::string journal_;
+  bool decided_ = false;
   std::optional<Job> job_;
   std::map<uint32_t, std::shared_ptr<Connection>> links_;
   std::vector<std::shared_ptr<Connection>> callers_;  // not admitted yet

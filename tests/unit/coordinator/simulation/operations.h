@@ -131,7 +131,7 @@ inline Status FakeOperations::Signal(const pod::RelayedSignal& relayed) {
   if (job_.pod() == 0 && world_.sim.Chance(0.2))
     world_.sim.After(world_.sim.Between(1ms, 5s), life_, [this, signal = relayed.signal] {
       if (is != PodIs::kRunning) return;
-      world_.may_end = true;
+      world_.may_end = world_.ended_by_signal = true;
       Exit({.code = 0, .signal = signal});
     });
   return {};

@@ -30,6 +30,7 @@ struct Surroundings {
   std::function<std::vector<class WardenProcess*>()> wardens;
   // The script has ended by itself, or by what its user or Slurm wanted. Then the job may.
   bool may_end = false;
+  bool ended_by_signal = false;  // that Slurm sent, so its script has had its way
 };
 
 class FakeLine final : public warden::CoordinatorLine {
