@@ -251,8 +251,11 @@ Status Operations::Save(const v1::Prepare& prepare) {
   stands_until_ = steady_clock::now() + job_.config.checkpoint.timeout;
   const StoreLimit limit(*store_, stands_until_);
   HOLDFAST_TRY(casualties_, Casualties::Watch(*pod_));
+  const uint64_t kills = OomKills().value_or(0);
   const Status saved = FreezeAndStore(prepare);
   if (saved) return {};
+  // While CRIU is there the kernel takes it first; what it kills after that is the job's own.
+  if (OomKills().value_or(0) > kills) ++others_oom_kills_;
   // As it was before: first the processes, then their network, then the debris.
   frozen_.reset();
   if (const Status goes_on = GoOnIfIntact(); !goes_on) log::Failure("go-on", goes_on.error());
@@ -263,7 +266,6 @@ Status Operations::Save(const v1::Prepare& prepare) {
 Status Operations::GoOnIfIntact() {
   const auto casualties = std::exchange(casualties_, std::nullopt);
   const Status intact = casualties ? casualties->Check() : Status();
-  others_oom_kills_ = OomKills().value_or(0);
   if (intact) return network_->Uncut();
   damage_ = intact.error();
   HOLDFAST_CHECK(pod_->Kill());

@@ -241,8 +241,9 @@ class Chaos {
     if (job.stage == Stage::kEnded) return record.state == Record::State::kTerminal;
     if (job.stage == Stage::kHeld)
       return record.held && record.state == Record::State::kPending && !record.completing;
-    if (job.stage != Stage::kRunning || job.start.wish || job.start.suspicion ||
-        job.start.doubted_end || !job.can_save() || slurm->Wardens().size() != pods)
+    if (job.stage != Stage::kRunning || record.state != Record::State::kRunning || job.start.wish ||
+        job.start.suspicion || job.start.doubted_end || !job.can_save() ||
+        slurm->Wardens().size() != pods)
       return false;
     return std::ranges::all_of(slurm->Wardens(), [](const WardenProcess* warden) {
       return warden->operations.is == PodIs::kRunning && !warden->runner.busy();
