@@ -87,6 +87,12 @@ class Operations final : public PodOperations {
   const UniqueFd& exit_fd() const { return pod_->exit_fd(); }
 
  private:
+  // Readers and writers of storage, and copying memory: as many as help, with a few left for what
+  // else the node does.
+  static constexpr unsigned kThreads = 4;
+  // For what is only removed: sooner or later the next checkpoint does that.
+  static constexpr std::chrono::seconds kRemovalLimit{30};
+
   struct Origin;  // what is restored
   Result<std::unique_ptr<storage::JobStore>> OpenOther(uint32_t id) const;
   Result<Origin> FindOrigin(const v1::Welcome& welcome);
