@@ -73,6 +73,9 @@ class Chaos {
     const auto& job = coordinator->job();
     const auto limit = slurm->time_limit;
     if (!job || job->stage != Stage::kRunning || limit == 0s) return;
+    const auto left =
+        std::chrono::seconds(slurm->Look().end_time) - std::chrono::nanoseconds(sim.now_ns());
+    if (left < 2min) return;  // nobody promises to save it in that
     const uint32_t renewals = job->renewals;
     const bool goes_on = job->options.renewals == kWithoutEnd;
     sim.Trace("-- its time limits pass");
@@ -225,7 +228,8 @@ class Chaos {
       if (warden->line.attached()) sim.Violate("a pod goes before the coordinator has decided");
       world.may_end = true;  // nobody was there to ask
     }
-    if (pod != 0 && frame.type == pod::FrameType::kFailed && ended_well && over)
+    if (pod != 0 && frame.type == pod::FrameType::kFailed && ended_well && over &&
+        slurm->is(Record::State::kRunning))
       sim.Violate("the job fails, and its script has ended well: " + frame.message);
     // One that died cannot say so before its warden has done what it is at.
     for (const WardenProcess* other : slurm->Wardens())
@@ -241,9 +245,9 @@ class Chaos {
     if (job.stage == Stage::kEnded) return record.state == Record::State::kTerminal;
     if (job.stage == Stage::kHeld)
       return record.held && record.state == Record::State::kPending && !record.completing;
-    if (job.stage != Stage::kRunning || record.state != Record::State::kRunning || job.start.wish ||
-        job.start.suspicion || job.start.doubted_end || !job.can_save() ||
-        slurm->Wardens().size() != pods)
+    if (job.stage != Stage::kRunning || record.state != Record::State::kRunning ||
+        record.being_preempted() || job.start.wish || job.start.suspicion ||
+        job.start.doubted_end || !job.can_save() || slurm->Wardens().size() != pods)
       return false;
     return std::ranges::all_of(slurm->Wardens(), [](const WardenProcess* warden) {
       return warden->operations.is == PodIs::kRunning && !warden->runner.busy();
