@@ -33,6 +33,11 @@ void EndScript(Turn& turn, v1::Ended ended) {
   turn.Enter(Stage::kEnding);
 }
 
+// From a checkpoint, or because Slurm too would start it over after the loss of a node.
+bool MayComeBack(const Job& job) {
+  return job.newest() != 0 || ProspectOf(job) == Prospect::kStartOver;
+}
+
 // No node is behind it. But Slurm, which takes jobs away with SIGTERM, may be: its record tells, if
 // it is asked now. What has no checkpoint to go on from just ends.
 void BelieveEnd(Turn& turn) {
@@ -46,12 +51,12 @@ void BelieveEnd(Turn& turn) {
 // ends (Open MPI's even with exit code 0), and news of that can be here before the node is missed.
 // Pods that are all right end after pod 0's, and say so.
 bool MayBeALostNodesDoing(const Job& job) {
-  return job.newest() != 0 && !job.all_in(v1::PHASE_ENDED);
+  return MayComeBack(job) && !job.all_in(v1::PHASE_ENDED);
 }
 
 // One of its pods has died, and that is being dealt with.
 bool HasLostAPod(const Job& job) {
-  return job.newest() != 0 && job.start.suspicion && !job.start.suspicion->silence;
+  return MayComeBack(job) && job.start.suspicion && !job.start.suspicion->silence;
 }
 
 // Takes note of a pod's end. If the pod died with work undone, says how.

@@ -41,10 +41,21 @@ lose_nodes() {
 @test "slurmd is killed and comes back: the job does not notice" {
     begin_way -p nograce
     for node in n1 n2; do
-        on "$node" pkill -KILL -x slurmd
+        on "$node" pkill -KILL slurmd
         on "$node" slurmd
     done
     way_ends "slurmd killed and started again" "goes on" "goes on"
+}
+
+# Slurm sets the nodes DOWN and requeues what ran there; nobody can tell its processes.
+@test "slurmd does not answer for longer than SlurmdTimeout: saved, goes on elsewhere" {
+    rounds=300
+    begin_way -p nograce
+    for node in n1 n2; do on "$node" pkill -STOP slurmd; done
+    for job in "$plain" "$ours"; do eventually 60 job_is_not_running "$job"; done
+    sleep 3
+    for node in n1 n2; do on "$node" pkill -CONT slurmd; done
+    way_ends "slurmd silent for SlurmdTimeout" "starts over" "goes on"
 }
 
 @test "its partition is set DOWN and INACTIVE: running jobs go on" {
@@ -116,7 +127,7 @@ job_is_not_running() { ! job_is "$1" RUNNING; }
     # Slurm powers them up again for the jobs; what boots says so (-b).
     for job in "$ours" "$plain"; do eventually 60 job_waits_for_its_node "$job"; done
     for node in n1 n2; do
-        on "$node" pkill -x slurmd || true # reconfigured, it may have gone
+        on "$node" pkill slurmd || true # reconfigured, it may have gone
         on "$node" slurmd -b
     done
     way_ends "scontrol power_down_force" "starts over" "goes on"

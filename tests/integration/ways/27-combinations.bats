@@ -24,6 +24,7 @@ take_by_requeuehold() {
 take_by_down() {
     on ctl scontrol update nodename=n1,n2 state=down reason=test
     eventually 60 job_left "$ours"
+    sleep 3 # a start in the second in which the one before ended there is refused, and then held
     on ctl scontrol update nodename=n1,n2 state=resume || true
 }
 job_left() { ! job_is "$1" RUNNING; }

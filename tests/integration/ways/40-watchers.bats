@@ -50,19 +50,31 @@ load ways
     for file in after-0 after-1 second; do assert_equal "$(on ctl cat "/shared/alice/$file.out")" 40; done
 }
 
-@test "mail comes once, at the end; the user's comment stays" {
+# mails JOB: what Slurm wrote about it, without ids and times.
+mails() { on ctl sed -n "s/.*Job_id=$1 Name=mails \\([A-Za-z]*\\)[^,]*, [^,]*/\\1/p" /tmp/mail | sort; }
+
+@test "mail is as for any job that is requeued; the user's comment stays" {
     on ctl rm -f /tmp/mail
-    # shellcheck disable=SC2016
-    job=$(alice sbatch --parsable -J mails -p nograce -w n2 -o mails.out --mail-type=END,FAIL,REQUEUE --comment="mine, and stays" --checkpoint --wrap 'for i in $(seq 40); do echo $i; sleep 0.1; done; exit 3')
-    wait_for_text /shared/alice/mails.out 5
-    urgent=$(preempt n2)
+    for options in "-w n1" "-w n2 --checkpoint"; do
+        # shellcheck disable=SC2016,SC2086
+        jobs+=("$(alice sbatch --parsable -J mails -p nograce $options -o mails-%j.out --mail-type=BEGIN,END,FAIL,REQUEUE --comment="mine, and stays" --wrap 'for i in $(seq 40); do echo $i; sleep 0.1; done; exit 3')")
+    done
+    for job in "${jobs[@]}"; do wait_for_text "/shared/alice/mails-$job.out" 5; done
+    urgent=$(preempt n1,n2)
     eventually 60 job_is "$urgent" RUNNING
     alice scancel "$urgent"
-    eventually 60 job_is "$job" FAILED
-    assert_equal "$(alice squeue -h -t all -j "$job" -o %k)" "mine, and stays"
-    eventually 30 on ctl grep -q Failed /tmp/mail
-    assert_equal "$(on ctl grep -c "Job_id=$job .*Failed" /tmp/mail)" 1
+    eventually 60 job_waits_for_its_time "${jobs[0]}"
+    sleep 1.1 # not in the second in which it ended there
+    on ctl scontrol update jobid="${jobs[0]}" starttime=now
+    for job in "${jobs[@]}"; do eventually 60 job_is "$job" FAILED; done
+    for job in "${jobs[@]}"; do assert_equal "$(alice squeue -h -t all -j "$job" -o %k)" "mine, and stays"; done
+    eventually 30 mailed_the_end "${jobs[0]}"
+    eventually 30 mailed_the_end "${jobs[1]}"
+    assert_equal "$(mails "${jobs[1]}")" "$(mails "${jobs[0]}")"
+    assert_contains "$(mails "${jobs[1]}")" "Failed, FAILED, ExitCode 3"
 }
+mailed_the_end() { [[ $(mails "$1") == *Failed* ]]; }
+job_waits_for_its_time() { [ "$(job_field "$1" Reason)" = BeginTime ]; }
 
 @test "Ctrl-C ends sbatch --wait, and not its job" {
     for options in "-w n1" "-w n2 --checkpoint"; do

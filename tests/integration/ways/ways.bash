@@ -107,3 +107,9 @@ way_table() {
     printf '| way | plain Slurm | with --checkpoint |\n|---|---|---|\n'
     awk -F '\t' '{ printf "| %s | %s | %s |\n", $1, $2, $3 }' /tmp/ways.tsv
 }
+
+# signal_table: the other one, from what 30-signals has heard.
+signal_table() {
+    printf '| sent by | with Slurm alone | with --checkpoint |\n|---|---|---|\n'
+    awk -F '\t' '{ printf "| %s | %s | %s |\n", $1, $2, $3 }' /tmp/signals.tsv
+}

@@ -28,6 +28,7 @@ TEST_F(EndingTest, ScriptEnds) {
   v1::Ended ended;
   ended.set_exit_code(3);
   ASSERT_TRUE(world.Happen(ended, 0));
+  ASSERT_TRUE(world.Happen(v1::Ended(), 1));
   EXPECT_TRUE(world.wardens[0].inbox.back().has_finish());
   EXPECT_TRUE(world.wardens[1].inbox.back().has_finish());
   world.Settle();
@@ -47,6 +48,25 @@ TEST_F(EndingTest, AnEndThatALostNodeCausedIsNotTheEnd) {
   EXPECT_EQ(world.requeues, 1);
   EXPECT_THAT(world.job.exclusions.next, ElementsAre("n2"));
   EXPECT_THAT(world.job.last_error, HasSubstr("exit code 0"));
+}
+
+TEST_F(EndingTest, NorIsItOfAJobThatWasNeverSavedAndMayStartOver) {
+  Run();
+  v1::Ended ended;
+  ended.set_exit_code(255);
+  ASSERT_TRUE(world.Happen(ended, 0));
+  ASSERT_EQ(world.job.stage, Stage::kRunning);
+  ASSERT_TRUE(world.Happen(Lost{}, 1));
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_THAT(world.note, HasSubstr("starts over"));
+}
+
+TEST_F(EndingTest, ItIsOfOneThatMayNot) {
+  world.slurm.requeue = false;
+  Run();
+  ASSERT_TRUE(world.Happen(v1::Ended(), 0));
+  EXPECT_EQ(world.job.stage, Stage::kEnding);
 }
 
 TEST_F(EndingTest, WhenAllPodsHaveEndedTheEndIsBelievedAtOnce) {

@@ -134,7 +134,7 @@ TEST_F(IntervalsTest, LostNodesAreCounted) {
 TEST_F(IntervalsTest, TheTimeOfJobsThatEndIsCounted) {
   Run();
   Pass(1h);
-  ASSERT_TRUE(world.Happen(v1::Ended(), 0));
+  for (uint32_t pod = 0; pod < 2; ++pod) ASSERT_TRUE(world.Happen(v1::Ended(), pod));
   world.Settle();
   EXPECT_EQ(world.policy.interruptions.count, 0U);
   EXPECT_NEAR(world.policy.interruptions.node_time.count(), 2 * 3600, 1);

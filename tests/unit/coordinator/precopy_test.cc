@@ -126,7 +126,7 @@ TEST_F(PrecopyTest, GoesOnWhenTheCoordinatorComesBack) {
 TEST_F(PrecopyTest, TheEndOfTheScriptEndsItToo) {
   Run();
   ASSERT_TRUE(Save());
-  ASSERT_TRUE(world.Happen(v1::Ended{}, 0));
+  for (uint32_t pod = 0; pod < 2; ++pod) ASSERT_TRUE(world.Happen(v1::Ended(), pod));
   EXPECT_EQ(world.job.stage, Stage::kEnding);
   EXPECT_FALSE(world.job.checkpoint);
 }
