@@ -40,6 +40,9 @@ constexpr std::array kKeys = {
         HOLDFAST_MEMBER(coordinator.evacuate_reason), 0, 0,
         "Nodes that somebody drains in Slurm with a reason in which this is found are evacuated: "
         "their jobs are saved and go on elsewhere."},
+    Key{"coordinator", "metrics", Kind::kSwitch, HOLDFAST_MEMBER(coordinator.metrics), 0, 0,
+        "Whether the REST API's port shows figures for Prometheus at `/metrics`, to anybody who "
+        "reaches it: sums over all jobs, without names ([monitoring](monitoring.md))."},
     Key{"checkpoint", "directory", Kind::kDirectory, HOLDFAST_MEMBER(checkpoint.directory), 0, 0,
         "Where checkpoints go if the job gives no `--checkpoint-dir`. On a filesystem that all "
         "nodes share; `%h` is the user's home, `%u` their name."},

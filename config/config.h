@@ -49,6 +49,7 @@ struct Config {
     uint32_t restore_attempts = 3;          // on different nodes, before the job is held
     // A regular expression over the reasons of drained nodes; empty: none is evacuated.
     std::string evacuate_reason;
+    std::string metrics = "on";  // or off: whether anybody may see /metrics
   } coordinator;
   struct {
     std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user

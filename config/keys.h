@@ -36,6 +36,7 @@ enum class Kind {
   kWriteTracking,
   kFallback,  // of a job that was never saved
   kCancelledJobs,
+  kSwitch,   // on or off
   kPattern,  // an extended regular expression
 };
 

@@ -18,13 +18,15 @@ constexpr uint32_t kVniCount = 1U << 20;
 
 }  // namespace
 
-Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
+Controller::Controller(Options options, Journal& journal, SlurmClient& slurm, Metrics& metrics)
     : options_(std::move(options)),
       policy_(options_.policy),
       journal_(journal),
       slurm_(slurm),
+      metrics_(metrics),
       evacuations_(options_.evacuate_reason),
-      writer_(options_.writing, journal, [this](JournalWriter::Ticket t) { OnWritten(t); }) {}
+      writer_(options_.writing, journal, metrics,
+              [this](JournalWriter::Ticket t) { OnWritten(t); }) {}
 
 Controller::~Controller() { Stop(); }
 
@@ -215,13 +217,15 @@ void Controller::Receive(const v1::Hello& hello, const WardenLink* link,
       break;
     case v1::FromWarden::kEvent: {
       const v1::Event& event = message.event();
-      writer_.Add(job_id, TimelineEvent{.name = event.name(),
-                                        .unix_ns = event.unix_ns(),
-                                        .duration_ns = event.duration_ns(),
-                                        .pod = static_cast<int32_t>(pod),
-                                        .node = hello.node(),
-                                        .detail = event.detail(),
-                                        .checkpoint = event.checkpoint()});
+      Action item = TimelineEvent{.name = event.name(),
+                                  .unix_ns = event.unix_ns(),
+                                  .duration_ns = event.duration_ns(),
+                                  .pod = static_cast<int32_t>(pod),
+                                  .node = hello.node(),
+                                  .detail = event.detail(),
+                                  .checkpoint = event.checkpoint()};
+      metrics_.Note(item);
+      writer_.Add(job_id, std::move(item));
       break;
     }
     default:
@@ -321,6 +325,30 @@ Result<Checkpoint> Controller::Await(uint32_t job_id, uint32_t number,
   return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint {}", job_id, number));
 }
 
+void Controller::Measure() {
+  std::map<std::string, size_t> states{{"restoring", 0}, {"suspended", 0}};
+  for (int stage = 0; stage <= static_cast<int>(Stage::kPrecopying); ++stage)
+    states[StageName(static_cast<Stage>(stage))] = 0;
+  const JournalHealth journal = journal_health();
+  const std::lock_guard lock(mutex_);
+  for (const auto& [job_id, job] : jobs_) ++states[StateOf(job)];
+  const auto set = [this](Metric metric, auto value, Metrics::Labels labels = {}) {
+    metrics_.Set(metric, static_cast<double>(value), labels);
+  };
+  for (const auto& [state, count] : states) set(Metric::kJobs, count, {state});
+  const auto waiting = lanes_.Waiting();
+  for (size_t lane = 0; lane < waiting.size(); ++lane)
+    set(Metric::kSlurmWaiting, waiting.at(lane), {LaneName(static_cast<Lane>(lane))});
+  set(Metric::kWardens, links_.size());
+  set(Metric::kStepsWaiting, unsaid_.size());
+  set(Metric::kInterruptions, policy_.interruptions.count);
+  set(Metric::kNodeTime, policy_.interruptions.node_time.count());
+  set(Metric::kJournalHealthy, journal.error.empty() ? 1 : 0);
+  set(Metric::kJournalWaiting, journal.jobs, {"jobs"});
+  set(Metric::kJournalWaiting, journal.history, {"history"});
+  set(Metric::kHistoryDropped, journal.dropped);
+}
+
 Status Controller::Post(uint32_t job_id, decltype(Event::body) body, uint32_t pod) {
   const auto found = jobs_.find(job_id);
   if (found == jobs_.end()) return Fail(Code::kNotFound, fmt::format("job {} is unknown", job_id));
@@ -329,6 +357,7 @@ Status Controller::Post(uint32_t job_id, decltype(Event::body) body, uint32_t po
   const Stage before = job.stage;
   HOLDFAST_TRY(const std::vector<Action> actions, Step(job, event, policy_));
   const JournalWriter::Ticket ticket = writer_.Note(job, actions);
+  for (const Action& action : actions) metrics_.Note(action);
   if (job.stage != before)
     log::Info("stage", {{"job", job_id},
                         {"from", StageName(before)},

@@ -24,6 +24,7 @@
 #include "coordinator/event.h"
 #include "coordinator/job.h"
 #include "coordinator/journal_writer.h"
+#include "coordinator/metrics.h"
 #include "coordinator/pace.h"
 #include "coordinator/slurm_client.h"
 #include "coordinator/slurm_lanes.h"
@@ -49,8 +50,8 @@ class Controller {
     std::string evacuate_reason;  // evacuations.h
     JournalWriter::Options writing;
   };
-  // Both must outlive it.
-  Controller(Options options, Journal& journal, SlurmClient& slurm);
+  // All must outlive it.
+  Controller(Options options, Journal& journal, SlurmClient& slurm, Metrics& metrics);
   ~Controller();
 
   // Takes up the journal's jobs and starts working.
@@ -81,6 +82,8 @@ class Controller {
   }
   // Whether the journal can be written; if not, all goes on.
   JournalHealth journal_health() { return writer_.health(); }
+  // Tells the metrics what there is at the moment.
+  void Measure();
   // Begins a checkpoint and returns its number; kNotFound or kConflict otherwise.
   Result<uint32_t> Save(uint32_t job_id, Wish wish);
   Status ResumeJob(uint32_t job_id, const Resume& resume);
@@ -135,6 +138,7 @@ class Controller {
   Policy policy_;  // of the options; what jobs have met with is added to it
   Journal& journal_;
   SlurmClient& slurm_;
+  Metrics& metrics_;
 
   std::mutex mutex_;
   std::condition_variable timers_changed_;

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/result.h"
 #include "coordinator/job.h"
 #include "pod/batch.h"
 #include "protocol/holdfast.pb.h"
@@ -217,7 +218,13 @@ struct Count {
   Interruptions more;
 };
 
+// What became of a start: its pods are ready to run, or not. Counted (metrics.h) and not kept.
+struct StartResult {
+  bool restore = false;
+  std::optional<Code> failure;
+};
+
 using Action = std::variant<Send, Arm, Disarm, Ask, Requeue, Cancel, Amend, FindKin, Comment,
-                            SaveCheckpoint, SaveMove, TimelineEvent, Count>;
+                            SaveCheckpoint, SaveMove, TimelineEvent, Count, StartResult>;
 
 }  // namespace holdfast::coordinator

@@ -66,6 +66,12 @@ Reason ReasonFromName(std::string_view name) {
   return found == kReasons.end() ? Reason::kNone : static_cast<Reason>(found - kReasons.begin());
 }
 
+const char* StateOf(const Job& job) {
+  if (job.suspended && IsActive(job.stage)) return "suspended";
+  if (job.stage == Stage::kPreparing && job.start.restore_job != 0) return "restoring";
+  return StageName(job.stage);
+}
+
 void AddNodes(std::vector<std::string>& nodes, const std::vector<std::string>& more) {
   for (const std::string& node : more)
     if (!std::ranges::contains(nodes, node)) nodes.push_back(node);

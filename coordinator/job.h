@@ -90,6 +90,7 @@ struct Checkpoint {
   v1::Settle::How how = v1::Settle::RESUME;  // while settling
   std::string error;                         // why it failed
   uint32_t nodes = 0;                        // that it is to be on afterwards; 0: as many as now
+  std::string code;                          // of the error: CodeName of base/result.h
 
   bool operator==(const Checkpoint&) const = default;
 };
@@ -336,6 +337,9 @@ struct Job : Durable, Live {
   bool all_in(v1::Phase phase) const;
   uint32_t vni_of_start() const { return vni + start.restart_count % kVnisOfAJob; }
 };
+
+// "restoring" and the like: what a person wants to know of the stage.
+const char* StateOf(const Job& job);
 
 // Those of `more` that are not among `nodes` yet.
 void AddNodes(std::vector<std::string>& nodes, const std::vector<std::string>& more);

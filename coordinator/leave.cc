@@ -39,6 +39,7 @@ void GiveUpCheckpoint(Turn& turn, const std::string& why) {
   if (job.stage == Stage::kCommitting) job.saved_once = true;
   if (job.checkpoint->committed_ns == 0 && job.checkpoint->error.empty()) {
     job.checkpoint->error = why;
+    job.checkpoint->code = CodeName(Code::kCancelled);
     turn.Do(SaveCheckpoint{*job.checkpoint});
   }
   job.checkpoint.reset();

@@ -104,12 +104,6 @@ json ToJson(const JobOptions& options) {
 
 }  // namespace
 
-std::string StateOf(const Job& job) {
-  if (job.suspended && IsActive(job.stage)) return "suspended";
-  if (job.stage == Stage::kPreparing && job.start.restore_job != 0) return "restoring";
-  return StageName(job.stage);
-}
-
 json ToJson(const Checkpoint& checkpoint, const Job& job) {
   return {{"number", checkpoint.number},
           {"state", StateOf(checkpoint, job)},
@@ -123,7 +117,8 @@ json ToJson(const Checkpoint& checkpoint, const Job& job) {
           {"raw_bytes", checkpoint.raw_bytes},
           {"stored_bytes", checkpoint.stored_bytes},
           {"processes", checkpoint.processes},
-          {"error", checkpoint.error}};
+          {"error", checkpoint.error},
+          {"code", checkpoint.code}};
 }
 
 json Summary(const Job& job) {

@@ -11,8 +11,6 @@
 
 namespace holdfast::coordinator {
 
-// "restoring" and the like: what a person wants to know of the stage.
-std::string StateOf(const Job& job);
 nlohmann::json ToJson(const Checkpoint& checkpoint, const Job& job);
 // One line of the list.
 nlohmann::json Summary(const Job& job);

@@ -13,6 +13,7 @@
 #include "coordinator/rest_body.h"
 #include "coordinator/rest_gate.h"
 #include "coordinator/rest_json.h"
+#include "coordinator/rest_public.h"
 #include "coordinator/state.h"
 #include "protocol/rest.h"
 
@@ -74,13 +75,6 @@ void AnswerError(httplib::Response& response, const Error& error, int status,
   response.set_content(protocol::ToText(coordinator::ToJson(error, next)), "application/json");
 }
 
-std::string Describe(const JournalHealth& journal) {
-  return fmt::format(
-      "{}; for {} s, {} jobs; they go on, and what is new of them is lost if the "
-      "coordinator ends now",
-      journal.error, (NowNs() - journal.since_ns) / 1'000'000'000, journal.jobs);
-}
-
 void Answer(const httplib::Request& request, httplib::Response& response,
             const Result<std::string>& result, int status) {
   if (result) {
@@ -103,10 +97,11 @@ void AnswerStranger(httplib::Response& response, const Error& error) {
 
 }  // namespace
 
-RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator& authenticator)
+RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator& authenticator,
+                       Metrics& metrics)
     : controller_(controller),
-      slurm_(slurm),
       authenticator_(authenticator),
+      public_(std::make_unique<RestPublic>(controller, slurm, authenticator, metrics)),
       server_(std::make_unique<RestGate>(RestGate::Limits{.threads = kRequestThreads})) {
   server_->set_payload_max_length(kMaxBodyBytes);
   server_->set_ipv6_v6only(false);
@@ -119,7 +114,11 @@ RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator
                    "see docs/operations/rest-api.md")),
         "application/json");
   });
+  server_->set_logger([&metrics](const httplib::Request&, const httplib::Response& response) {
+    metrics.Add(Metric::kRequests, {fmt::format("{}", response.status)});
+  });
   Route();
+  RoutePublic();
 }
 
 RestServer::~RestServer() { Shutdown(); }
@@ -161,20 +160,6 @@ void RestServer::Route() {
       Prove(request, response);
     };
   };
-  server_->Get("/v1/health", [this](const httplib::Request& request, httplib::Response& response) {
-    const Result<Cluster> cluster = slurm_.LoadCluster();
-    const JournalHealth journal = controller_.journal_health();
-    response.set_content(
-        protocol::ToText({{"status", cluster && journal.error.empty() ? "ok" : "degraded"},
-                          {"version", HOLDFAST_VERSION},
-                          {"protocol", protocol::kProtocolVersion},
-                          {"cluster", cluster ? cluster->name : ""},
-                          {"slurm", cluster ? "ok" : cluster.error().message()},
-                          {"journal", journal.error.empty() ? "ok" : Describe(journal)}}),
-        "application/json");
-    response.status = 200;
-    if (Authenticate(request)) Prove(request, response);
-  });
   using HttpRequest = httplib::Request;
   server_->Get("/v1/jobs",
                handle([this](const HttpRequest&, uid_t uid, int&) { return ListJobs(uid); }, 200));
@@ -205,6 +190,30 @@ void RestServer::Route() {
       handle([this](const HttpRequest& request, uid_t uid, int&) { return Evacuate(request, uid); },
              202));
 }
+
+void RestServer::RoutePublic() {
+  server_->Get("/v1/health", [this](const httplib::Request& request, httplib::Response& response) {
+    response.set_content(public_->Health(), "application/json");
+    response.status = 200;
+    if (Authenticate(request)) Prove(request, response);
+  });
+  server_->Get("/healthz", [this](const httplib::Request&, httplib::Response& response) {
+    (void)controller_.Find(0U);  // takes the lock that every step of a job takes
+    response.set_content("ok\n", "text/plain");
+  });
+  server_->Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
+    const std::string obstacles = public_->Obstacles();
+    response.status = obstacles.empty() ? 200 : 503;
+    response.set_content(obstacles.empty() ? "ok\n" : obstacles, "text/plain");
+  });
+  server_->Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
+    const Result<std::string> figures = public_->Figures(server_->Waiting());
+    if (!figures) return AnswerError(response, figures.error(), 404, "");
+    response.set_content(*figures, "text/plain; version=0.0.4; charset=utf-8");
+  });
+}
+
+void RestServer::ShowFigures(bool show) { public_->ShowFigures(show); }
 
 Status RestServer::Listen(const std::string& host, int port) {
   if (port == 0)
@@ -249,7 +258,7 @@ void RestServer::Prove(const httplib::Request& request, httplib::Response& respo
 
 bool RestServer::SeesAll(uid_t uid) {
   if (uid == 0 || uid == ::geteuid()) return true;
-  const Result<Cluster> cluster = slurm_.LoadCluster();
+  const Result<Cluster> cluster = public_->GetCluster();
   return cluster && uid == cluster->slurm_user;
 }
 

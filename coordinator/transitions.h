@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "coordinator/event.h"
 #include "coordinator/job.h"
 
@@ -143,7 +144,7 @@ void OnHelloSettling(Turn&, const v1::Hello&);
 void RunOn(Turn&, const v1::Hello&);
 // Every pod is to cut, freeze and save now.
 void Freeze(Turn&);
-void Abort(Turn&, const std::string& why);
+void Abort(Turn&, Code, const std::string& why);
 
 // precopy.cc: storing memory before the freeze.
 void CopyAhead(Turn&);

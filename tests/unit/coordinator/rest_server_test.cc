@@ -26,7 +26,7 @@ class RestServerTest : public CoordinatorTest {
  protected:
   void SetUp() override {
     CoordinatorTest::SetUp();
-    server_ = std::make_unique<RestServer>(*controller_, slurm_, authenticator_);
+    server_ = std::make_unique<RestServer>(*controller_, slurm_, authenticator_, metrics_);
     ASSERT_TRUE(server_->Listen("127.0.0.1", 0));
     StartJob({"n1", "n2"});
     ASSERT_TRUE(Reaches(Stage::kRunning));
