@@ -55,6 +55,7 @@ struct Key {
   int64_t min = 0;
   int64_t max = 0;
   std::string_view doc;
+  Applies applies = Applies::kToJobs;
 };
 
 std::span<const Key> Keys();

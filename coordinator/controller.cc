@@ -30,6 +30,22 @@ Controller::Controller(Options options, Journal& journal, SlurmClient& slurm, Me
 
 Controller::~Controller() { Stop(); }
 
+Policy Controller::policy() {
+  const std::lock_guard lock(mutex_);
+  return policy_;
+}
+
+void Controller::Reload(const Options& options) {
+  const std::lock_guard lock(mutex_);
+  const Interruptions interruptions = policy_.interruptions;
+  policy_ = options.policy;
+  policy_.interruptions = interruptions;
+  options_.poll_interval = options.poll_interval;
+  evacuations_.Watch(options.evacuate_reason);
+  next_poll_ = std::chrono::steady_clock::now();
+  timers_changed_.notify_all();
+}
+
 Status Controller::Start() {
   // A full disk is no reason to leave jobs alone.
   if (const Status pruned =
@@ -264,7 +280,7 @@ std::vector<Job> Controller::Expired() {
       sources.insert(job.start.restore_job);
   std::vector<Job> expired;
   for (const auto& [job_id, job] : jobs_)
-    if (KeptFor(job, options_.policy) == std::chrono::seconds(0) && !sources.contains(job_id))
+    if (KeptFor(job, policy_) == std::chrono::seconds(0) && !sources.contains(job_id))
       expired.push_back(job);
   return expired;
 }
@@ -323,30 +339,6 @@ Result<Checkpoint> Controller::Await(uint32_t job_id, uint32_t number,
   for (const Checkpoint& checkpoint : history.checkpoints)
     if (checkpoint.number == number) return checkpoint;
   return Fail(Code::kNotFound, fmt::format("job {} has no checkpoint {}", job_id, number));
-}
-
-void Controller::Measure() {
-  std::map<std::string, size_t> states{{"restoring", 0}, {"suspended", 0}};
-  for (int stage = 0; stage <= static_cast<int>(Stage::kPrecopying); ++stage)
-    states[StageName(static_cast<Stage>(stage))] = 0;
-  const JournalHealth journal = journal_health();
-  const std::lock_guard lock(mutex_);
-  for (const auto& [job_id, job] : jobs_) ++states[StateOf(job)];
-  const auto set = [this](Metric metric, auto value, Metrics::Labels labels = {}) {
-    metrics_.Set(metric, static_cast<double>(value), labels);
-  };
-  for (const auto& [state, count] : states) set(Metric::kJobs, count, {state});
-  const auto waiting = lanes_.Waiting();
-  for (size_t lane = 0; lane < waiting.size(); ++lane)
-    set(Metric::kSlurmWaiting, waiting.at(lane), {LaneName(static_cast<Lane>(lane))});
-  set(Metric::kWardens, links_.size());
-  set(Metric::kStepsWaiting, unsaid_.size());
-  set(Metric::kInterruptions, policy_.interruptions.count);
-  set(Metric::kNodeTime, policy_.interruptions.node_time.count());
-  set(Metric::kJournalHealthy, journal.error.empty() ? 1 : 0);
-  set(Metric::kJournalWaiting, journal.jobs, {"jobs"});
-  set(Metric::kJournalWaiting, journal.history, {"history"});
-  set(Metric::kHistoryDropped, journal.dropped);
 }
 
 Status Controller::Post(uint32_t job_id, decltype(Event::body) body, uint32_t pod) {

@@ -54,6 +54,9 @@ class Controller {
   Controller(Options options, Journal& journal, SlurmClient& slurm, Metrics& metrics);
   ~Controller();
 
+  // Goes by other times and limits from now on; what is under way keeps those that it began with.
+  // Of `options`, what is about the journal stays as it was.
+  void Reload(const Options& options);
   // Takes up the journal's jobs and starts working.
   Status Start();
   // Lets go of everything; jobs run on. Links that close from now on are not taken for lost.
@@ -73,7 +76,7 @@ class Controller {
   std::vector<Job> Expired();
   // Checkpoints of the job were removed.
   Status NoteRemoved(uint32_t job_id, const Removed& removed);
-  const Policy& policy() const { return options_.policy; }
+  Policy policy();
   std::optional<Job> Find(uint32_t job_id);
   std::optional<Job> Find(ArrayTask array);
   // What the job has been through; of its timeline the newest `limit` points.
@@ -134,7 +137,7 @@ class Controller {
   Time WhenMay(const Timers::Key& due, Time now);
   void RunTimers();
 
-  const Options options_;
+  Options options_;
   Policy policy_;  // of the options; what jobs have met with is added to it
   Journal& journal_;
   SlurmClient& slurm_;

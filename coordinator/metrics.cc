@@ -32,79 +32,177 @@ struct Family {
 // Names are stable: dashboards and alerts go by them.
 using enum Type;
 constexpr std::array<Family, kMetrics> kFamilies{{
-      {Metric::kBuild, "holdfast_build_info", kGauge, {"version", "protocol"},
-       "1; which coordinator this is."},
-      {Metric::kJobs, "holdfast_jobs", kGauge, {"state"},
-       "Jobs that the coordinator knows, by state, as `holdfast list` shows it."},
-      {Metric::kWardens, "holdfast_wardens", kGauge, {}, "Pods whose wardens are connected."},
-      {Metric::kCheckpoints, "holdfast_checkpoints_total", kCounter, {"reason", "outcome"},
-       "Checkpoints by what they were made for; `outcome` is `committed`, or why there is none "
-       "(the code of the error)."},
-      {Metric::kFrozen, "holdfast_checkpoint_frozen_seconds", kHistogram, {},
-       "How long a committed checkpoint's pods were frozen until they were saved, the longest of "
-       "each job.",
-       kLong},
-      {Metric::kSafe, "holdfast_checkpoint_safe_seconds", kHistogram, {"reason"},
-       "Time to safe: from what a committed checkpoint was made for, say a notice, to its commit.",
-       kLong},
-      {Metric::kData, "holdfast_checkpoint_data_bytes_total", kCounter, {},
-       "Memory and files that committed checkpoints hold."},
-      {Metric::kStored, "holdfast_checkpoint_stored_bytes_total", kCounter, {},
-       "Of these, bytes that had to be written anew, after deduplication and compression."},
-      {Metric::kNotices, "holdfast_notices_total", kCounter, {"reason"},
-       "Notices that a running job is about to lose nodes, and for which it was saved."},
-      {Metric::kEvacuations, "holdfast_evacuations_total", kCounter, {"reason"},
-       "Nodes that were to be emptied: the cloud takes them back (`spot`), or somebody drained "
-       "them (`evacuate`)."},
-      {Metric::kStarts, "holdfast_starts_total", kCounter, {"outcome"},
-       "Starts that restored nothing; `outcome` is `ready`, or the code of the error."},
-      {Metric::kRestores, "holdfast_restores_total", kCounter, {"outcome"},
-       "Restores of a job; `outcome` is `ready`, or the code of the error."},
-      {Metric::kRestore, "holdfast_restore_seconds", kHistogram, {},
-       "From all nodes' being there to the job's being ready to run, of jobs that moved.", kLong},
-      {Metric::kPagesIn, "holdfast_pages_in_seconds", kHistogram, {},
-       "From a pod's restore until none of its memory was missing any more.", kLong},
-      {Metric::kMove, "holdfast_move_seconds", kHistogram, {"reason"},
-       "From leaving its nodes to running again, of jobs that moved, by why they left.", kWaits},
-      {Metric::kPending, "holdfast_move_pending_seconds", kHistogram, {},
-       "Of that, how long the job was pending in Slurm.", kWaits},
-      {Metric::kHolds, "holdfast_jobs_held_total", kCounter, {},
-       "Jobs that were held because they could not go on."},
-      {Metric::kStartedOver, "holdfast_jobs_started_over_total", kCounter, {},
-       "Jobs that were requeued before they could be saved, and started over."},
-      {Metric::kInterruptions, "holdfast_interruptions_total", kCounter, {},
-       "Jobs that were preempted, had a node taken back or lost one; the journal keeps it."},
-      {Metric::kNodeTime, "holdfast_node_seconds_total", kCounter, {},
-       "How long checkpointed jobs have run, each on each of its nodes; the journal keeps it."},
-      {Metric::kSlurm, "holdfast_slurm_request_seconds", kHistogram, {"request"},
-       "How long Slurm took to answer.", kShort},
-      {Metric::kSlurmFailures, "holdfast_slurm_request_failures_total", kCounter,
-       {"request", "code"}, "Requests to Slurm that failed, by the code of the error."},
-      {Metric::kSlurmWaiting, "holdfast_slurm_requests_waiting", kGauge, {"lane"},
-       "Requests to Slurm that wait for those before them, by how urgent they are."},
-      {Metric::kStepsWaiting, "holdfast_steps_waiting", kGauge, {},
-       "Steps of jobs of which nobody has been told yet, because the journal is being written."},
-      {Metric::kJournal, "holdfast_journal_write_seconds", kHistogram, {},
-       "How long a transaction of the journal took.", kShort},
-      {Metric::kJournalFailures, "holdfast_journal_write_failures_total", kCounter, {},
-       "Transactions of the journal that failed, and are tried again."},
-      {Metric::kJournalHealthy, "holdfast_journal_healthy", kGauge, {},
-       "0 while the journal cannot be written."},
-      {Metric::kJournalWaiting, "holdfast_journal_waiting", kGauge, {"what"},
-       "What has yet to be written: jobs, and items of their history."},
-      {Metric::kHistoryDropped, "holdfast_journal_history_dropped_total", kCounter, {},
-       "Items of jobs' history that were lost for want of room while the journal could not be "
-       "written."},
-      {Metric::kRequests, "holdfast_rest_requests_total", kCounter, {"status"},
-       "Answers of the REST API, by HTTP status."},
-      {Metric::kRequestsWaiting, "holdfast_rest_requests_waiting", kGauge, {},
-       "Requests to the REST API that wait for a thread."},
-      {Metric::kStartTime, "process_start_time_seconds", kGauge, {},
-       "When the coordinator started, as unix time; counters begin at 0 then."},
-      {Metric::kMemory, "process_resident_memory_bytes", kGauge, {}, "Its memory."},
-      {Metric::kOpenFiles, "process_open_fds", kGauge, {},
-       "Its descriptors; each warden has one."},
-      {Metric::kMaxFiles, "process_max_fds", kGauge, {}, "How many it may have."},
+    {Metric::kBuild,
+     "holdfast_build_info",
+     kGauge,
+     {"version", "protocol"},
+     "1; which coordinator this is."},
+    {Metric::kJobs,
+     "holdfast_jobs",
+     kGauge,
+     {"state"},
+     "Jobs that the coordinator knows, by state, as `holdfast list` shows it."},
+    {Metric::kWardens, "holdfast_wardens", kGauge, {}, "Pods whose wardens are connected."},
+    {Metric::kCheckpoints,
+     "holdfast_checkpoints_total",
+     kCounter,
+     {"reason", "outcome"},
+     "Checkpoints by what they were made for; `outcome` is `committed`, or why there is none "
+     "(the code of the error)."},
+    {Metric::kFrozen,
+     "holdfast_checkpoint_frozen_seconds",
+     kHistogram,
+     {},
+     "How long a committed checkpoint's pods were frozen until they were saved, the longest of "
+     "each job.",
+     kLong},
+    {Metric::kSafe,
+     "holdfast_checkpoint_safe_seconds",
+     kHistogram,
+     {"reason"},
+     "Time to safe: from what a committed checkpoint was made for, say a notice, to its commit.",
+     kLong},
+    {Metric::kData,
+     "holdfast_checkpoint_data_bytes_total",
+     kCounter,
+     {},
+     "Memory and files that committed checkpoints hold."},
+    {Metric::kStored,
+     "holdfast_checkpoint_stored_bytes_total",
+     kCounter,
+     {},
+     "Of these, bytes that had to be written anew, after deduplication and compression."},
+    {Metric::kNotices,
+     "holdfast_notices_total",
+     kCounter,
+     {"reason"},
+     "Notices that a running job is about to lose nodes, and for which it was saved."},
+    {Metric::kEvacuations,
+     "holdfast_evacuations_total",
+     kCounter,
+     {"reason"},
+     "Nodes that were to be emptied: the cloud takes them back (`spot`), or somebody drained "
+     "them (`evacuate`)."},
+    {Metric::kStarts,
+     "holdfast_starts_total",
+     kCounter,
+     {"outcome"},
+     "Starts that restored nothing; `outcome` is `ready`, or the code of the error."},
+    {Metric::kRestores,
+     "holdfast_restores_total",
+     kCounter,
+     {"outcome"},
+     "Restores of a job; `outcome` is `ready`, or the code of the error."},
+    {Metric::kRestore,
+     "holdfast_restore_seconds",
+     kHistogram,
+     {},
+     "From all nodes' being there to the job's being ready to run, of jobs that moved.",
+     kLong},
+    {Metric::kPagesIn,
+     "holdfast_pages_in_seconds",
+     kHistogram,
+     {},
+     "From a pod's restore until none of its memory was missing any more.",
+     kLong},
+    {Metric::kMove,
+     "holdfast_move_seconds",
+     kHistogram,
+     {"reason"},
+     "From leaving its nodes to running again, of jobs that moved, by why they left.",
+     kWaits},
+    {Metric::kPending,
+     "holdfast_move_pending_seconds",
+     kHistogram,
+     {},
+     "Of that, how long the job was pending in Slurm.",
+     kWaits},
+    {Metric::kHolds,
+     "holdfast_jobs_held_total",
+     kCounter,
+     {},
+     "Jobs that were held because they could not go on."},
+    {Metric::kStartedOver,
+     "holdfast_jobs_started_over_total",
+     kCounter,
+     {},
+     "Jobs that were requeued before they could be saved, and started over."},
+    {Metric::kInterruptions,
+     "holdfast_interruptions_total",
+     kCounter,
+     {},
+     "Jobs that were preempted, had a node taken back or lost one; the journal keeps it."},
+    {Metric::kNodeTime,
+     "holdfast_node_seconds_total",
+     kCounter,
+     {},
+     "How long checkpointed jobs have run, each on each of its nodes; the journal keeps it."},
+    {Metric::kSlurm,
+     "holdfast_slurm_request_seconds",
+     kHistogram,
+     {"request"},
+     "How long Slurm took to answer.",
+     kShort},
+    {Metric::kSlurmFailures,
+     "holdfast_slurm_request_failures_total",
+     kCounter,
+     {"request", "code"},
+     "Requests to Slurm that failed, by the code of the error."},
+    {Metric::kSlurmWaiting,
+     "holdfast_slurm_requests_waiting",
+     kGauge,
+     {"lane"},
+     "Requests to Slurm that wait for those before them, by how urgent they are."},
+    {Metric::kStepsWaiting,
+     "holdfast_steps_waiting",
+     kGauge,
+     {},
+     "Steps of jobs of which nobody has been told yet, because the journal is being written."},
+    {Metric::kJournal,
+     "holdfast_journal_write_seconds",
+     kHistogram,
+     {},
+     "How long a transaction of the journal took.",
+     kShort},
+    {Metric::kJournalFailures,
+     "holdfast_journal_write_failures_total",
+     kCounter,
+     {},
+     "Transactions of the journal that failed, and are tried again."},
+    {Metric::kJournalHealthy,
+     "holdfast_journal_healthy",
+     kGauge,
+     {},
+     "0 while the journal cannot be written."},
+    {Metric::kJournalWaiting,
+     "holdfast_journal_waiting",
+     kGauge,
+     {"what"},
+     "What has yet to be written: jobs, and items of their history."},
+    {Metric::kHistoryDropped,
+     "holdfast_journal_history_dropped_total",
+     kCounter,
+     {},
+     "Items of jobs' history that were lost for want of room while the journal could not be "
+     "written."},
+    {Metric::kRequests,
+     "holdfast_rest_requests_total",
+     kCounter,
+     {"status"},
+     "Answers of the REST API, by HTTP status."},
+    {Metric::kRequestsWaiting,
+     "holdfast_rest_requests_waiting",
+     kGauge,
+     {},
+     "Requests to the REST API that wait for a thread."},
+    {Metric::kStartTime,
+     "process_start_time_seconds",
+     kGauge,
+     {},
+     "When the coordinator started, as unix time; counters begin at 0 then."},
+    {Metric::kMemory, "process_resident_memory_bytes", kGauge, {}, "Its memory."},
+    {Metric::kOpenFiles, "process_open_fds", kGauge, {}, "Its descriptors; each warden has one."},
+    {Metric::kMaxFiles, "process_max_fds", kGauge, {}, "How many it may have."},
 }};
 
 constexpr bool EachIsInItsPlace() {
@@ -130,8 +228,8 @@ std::string LabelText(const Family& family, const std::vector<std::string>& valu
                       const std::string& bound = "") {
   std::string text;
   for (size_t i = 0; i < values.size(); ++i)
-    text += fmt::format("{}{}=\"{}\"", text.empty() ? "" : ",", family.labels[i],
-                        Escaped(values[i]));
+    text +=
+        fmt::format("{}{}=\"{}\"", text.empty() ? "" : ",", family.labels[i], Escaped(values[i]));
   if (!bound.empty()) text += fmt::format("{}le=\"{}\"", text.empty() ? "" : ",", bound);
   return text.empty() ? "" : "{" + text + "}";
 }
@@ -164,15 +262,16 @@ void Metrics::Observe(Metric histogram, std::chrono::duration<double> duration, 
   const std::lock_guard lock(mutex_);
   Series& series = At(histogram, labels);
   const auto bounds = Of(histogram).buckets;
-  const auto bucket = static_cast<size_t>(std::ranges::lower_bound(bounds, duration.count()) -
-                                          bounds.begin());
+  const auto bucket =
+      static_cast<size_t>(std::ranges::lower_bound(bounds, duration.count()) - bounds.begin());
   if (bucket < bounds.size()) ++series.buckets[bucket];
   ++series.count;
   series.value += duration.count();
 }
 
 void Metrics::Note(const Action& action) {
-  if (const auto* save = std::get_if<SaveCheckpoint>(&action)) return NoteCheckpoint(save->checkpoint);
+  if (const auto* save = std::get_if<SaveCheckpoint>(&action))
+    return NoteCheckpoint(save->checkpoint);
   if (const auto* save = std::get_if<SaveMove>(&action)) return NoteMove(save->move);
   if (const auto* event = std::get_if<TimelineEvent>(&action)) return NoteEvent(*event);
   if (const auto* start = std::get_if<StartResult>(&action))
@@ -183,8 +282,7 @@ void Metrics::Note(const Action& action) {
 void Metrics::NoteCheckpoint(const Checkpoint& checkpoint) {
   if (!IsDone(checkpoint)) return;
   const char* reason = ReasonName(checkpoint.reason);
-  if (checkpoint.committed_ns == 0)
-    return Add(Metric::kCheckpoints, {reason, checkpoint.code});
+  if (checkpoint.committed_ns == 0) return Add(Metric::kCheckpoints, {reason, checkpoint.code});
   Add(Metric::kCheckpoints, {reason, "committed"});
   Observe(Metric::kFrozen, nanoseconds(checkpoint.frozen_ns));
   Observe(Metric::kSafe, nanoseconds(checkpoint.committed_ns - checkpoint.begun_ns), {reason});
@@ -216,7 +314,8 @@ std::string Metrics::Text() const {
     const auto& known = series_[static_cast<size_t>(family.metric)];
     text += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", family.name, family.help,
                         kTypeNames[static_cast<size_t>(family.type)]);
-    for (const auto& [values, series] : known.empty() && family.labels[0].empty() ? kNothing : known) {
+    for (const auto& [values, series] :
+         known.empty() && family.labels[0].empty() ? kNothing : known) {
       const std::string labels = LabelText(family, values);
       if (family.type != Type::kHistogram) {
         text += fmt::format("{}{} {}\n", family.name, labels, series.value);
@@ -238,16 +337,16 @@ std::string Metrics::Text() const {
 std::string Metrics::Reference() {
   std::string text =
       "# Figures for Prometheus\n\n"
-      "Generated from the table of `coordinator/metrics.cc`; the target `metrics_reference` writes it "
+      "Generated from the table of `coordinator/metrics.cc`; the target `metrics_reference` writes "
+      "it "
       "anew. What to do with them: [monitoring](monitoring.md).\n\n"
       "| name | type | labels | |\n|---|---|---|---|\n";
   for (const Family& family : kFamilies)
-    text += fmt::format("| `{}` | {} | {} | {} |\n", family.name,
-                        kTypeNames[static_cast<size_t>(family.type)],
-                        family.labels[1].empty()
-                            ? std::string(family.labels[0])
-                            : fmt::format("{}, {}", family.labels[0], family.labels[1]),
-                        family.help);
+    text += fmt::format(
+        "| `{}` | {} | {} | {} |\n", family.name, kTypeNames[static_cast<size_t>(family.type)],
+        family.labels[1].empty() ? std::string(family.labels[0])
+                                 : fmt::format("{}, {}", family.labels[0], family.labels[1]),
+        family.help);
   return text;
 }
 

@@ -1,10 +1,11 @@
-// What the coordinator counts, for Prometheus: docs/operations/monitoring.md. Sums over all jobs; no
-// name of a user, a job or a node is in it, so that anybody may be shown it.
+// What the coordinator counts, for Prometheus: docs/operations/monitoring.md. Sums over all jobs;
+// no name of a user, a job or a node is in it, so that anybody may be shown it.
 //
-// A figure is a line of the table in metrics.cc. It is fed where all of its kind pass: what becomes of
-// jobs in Note, from the same actions that the journal keeps; requests to Slurm in timed_slurm.h,
-// transactions in journal_writer.cc, requests of people in rest_server.cc; what there is at the moment
-// is Set by whoever has it when somebody asks (Controller::Measure). Thread-safe.
+// A figure is a line of the table in metrics.cc. It is fed where all of its kind pass: what becomes
+// of jobs in Note, from the same actions that the journal keeps; requests to Slurm in
+// timed_slurm.h, transactions in journal_writer.cc, requests of people in rest_server.cc; what
+// there is at the moment is Set by whoever has it when somebody asks (Controller::Measure).
+// Thread-safe.
 #pragma once
 
 #include <array>

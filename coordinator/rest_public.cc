@@ -40,8 +40,7 @@ void MeasureProcess(Metrics& metrics) {
 RestPublic::RestPublic(Controller& controller, SlurmClient& slurm, Authenticator& authenticator,
                        Metrics& metrics)
     : controller_(controller), slurm_(slurm), authenticator_(authenticator), metrics_(metrics) {
-  metrics.Set(Metric::kBuild, 1,
-              {HOLDFAST_VERSION, fmt::format("{}", protocol::kProtocolVersion)});
+  metrics.Set(Metric::kBuild, 1, {HOLDFAST_VERSION, fmt::format("{}", protocol::kProtocolVersion)});
   metrics.Set(Metric::kStartTime, static_cast<double>(NowNs()) / 1e9);
 }
 

@@ -1,7 +1,7 @@
-// What the REST API tells anybody, without a credential: whether the coordinator lives, whether it can
-// do its work, and sums of what it did. Nothing in it is about one user, job or node. What it takes to
-// find out is done at most once a second, whoever asks and how often. Used by rest_server.cc.
-// Thread-safe.
+// What the REST API tells anybody, without a credential: whether the coordinator lives, whether it
+// can do its work, and sums of what it did. Nothing in it is about one user, job or node. What it
+// takes to find out is done at most once a second, whoever asks and how often. Used by
+// rest_server.cc. Thread-safe.
 #pragma once
 
 #include <atomic>

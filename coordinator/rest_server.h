@@ -1,6 +1,6 @@
 // The REST API for people and tools: docs/operations/rest-api.md. Every request carries a MUNGE
-// credential (protocol/rest.h), but for what rest_public.h tells anybody; users reach their own jobs,
-// root, Slurm's user and the coordinator's all.
+// credential (protocol/rest.h), but for what rest_public.h tells anybody; users reach their own
+// jobs, root, Slurm's user and the coordinator's all.
 #pragma once
 
 #include <map>

@@ -69,7 +69,8 @@ struct Server::Parts {
   std::unique_ptr<RestServer> rest;
 };
 
-Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Server::Server(std::unique_ptr<Parts> parts, const config::Config& config)
+    : parts_(std::move(parts)), config_(config) {}
 
 Server::~Server() {
   if (parts_->controller) parts_->controller->Stop();
@@ -77,17 +78,38 @@ Server::~Server() {
   if (parts_->rest) parts_->rest->Shutdown();
 }
 
+void Server::Reload(const config::Config& read) {
+  for (const config::Change& change : config::Compare(config_, read)) {
+    const log::Fields fields{
+        {"setting", change.name}, {"before", change.before}, {"after", change.after}};
+    switch (change.applies) {
+      case config::Applies::kReload:
+        log::Info("setting-changed", fields);
+        break;
+      case config::Applies::kToJobs:
+        log::Info("setting-changed-for-new-jobs", fields);
+        break;
+      case config::Applies::kRestart:
+        log::Warn("setting-needs-restart", fields);
+    }
+  }
+  config_ = config::Reloaded(config_, read);
+  parts_->controller->Reload(ToOptions(config_));
+  parts_->rest->ShowFigures(config_.coordinator.metrics == "on");
+  log::Info("reloaded");
+}
+
 Result<std::unique_ptr<Server>> Server::Start(const config::Config& config) {
   HOLDFAST_CHECK(CheckUser(config.coordinator.user));
-  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>()));
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(), config));
   Parts& parts = *server->parts_;
   HOLDFAST_CHECK(MakeDirectories(config.coordinator.state_directory, 0700));
   HOLDFAST_TRY(parts.journal, Journal::Open(config.coordinator.state_directory + "/journal.db"));
   parts.slurm = TimeRequests(MakeLibslurmClient(), parts.metrics);
   if (const Result<Cluster> cluster = parts.slurm->LoadCluster(); !cluster)
     log::Failure("slurm", cluster.error());  // it may come later
-  parts.controller = std::make_unique<Controller>(ToOptions(config), *parts.journal,
-                                                  *parts.slurm, parts.metrics);
+  parts.controller =
+      std::make_unique<Controller>(ToOptions(config), *parts.journal, *parts.slurm, parts.metrics);
   HOLDFAST_CHECK(parts.controller->Start());
   parts.wardens =
       std::make_unique<WardenService>(*parts.controller, *parts.slurm, parts.authenticator);

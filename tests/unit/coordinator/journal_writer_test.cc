@@ -29,10 +29,11 @@ class JournalWriterTest : public ::testing::Test {
     auto journal = Journal::Open(directory_ + "/journal.db");
     ASSERT_TRUE(journal) << journal.error().message();
     journal_ = std::move(*journal);
-    writer_ = std::make_unique<JournalWriter>(options, *journal_, metrics_, [this](JournalWriter::Ticket t) {
-      ++calls_;
-      written_ = t;
-    });
+    writer_ = std::make_unique<JournalWriter>(options, *journal_, metrics_,
+                                              [this](JournalWriter::Ticket t) {
+                                                ++calls_;
+                                                written_ = t;
+                                              });
   }
   bool MountTiny() {
     filesystem_ = std::make_unique<TinyFilesystem>(directory_);
