@@ -38,6 +38,7 @@ struct Record {
   int64_t preempt_time = 0;  // or 0
   bool held = false;
   bool requeued_too_often = false;  // held for that: SchedulerParameters=max_batch_requeue
+  std::string queued_for;           // of a pending job: Slurm's word for why
   bool unsatisfiable = false;       // no nodes can ever fit what it asks for
   std::string partition;
   uint32_t grace_seconds = 0;         // that the partition leaves a preempted job, or 0
@@ -211,6 +212,13 @@ struct TimelineEvent {
   std::string node;
   std::string detail;
   uint32_t checkpoint = 0;
+};
+
+// What a job has been through.
+struct History {
+  std::vector<Checkpoint> checkpoints;
+  std::vector<Move> moves;
+  std::vector<TimelineEvent> events;  // oldest first
 };
 
 // To be added to the policy's `interruptions`.

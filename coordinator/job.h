@@ -65,6 +65,8 @@ enum class Reason : int {
 };
 // The name in the REST API and in logs.
 const char* ReasonName(Reason reason);
+// For people, after "because".
+const char* ReasonWords(Reason reason);
 // kNone for a name this version does not know.
 Reason ReasonFromName(std::string_view name);
 
@@ -305,6 +307,7 @@ struct Live {
   // Until then its time is among the policy's `interruptions`; 0: not running.
   int64_t counted_ns = 0;
   std::vector<std::string> listed;  // its --nodelist, once Slurm has been asked
+  std::string queued_for;           // Slurm's word for why it is pending, when it last was
   TimeLimit limit;
   uint32_t grace_seconds = 0;     // that Slurm leaves it when it takes it off its nodes, or 0
   Plan plan;                      // since it last began to run
@@ -340,6 +343,9 @@ struct Job : Durable, Live {
 
 // "restoring" and the like: what a person wants to know of the stage.
 const char* StateOf(const Job& job);
+
+// "pod 2 on n3"; "pod 2" if it has never come.
+std::string PodName(const Job& job, uint32_t pod);
 
 // Those of `more` that are not among `nodes` yet.
 void AddNodes(std::vector<std::string>& nodes, const std::vector<std::string>& more);

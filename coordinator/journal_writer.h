@@ -37,12 +37,6 @@ struct JournalHealth {
   uint64_t dropped = 0;  // and that there was no room for, so far
 };
 
-struct History {
-  std::vector<Checkpoint> checkpoints;
-  std::vector<Move> moves;
-  std::vector<TimelineEvent> events;  // oldest first
-};
-
 class JournalWriter {
  public:
   // Rises with every change of a job; 0: nothing to wait for.

@@ -151,6 +151,13 @@ void OnResume(Turn& turn, const Resume& resume) {
       .excluded = ChangeExclusions(job, job.exclusions.set), .eligible = true, .release = true});
 }
 
+void OnResumeElsewhere(Turn& turn, const Resume&) {
+  turn.refusal = fmt::format(
+      "it is {}, and only a job that waits or is held can be resumed; "
+      "`holdfast why {}` says what it is at",
+      StateOf(turn.job), turn.job.id);
+}
+
 void OnKin(Turn& turn, const Kin& kin) { AddNodes(turn.job.exclusions.unfit, kin.nodes); }
 
 void OnKinWaiting(Turn& turn, const Kin& kin) {

@@ -15,6 +15,7 @@
 #include "coordinator/rest_json.h"
 #include "coordinator/rest_public.h"
 #include "coordinator/state.h"
+#include "coordinator/why.h"
 #include "protocol/rest.h"
 
 namespace holdfast::coordinator {
@@ -47,7 +48,7 @@ int HttpStatus(Code code) {
 std::string NextStep(Code code, const std::string& job_id) {
   switch (code) {
     case Code::kConflict:
-      return fmt::format("holdfast show {}", job_id);
+      return fmt::format("holdfast why {}", job_id);
     case Code::kNotFound:
       return "holdfast list";
     case Code::kUnavailable:
@@ -72,7 +73,9 @@ Result<int> ReadWait(const httplib::Request& request) {
 void AnswerError(httplib::Response& response, const Error& error, int status,
                  const std::string& next) {
   response.status = status;
-  response.set_content(protocol::ToText(coordinator::ToJson(error, next)), "application/json");
+  response.set_content(
+      protocol::ToText(ToProblem(error, status, httplib::status_message(status), next)),
+      "application/problem+json");
 }
 
 void Answer(const httplib::Request& request, httplib::Response& response,
@@ -84,7 +87,9 @@ void Answer(const httplib::Request& request, httplib::Response& response,
   }
   const std::string job_id = request.matches.size() > 1 ? request.matches[1].str() : "";
   const Code code = result.error().code();
-  AnswerError(response, result.error(), HttpStatus(code), NextStep(code, job_id));
+  const std::string remedy = RemedyIn(result.error().message());
+  AnswerError(response, result.error(), HttpStatus(code),
+              remedy.empty() ? NextStep(code, job_id) : remedy);
 }
 
 // Nobody has proved who asks.
@@ -108,11 +113,9 @@ RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator
   server_->set_error_handler([](const httplib::Request&, httplib::Response& response) {
     if (!response.body.empty()) return;
     const Code code = response.status == 404 ? Code::kNotFound : Code::kInvalid;
-    response.set_content(
-        protocol::ToText(
-            ToJson(Error(code, fmt::format("HTTP {}: no such resource or method", response.status)),
-                   "see docs/operations/rest-api.md")),
-        "application/json");
+    AnswerError(response,
+                Error(code, fmt::format("HTTP {}: no such resource or method", response.status)),
+                response.status, "see docs/operations/rest-api.md");
   });
   server_->set_logger([&metrics](const httplib::Request&, const httplib::Response& response) {
     metrics.Add(Metric::kRequests, {fmt::format("{}", response.status)});
@@ -291,7 +294,7 @@ Result<std::string> RestServer::ListJobs(uid_t uid) {
 Result<std::string> RestServer::ShowJob(const httplib::Request& request, uid_t uid) {
   HOLDFAST_TRY(const Job job, FindJob(request, uid));
   HOLDFAST_TRY(const History history, controller_.HistoryOf(job.id, kHistoryKept));
-  json details = Details(job, history.checkpoints, history.moves, history.events, NowNs());
+  json details = Details(job, history, NowNs());
   const auto kept_for = KeptFor(job, controller_.policy());
   details["kept_for_seconds"] = kept_for ? json(kept_for->count()) : json(nullptr);
   return protocol::ToText(details);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "coordinator/transitions.h"
+#include "coordinator/why.h"
 
 namespace holdfast::coordinator {
 namespace {
@@ -167,8 +168,7 @@ std::string NoAnswer(const Turn& turn, const std::string& pods) {
 
 void Freeze(Turn& turn) {
   Job& job = turn.job;
-  if (!job.can_save())
-    return Abort(turn, Code::kConflict, "not all of its pods are there and run");
+  if (!job.can_save()) return Abort(turn, Code::kConflict, "not all of its pods are there and run");
   const Checkpoint& checkpoint = *job.checkpoint;
   v1::ToWarden message;
   v1::Prepare& prepare = *message.mutable_prepare();
@@ -186,7 +186,7 @@ void Abort(Turn& turn, Code code, const std::string& why) {
   Job& job = turn.job;
   Checkpoint& checkpoint = *job.checkpoint;
   checkpoint.how = v1::Settle::ABORT;
-  checkpoint.error = fmt::format("checkpoint {}: {}", checkpoint.number, why);
+  checkpoint.error = fmt::format("checkpoint {}: {}", checkpoint.number, RemedyFirst(why, code));
   checkpoint.code = CodeName(code);
   job.last_error = checkpoint.error;
   turn.Do(SaveCheckpoint{checkpoint});
@@ -263,9 +263,9 @@ void OnFailedSettling(Turn& turn, const v1::Failed& failed) {
 }
 
 void OnFreezingTimeout(Turn& turn, const Timer&) {
-  Abort(turn, Code::kTimeout,
-        NoAnswer(turn, turn.Names(turn.PodsThat(
-                           [](const Pod& pod) { return pod.phase != v1::PHASE_PREPARED; }))));
+  Abort(turn, Code::kTimeout, NoAnswer(turn, turn.Names(turn.PodsThat([](const Pod& pod) {
+          return pod.phase != v1::PHASE_PREPARED;
+        }))));
 }
 
 void OnCommittingTimeout(Turn& turn, const Timer&) {
@@ -289,8 +289,7 @@ void OnSettlingTimeout(Turn& turn, const Timer&) {
 void OnLostSaving(Turn& turn, const Lost& lost) {
   OnLost(turn, lost);
   // After a restart of the coordinator all are away; only one that was there can be lost.
-  Abort(turn, Code::kUnavailable,
-        turn.Name(turn.event.pod) + ": its warden's connection was lost");
+  Abort(turn, Code::kUnavailable, turn.Name(turn.event.pod) + ": its warden's connection was lost");
 }
 
 void OnLostSettling(Turn& turn, const Lost& lost) {

@@ -109,6 +109,8 @@ void OnWishRunning(Turn&, const Wish&);
 void OnWishPrecopying(Turn&, const Wish&);
 void OnWishSaving(Turn&, const Wish&);
 void OnWishSettling(Turn&, const Wish&);
+// Of a job without processes.
+void OnWishGone(Turn&, const Wish&);
 void OnRetry(Turn&, const Timer&);
 void Begin(Turn&, const Wish&);
 // Begins what was wished for while it could not be.
@@ -205,6 +207,7 @@ void OnNoWarden(Turn&, const Timer&);
 void OnAsk(Turn&, const Timer&);
 void OnRequeueResult(Turn&, const RequeueResult&);
 void OnResume(Turn&, const Resume&);
+void OnResumeElsewhere(Turn&, const Resume&);
 // Another process has taken the job up: all wardens are away.
 void OnRestarted(Turn&, const Restarted&);
 void OnRestartedGathering(Turn&, const Restarted&);
