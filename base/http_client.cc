@@ -212,7 +212,9 @@ Error ToError(const Transfer& transfer, CURLcode code) {
     default:
       break;
   }
-  return Error(Code::kUnavailable, what + cause);
+  long refused_by = 0;
+  curl_easy_getinfo(transfer.easy.get(), CURLINFO_OS_ERRNO, &refused_by);
+  return Error(Code::kUnavailable, what + cause, static_cast<int>(refused_by));
 }
 
 void InitialiseCurlOnce() {

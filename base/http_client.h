@@ -66,7 +66,7 @@ struct Response {
 
 // What became of a request. A status is an answer, whatever it says; only a request without a whole
 // answer is an error:
-//   kUnavailable  no connection, or it broke, or stalled: trying again may help
+//   kUnavailable  no connection (errno says why), or it broke, or stalled: trying again may help
 //   kTimeout      the deadline passed
 //   kDenied       the server's certificate was not accepted
 //   kCancelled    stopped

@@ -18,7 +18,9 @@ Error ToError(int status, const std::string& body) {
   if (!error.is_object())
     return {Code::kInternal, fmt::format("the coordinator answered with HTTP status {}", status)};
   std::string message = error.value("message", "");
-  if (const std::string next = error.value("next", ""); !next.empty())
+  // Some say it themselves.
+  if (const std::string next = error.value("next", "");
+      !next.empty() && !message.contains("next: "))
     message += "\n  next: " + next;
   return {CodeFromName(error.value("code", "")), message};
 }

@@ -4,12 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <limits>
 #include <optional>
 #include <ostream>
 
 #include "base/numbers.h"
 #include "base/printable.h"
+#include "cli/arguments.h"
 #include "cli/checkpoints.h"
 #include "cli/doctor.h"
 #include "cli/hostlist.h"
@@ -24,23 +24,7 @@ using nlohmann::json;
 // The longest that the coordinator lets a request wait for a checkpoint.
 constexpr int kWaitSeconds = 600;
 
-constexpr const char* kJobHelp = "job id, or ARRAY_TASK";
-
 std::string Dump(const json& value) { return protocol::ToText(value, 2) + "\n"; }
-
-struct Options {
-  bool json = false;
-  std::string job;  // its id, or ARRAY_TASK
-  bool stop = false;
-  std::string exclude;
-  uint32_t count = 0;  // of nodes
-  std::string nodes;
-  std::string reason;
-  uint32_t checkpoint = 0;
-  bool from_start = false;
-  Checkpoints::Request request;  // of prune and verify
-  bool expired = false;
-};
 
 class Command {
  public:
@@ -58,6 +42,18 @@ class Command {
     HOLDFAST_CHECK(Connect());
     HOLDFAST_TRY(const json answer, api_->Get(Target("")));
     Show(answer, JobText);
+    return {};
+  }
+
+  Status Why() {
+    HOLDFAST_CHECK(Connect());
+    HOLDFAST_TRY(const json answer, api_->Get(Target("")));
+    if (options_.json)
+      environment_.out << Dump({{"job_id", answer.at("job_id")},
+                                {"state", answer.at("state")},
+                                {"why", answer.at("why")}});
+    else
+      environment_.out << WhyText(answer);
     return {};
   }
 
@@ -127,6 +123,27 @@ class Command {
     return {};
   }
 
+  Status CheckConfig() {
+    const std::string path = options_.file.empty() ? environment_.config_path : options_.file;
+    if (const auto config = config::Load(path); !config)
+      return Fail(Code::kInternal, config.error().message());
+    Show({{"file", path}, {"valid", true}},
+         [&](const json&) { return fmt::format("{}: valid\n", path); });
+    return {};
+  }
+
+  Status ShowSettings() {
+    json settings = json::array();
+    for (const config::Setting& setting : config::Settings())
+      settings.push_back({{"name", setting.name},
+                          {"default", setting.preset},
+                          {"accepted", setting.accepted},
+                          {"applies", config::AppliesName(setting.applies)},
+                          {"meaning", setting.meaning}});
+    Show(settings, [](const json&) { return config::ReferenceText(); });
+    return {};
+  }
+
   // Whether this machine is fit.
   bool Doctor() {
     const auto checks = Examine(environment_.config_path, config::Load(environment_.config_path));
@@ -192,7 +209,7 @@ class Command {
 
 const char* Operation(const std::string& command) {
   if (command == "list") return "listing jobs";
-  if (command == "show") return "showing job";
+  if (command == "show" || command == "why") return "showing job";
   if (command == "save") return "saving job";
   if (command == "migrate") return "moving job";
   if (command == "evacuate") return "evacuating";
@@ -209,108 +226,13 @@ ExitCode Report(const Environment& environment, const std::string& operation, co
   return ExitCodeFor(error.code());
 }
 
-// These return what is wrong, or nothing. CLI11 itself would read "7_1" as 71.
-std::string IsId(const std::string& text) {
-  if (ParseNumber<uint32_t>(text).value_or(0) > 0) return "";
-  return fmt::format("'{}' is not a number from 1 to {}", text,
-                     std::numeric_limits<uint32_t>::max());
-}
-
-std::string IsJob(const std::string& text) {
-  const size_t line = text.find('_');
-  if (line == text.npos) return IsId(text);
-  const bool task = ParseNumber<uint32_t>(text.substr(line + 1)).has_value();
-  return task ? IsId(text.substr(0, line))
-              : fmt::format("'{}' is no task of an array, such as 42_7", text);
-}
-
-// Parses JOB[:CHECKPOINT].
-std::string ReadTarget(const std::string& text, Options& options) {
-  const size_t colon = text.find(':');
-  std::string problem = IsJob(text.substr(0, colon));
-  if (problem.empty() && colon != text.npos) problem = IsId(text.substr(colon + 1));
-  if (!problem.empty()) return problem;
-  options.job = text.substr(0, colon);
-  if (colon != text.npos)
-    options.request.checkpoint = ParseNumber<uint32_t>(text.substr(colon + 1));
-  return "";
-}
-
-void DeclareCheckpoints(CLI::App& app, Options& options) {
-  const auto add_place = [&](CLI::App* command) {
-    command->add_option("--checkpoint-dir", options.request.directory,
-                        "where they are, if the coordinator has forgotten the job");
-    command->add_option(
-        "--submitted", options.request.submitted,
-        "which, if several jobs have had that id: the time in the directory's name");
-    command->add_option("--user", options.request.user, "root: whose job that was");
-  };
-  CLI::App* prune = app.add_subcommand("prune", "remove a job's older checkpoints, or all of them");
-  CLI::Option* job =
-      prune->add_option("JOB", options.job, kJobHelp)->check(IsJob, "a number, or two with a _");
-  prune->add_option("--keep", options.request.keep,
-                    "newest checkpoints that stay, instead of what the job asked for; 0: none, of "
-                    "a job that has ended");
-  add_place(prune);
-  prune
-      ->add_flag("--expired", options.expired,
-                 "root: remove all of every job that ended well, or badly long enough ago")
-      ->excludes(job);
-  CLI::App* verify = app.add_subcommand(
-      "verify", "read all of a job's checkpoints, and compare with their digests");
-  const auto read = [all = &options](const std::string& text) { return ReadTarget(text, *all); };
-  verify->add_option_function<std::string>("JOB", read, "job, or JOB:CHECKPOINT for one of them")
-      ->required()
-      ->check(read, "a job, or JOB:CHECKPOINT");
-  add_place(verify);
-}
-
-void Declare(CLI::App& app, Options& options) {
-  app.set_version_flag("--version", "holdfast " HOLDFAST_VERSION);
-  app.require_subcommand(1);
-  app.fallthrough();
-  app.add_flag("--json", options.json, "results as JSON");
-
-  const auto with_job = [&](const char* name, const char* description) {
-    CLI::App* command = app.add_subcommand(name, description);
-    command->add_option("JOB", options.job, kJobHelp)
-        ->required()
-        ->check(IsJob, "a number, or two with a _");
-    return command;
-  };
-  const auto add_where = [&](CLI::App* command) {
-    command->add_option("--exclude", options.exclude, "nodes it must not go to: n[1-3],n7");
-    command->add_option("--nodes", options.count, "so many, which may be fewer than it began on")
-        ->check(IsId, "a number");
-  };
-  app.add_subcommand("list", "jobs, where they are, and what they are doing");
-  with_job("show", "one job: checkpoints, moves, timeline, last error");
-  with_job("save", "make a checkpoint now, and wait for it")
-      ->add_flag("--stop", options.stop, "then take the job off its nodes and hold it");
-  add_where(with_job("migrate", "save, requeue, go on elsewhere"));
-  CLI::App* resume = with_job("resume", "release a job that Holdfast holds");
-  add_where(resume);
-  CLI::Option* checkpoint =
-      resume->add_option("--checkpoint", options.checkpoint, "go on from this one, not the newest")
-          ->check(IsId, "a number");
-  resume
-      ->add_flag("--from-start", options.from_start,
-                 "begin anew, over its own output; what was saved is given up")
-      ->excludes(checkpoint);
-  CLI::App* evacuate =
-      app.add_subcommand("evacuate", "administrators: drain nodes, and move their jobs to others");
-  evacuate->add_option("NODES", options.nodes, "n3, n[1-3],n7")->required();
-  evacuate->add_option("--reason", options.reason, "for Slurm's record of the nodes");
-  DeclareCheckpoints(app, options);
-  app.add_subcommand("doctor", "is this machine fit? each failure with its remedy");
-}
-
 }  // namespace
 
 ExitCode Run(std::vector<std::string> arguments, const Environment& environment) {
   Options options;
   CLI::App app("Saves, moves and resumes checkpointed Slurm jobs.", "holdfast");
   std::string name;
+  const std::vector<std::string> given = arguments;
   try {
     Declare(app, options);
     std::ranges::reverse(arguments);  // as CLI11 wants them
@@ -319,21 +241,28 @@ ExitCode Run(std::vector<std::string> arguments, const Environment& environment)
     if (name == "prune" && !options.expired && options.job.empty())
       throw CLI::RequiredError("JOB, or --expired");
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, environment.out, environment.err) == 0 ? ExitCode::kOk
-                                                                  : ExitCode::kUsage;
+    if (app.exit(error, environment.out, environment.err) == 0) return ExitCode::kOk;
+    if (const std::string hint = DidYouMean(app, given); !hint.empty())
+      environment.err << hint << "\n";
+    return ExitCode::kUsage;
   }
 
   Command command(environment, options);
   if (name == "doctor") return command.Doctor() ? ExitCode::kOk : ExitCode::kFailed;
+  const bool checks =
+      app.got_subcommand("config") && app.get_subcommand("config")->got_subcommand("check");
   const std::string operation =
       name == "list"       ? Operation(name)
+      : name == "config"   ? "checking the settings"
       : name == "evacuate" ? fmt::format("{} {}", Operation(name), options.nodes)
       : options.expired    ? "removing expired checkpoints"
                            : fmt::format("{} {}", Operation(name), options.job);
   Status status;
   try {
     status = name == "list"       ? command.List()
+             : name == "config"   ? (checks ? command.CheckConfig() : command.ShowSettings())
              : name == "show"     ? command.ShowJob()
+             : name == "why"      ? command.Why()
              : name == "save"     ? command.Save()
              : name == "migrate"  ? command.Migrate()
              : name == "evacuate" ? command.Evacuate()

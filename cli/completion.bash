@@ -1,12 +1,13 @@
 # bash completion for holdfast
+# Written by the target cli_reference from the definitions in cli/arguments.cc.
 _holdfast() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command='' i
-    local commands='list show save migrate resume prune verify evacuate doctor'
+    local commands='config doctor evacuate list migrate prune resume save show verify why'
     for ((i = 1; i < COMP_CWORD; i++)); do
         [[ " $commands " == *" ${COMP_WORDS[i]} "* ]] && { command=${COMP_WORDS[i]}; break; }
     done
     case $before in
-        show | save | migrate | resume | prune | verify)
+        show | why | save | migrate | resume | prune | verify)
             # shellcheck disable=SC2207 # job ids have no spaces
             COMPREPLY=($(compgen -W "$(squeue --me --noheader --format=%A 2>/dev/null)" -- "$word"))
             return ;;
@@ -19,11 +20,12 @@ _holdfast() {
     case $command in
         '') words+=" --version $commands" ;;
         save) words+=' --stop' ;;
-        migrate) words+=' --exclude' ;;
+        migrate) words+=' --exclude --nodes' ;;
+        resume) words+=' --exclude --nodes --checkpoint --from-start' ;;
         evacuate) words+=' --reason' ;;
-        prune) words+=' --keep= --checkpoint-dir --submitted --user --expired' ;;
+        prune) words+=' --keep --checkpoint-dir --submitted --user --expired' ;;
         verify) words+=' --checkpoint-dir --submitted --user' ;;
-        resume) words+=' --exclude --checkpoint --from-start' ;;
+        config) words+=' check reference' ;;
     esac
     # shellcheck disable=SC2207
     COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -234,6 +234,24 @@ std::string JobText(const json& job) {
          MovesText(Member(job, "moves")) + EventsText(Member(job, "events"));
 }
 
+std::string WhyText(const json& job) {
+  std::string text = fmt::format("job {} of {}: {}", JobName(job), UserName(Number(job, "uid")),
+                                 Text(job, "state"));
+  const std::string nodes = List(job, "nodes");
+  text += (nodes == "-" ? "" : " on " + nodes) + "\n";
+  std::string before;
+  for (const json& each : Member(job, "why")) {
+    const std::string about = Text(each, "about");
+    const std::string time = Time(each, "unix_ns");
+    text += fmt::format("  {:<12}{}{}\n", about == before ? "" : about,
+                        Indented(Text(each, "text")), time == "-" ? "" : " (" + time + ")");
+    if (const std::string next = Text(each, "next"); !next.empty())
+      text += fmt::format("              next: {}\n", next);
+    before = about;
+  }
+  return text;
+}
+
 std::string CheckpointText(const json& checkpoint) {
   return fmt::format("checkpoint {} {} in {}: {} of {} processes, {} stored",
                      Number(checkpoint, "number"), Text(checkpoint, "state"),

@@ -11,6 +11,8 @@ namespace holdfast::cli {
 std::string JobListText(const nlohmann::json& answer);
 // Of GET /v1/jobs/ID.
 std::string JobText(const nlohmann::json& job);
+// Of its `why`: why it is not saved, was moved, is held, or waits, and what to do about it.
+std::string WhyText(const nlohmann::json& job);
 // "checkpoint 3 committed in 1.20 s: 512 MiB of 4 processes, 20 MiB stored".
 std::string CheckpointText(const nlohmann::json& checkpoint);
 // "n3: jobs 12,13 are leaving", a line for each answer of POST /v1/nodes/NODE/evacuate.

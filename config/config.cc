@@ -22,24 +22,32 @@ constexpr std::array kKeys = {
     Key{"coordinator", "host", Kind::kText, HOLDFAST_MEMBER(coordinator.host), 0, 0,
         "Name or address at which wardens and the command line reach the coordinator."},
     Key{"coordinator", "warden_port", Kind::kPort, HOLDFAST_MEMBER(coordinator.warden_port), 1,
-        65535, "TCP port for wardens (gRPC)."},
+        65535, "TCP port for wardens (gRPC).", Applies::kRestart},
     Key{"coordinator", "rest_port", Kind::kPort, HOLDFAST_MEMBER(coordinator.rest_port), 1, 65535,
-        "TCP port of the REST API."},
+        "TCP port of the REST API.", Applies::kRestart},
     Key{"coordinator", "user", Kind::kText, HOLDFAST_MEMBER(coordinator.user), 0, 0,
-        "User that the coordinator runs as; a Slurm operator. Wardens obey no other."},
+        "User that the coordinator runs as; a Slurm operator. Wardens obey no other.",
+        Applies::kRestart},
     Key{"coordinator", "state_directory", Kind::kPath, HOLDFAST_MEMBER(coordinator.state_directory),
-        0, 0, "Where the coordinator keeps its journal."},
+        0, 0, "Where the coordinator keeps its journal.", Applies::kRestart},
     Key{"coordinator", "poll_interval", Kind::kDuration, HOLDFAST_MEMBER(coordinator.poll_interval),
         1, 600,
         "How often the Slurm records of checkpointed jobs are read. Preemption is noticed "
-        "this late where Slurm delivers no signal."},
+        "this late where Slurm delivers no signal.",
+        Applies::kReload},
     Key{"coordinator", "restore_attempts", Kind::kCount,
         HOLDFAST_MEMBER(coordinator.restore_attempts), 1, 100,
-        "Restores of one checkpoint that are tried, each on other nodes, before the job is held."},
+        "Restores of one checkpoint that are tried, each on other nodes, before the job is held.",
+        Applies::kReload},
     Key{"coordinator", "evacuate_reason", Kind::kPattern,
         HOLDFAST_MEMBER(coordinator.evacuate_reason), 0, 0,
         "Nodes that somebody drains in Slurm with a reason in which this is found are evacuated: "
-        "their jobs are saved and go on elsewhere."},
+        "their jobs are saved and go on elsewhere.",
+        Applies::kReload},
+    Key{"coordinator", "metrics", Kind::kSwitch, HOLDFAST_MEMBER(coordinator.metrics), 0, 0,
+        "Whether the REST API's port shows figures for Prometheus at `/metrics`, to anybody who "
+        "reaches it: sums over all jobs, without names ([monitoring](monitoring.md)).",
+        Applies::kReload},
     Key{"checkpoint", "directory", Kind::kDirectory, HOLDFAST_MEMBER(checkpoint.directory), 0, 0,
         "Where checkpoints go if the job gives no `--checkpoint-dir`. On a filesystem that all "
         "nodes share; `%h` is the user's home, `%u` their name."},
@@ -49,7 +57,8 @@ constexpr std::array kKeys = {
         HOLDFAST_MEMBER(checkpoint.keep_after_failure), 0, 3650 * kDay,
         "How long the checkpoints of a job stay that failed, was cancelled or ran out of time; "
         "those of one that ended well go at once. Counted by the coordinator while it runs; "
-        "`holdfast prune --expired` removes them."},
+        "`holdfast prune --expired` removes them.",
+        Applies::kReload},
     Key{"checkpoint", "interval", Kind::kInterval, HOLDFAST_MEMBER(checkpoint.interval), 0,
         365 * kDay,
         "Time between periodic checkpoints of a job that gives `--checkpoint` without "
@@ -57,14 +66,16 @@ constexpr std::array kKeys = {
         "what the job's checkpoints cost and how often jobs are interrupted."},
     Key{"checkpoint", "auto_shortest", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.auto_shortest),
         1, kDay,
-        "Shortest interval that `auto` chooses, and when it makes a job's first checkpoint."},
+        "Shortest interval that `auto` chooses, and when it makes a job's first checkpoint.",
+        Applies::kReload},
     Key{"checkpoint", "auto_longest", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.auto_longest), 1,
-        365 * kDay, "Longest interval that `auto` chooses."},
+        365 * kDay, "Longest interval that `auto` chooses.", Applies::kReload},
     Key{"checkpoint", "node_lifetime", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.node_lifetime),
         60, 3650 * kDay,
         "How long a node is expected to run a job before the job is preempted, its node taken back "
         "or lost. For `auto`, until the coordinator has seen more: it counts as much as one "
-        "interruption."},
+        "interruption.",
+        Applies::kReload},
     Key{"checkpoint", "memory_budget", Kind::kSize, HOLDFAST_MEMBER(checkpoint.memory_budget_bytes),
         16 * kMiB, int64_t{1} << 40,
         "Buffers and tables that one warden may hold while it stores a checkpoint, however large "
@@ -82,14 +93,16 @@ constexpr std::array kKeys = {
         "checkpoints."},
     Key{"checkpoint", "precopy_cpu", Kind::kCount, HOLDFAST_MEMBER(checkpoint.precopy_cpu), 0, 100,
         "Percent of the job's cores that a warden may take to store memory while the job still "
-        "runs, before a checkpoint that can wait. `0`: the job is frozen at once."},
+        "runs, before a checkpoint that can wait. `0`: the job is frozen at once.",
+        Applies::kReload},
     Key{"checkpoint", "precopy_bandwidth", Kind::kSize,
         HOLDFAST_MEMBER(checkpoint.precopy_bandwidth_bytes), 0, int64_t{1} << 40,
         "Memory that it may read in a second. `0`: only `precopy_cpu` limits it."},
     Key{"checkpoint", "timeout", Kind::kDuration, HOLDFAST_MEMBER(checkpoint.timeout), 10, kDay,
         "Longest time one checkpoint or one restore may take before it counts as failed. A job "
         "stands "
-        "still no longer than that, even if its checkpoints' file system hangs."},
+        "still no longer than that, even if its checkpoints' file system hangs.",
+        Applies::kReload},
     Key{"checkpoint", "restore", Kind::kRestore, HOLDFAST_MEMBER(checkpoint.restore), 0, 0,
         "Whether memory comes back while the job runs already, on demand and in the background "
         "(`lazy`), or before it does (`eager`). Where the kernel has no userfaultfd, or a "
@@ -113,7 +126,8 @@ constexpr std::array kKeys = {
     Key{"preemption", "cancelled_jobs", Kind::kCancelledJobs,
         HOLDFAST_MEMBER(preemption.cancelled_jobs), 0, 0,
         "What becomes of a job that Slurm ends when it preempts it (PreemptMode=CANCEL). "
-        "`continue`: it is saved and requeued. `end`: it ends, as with Slurm alone."},
+        "`continue`: it is saved and requeued. `end`: it ends, as with Slurm alone.",
+        Applies::kReload},
     Key{"node", "key_file", Kind::kPath, HOLDFAST_MEMBER(node.key_file), 0, 0,
         "The site key, which authenticates manifests: 64 hex digits, the same on all nodes, owned "
         "by root with mode 0400."},
@@ -237,32 +251,6 @@ std::vector<std::string> ListOf(std::string_view paths) {
   if (paths == kNoPaths) return list;
   for (const auto& path : std::views::split(paths, ',')) list.emplace_back(std::string_view(path));
   return list;
-}
-
-std::string Reference() {
-  std::string text =
-      "# Configuration reference\n\n"
-      "Generated from the table in `config/config.cc` by the CMake target `config_reference`; a "
-      "unit test compares them.\n\n"
-      "Holdfast reads one file, `/etc/holdfast/holdfast.yaml`, the same on every node and on the "
-      "controller. Every key is optional. `holdfast-coordinator --check-config` reports all of its "
-      "problems at once, with line and column.\n\n"
-      "Durations are a number with `s`, `m`, `h` or `d`, or a time as sbatch writes it, in which a "
-      "plain number is minutes. Sizes are a number of bytes, or one with `KiB`, `MiB`, `GiB` or "
-      "`TiB`.\n";
-  std::string_view section;
-  for (const Key& key : kKeys) {
-    if (key.section != section) {
-      section = key.section;
-      text += fmt::format("\n## {}\n\n| key | accepted | default | meaning |\n|---|---|---|---|\n",
-                          section);
-    }
-    const std::string value = ValueText(key, Config{});
-    const std::string default_text = value.empty() ? "none" : fmt::format("`{}`", value);
-    text +=
-        fmt::format("| `{}` | {} | {} | {} |\n", key.name, Accepted(key), default_text, key.doc);
-  }
-  return text;
 }
 
 }  // namespace holdfast::config

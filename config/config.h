@@ -49,6 +49,7 @@ struct Config {
     uint32_t restore_attempts = 3;          // on different nodes, before the job is held
     // A regular expression over the reasons of drained nodes; empty: none is evacuated.
     std::string evacuate_reason;
+    std::string metrics = "on";  // or off: whether anybody may see /metrics
   } coordinator;
   struct {
     std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user
@@ -97,7 +98,38 @@ Result<Config> Load(const std::string& path);
 std::vector<std::string> ListOf(std::string_view paths);
 // "%h/x" -> "/home/alice/x" for that user.
 Result<std::string> ExpandDirectory(const std::string& directory, uid_t uid);
-// The reference of all keys, as Markdown.
+
+// When a changed value counts.
+enum class Applies {
+  kToJobs,   // for jobs that start from then on: their wardens read the file; so does the command
+             // line
+  kReload,   // once the coordinator has been told to read the file again
+  kRestart,  // once the coordinator has been started anew
+};
+
+struct Setting {
+  std::string name;  // "checkpoint.keep"
+  std::string preset;
+  std::string accepted;
+  std::string meaning;
+  Applies applies;
+};
+// All there are, in the file's order.
+std::vector<Setting> Settings();
+const char* AppliesName(Applies applies);
+
+struct Change {
+  std::string name;
+  std::string before;
+  std::string after;
+  Applies applies;
+};
+std::vector<Change> Compare(const Config& before, const Config& after);
+// What a coordinator that runs with one goes by once it has read another.
+Config Reloaded(const Config& running, const Config& read);
+
+// The reference of all keys, as Markdown, and for a terminal.
 std::string Reference();
+std::string ReferenceText();
 
 }  // namespace holdfast::config

@@ -36,6 +36,7 @@ enum class Kind {
   kWriteTracking,
   kFallback,  // of a job that was never saved
   kCancelledJobs,
+  kSwitch,   // on or off
   kPattern,  // an extended regular expression
 };
 
@@ -54,6 +55,7 @@ struct Key {
   int64_t min = 0;
   int64_t max = 0;
   std::string_view doc;
+  Applies applies = Applies::kToJobs;
 };
 
 std::span<const Key> Keys();

@@ -1,4 +1,4 @@
-// Did-you-mean, for keys of the configuration. Pure.
+// Did-you-mean, for keys of the configuration and for commands. Pure.
 #pragma once
 
 #include <optional>
@@ -8,7 +8,8 @@
 
 namespace holdfast::config {
 
-// The fewest insertions, deletions and replacements of one character that turn a into b.
+// The fewest insertions, deletions and replacements of one character, and swaps of two neighbours,
+// that turn a into b.
 size_t EditDistance(std::string_view a, std::string_view b);
 
 // The word nearest to `word`, if one is near enough to be a slip of it.

@@ -36,6 +36,7 @@ constexpr std::array<std::string_view, 2> kRestores{"lazy", "eager"};
 constexpr std::array<std::string_view, 3> kWriteTrackings{"auto", "off", "verify"};
 constexpr std::array<std::string_view, 2> kOutsideNetworks{"nat", "none"};
 
+constexpr std::array<std::string_view, 2> kSwitches{"on", "off"};
 constexpr std::array<std::string_view, 2> kCancelledJobs{"continue", "end"};
 
 std::optional<int64_t> ParseInteger(std::string_view text) {
@@ -146,6 +147,8 @@ bool IsText(const Key& key, std::string_view text) {
       return std::ranges::contains(kWriteTrackings, text);
     case Kind::kFallback:
       return ParseFallback(text).has_value();
+    case Kind::kSwitch:
+      return std::ranges::contains(kSwitches, text);
     case Kind::kCancelledJobs:
       return std::ranges::contains(kCancelledJobs, text);
     default:
@@ -230,6 +233,8 @@ std::string Accepted(const Key& key) {
       return fmt::format("one of {}", fmt::join(kWriteTrackings, ", "));
     case Kind::kFallback:
       return fmt::format("one of {}", fmt::join(kFallbackNames, ", "));
+    case Kind::kSwitch:
+      return fmt::format("one of {}", fmt::join(kSwitches, ", "));
     case Kind::kCancelledJobs:
       return fmt::format("one of {}", fmt::join(kCancelledJobs, ", "));
     case Kind::kPattern:

@@ -18,15 +18,33 @@ constexpr uint32_t kVniCount = 1U << 20;
 
 }  // namespace
 
-Controller::Controller(Options options, Journal& journal, SlurmClient& slurm)
+Controller::Controller(Options options, Journal& journal, SlurmClient& slurm, Metrics& metrics)
     : options_(std::move(options)),
       policy_(options_.policy),
       journal_(journal),
       slurm_(slurm),
+      metrics_(metrics),
       evacuations_(options_.evacuate_reason),
-      writer_(options_.writing, journal, [this](JournalWriter::Ticket t) { OnWritten(t); }) {}
+      writer_(options_.writing, journal, metrics,
+              [this](JournalWriter::Ticket t) { OnWritten(t); }) {}
 
 Controller::~Controller() { Stop(); }
+
+Policy Controller::policy() {
+  const std::lock_guard lock(mutex_);
+  return policy_;
+}
+
+void Controller::Reload(const Options& options) {
+  const std::lock_guard lock(mutex_);
+  const Interruptions interruptions = policy_.interruptions;
+  policy_ = options.policy;
+  policy_.interruptions = interruptions;
+  options_.poll_interval = options.poll_interval;
+  evacuations_.Watch(options.evacuate_reason);
+  next_poll_ = std::chrono::steady_clock::now();
+  timers_changed_.notify_all();
+}
 
 Status Controller::Start() {
   // A full disk is no reason to leave jobs alone.
@@ -215,13 +233,15 @@ void Controller::Receive(const v1::Hello& hello, const WardenLink* link,
       break;
     case v1::FromWarden::kEvent: {
       const v1::Event& event = message.event();
-      writer_.Add(job_id, TimelineEvent{.name = event.name(),
-                                        .unix_ns = event.unix_ns(),
-                                        .duration_ns = event.duration_ns(),
-                                        .pod = static_cast<int32_t>(pod),
-                                        .node = hello.node(),
-                                        .detail = event.detail(),
-                                        .checkpoint = event.checkpoint()});
+      Action item = TimelineEvent{.name = event.name(),
+                                  .unix_ns = event.unix_ns(),
+                                  .duration_ns = event.duration_ns(),
+                                  .pod = static_cast<int32_t>(pod),
+                                  .node = hello.node(),
+                                  .detail = event.detail(),
+                                  .checkpoint = event.checkpoint()};
+      metrics_.Note(item);
+      writer_.Add(job_id, std::move(item));
       break;
     }
     default:
@@ -260,7 +280,7 @@ std::vector<Job> Controller::Expired() {
       sources.insert(job.start.restore_job);
   std::vector<Job> expired;
   for (const auto& [job_id, job] : jobs_)
-    if (KeptFor(job, options_.policy) == std::chrono::seconds(0) && !sources.contains(job_id))
+    if (KeptFor(job, policy_) == std::chrono::seconds(0) && !sources.contains(job_id))
       expired.push_back(job);
   return expired;
 }
@@ -329,6 +349,7 @@ Status Controller::Post(uint32_t job_id, decltype(Event::body) body, uint32_t po
   const Stage before = job.stage;
   HOLDFAST_TRY(const std::vector<Action> actions, Step(job, event, policy_));
   const JournalWriter::Ticket ticket = writer_.Note(job, actions);
+  for (const Action& action : actions) metrics_.Note(action);
   if (job.stage != before)
     log::Info("stage", {{"job", job_id},
                         {"from", StageName(before)},

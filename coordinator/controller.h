@@ -24,6 +24,7 @@
 #include "coordinator/event.h"
 #include "coordinator/job.h"
 #include "coordinator/journal_writer.h"
+#include "coordinator/metrics.h"
 #include "coordinator/pace.h"
 #include "coordinator/slurm_client.h"
 #include "coordinator/slurm_lanes.h"
@@ -49,10 +50,13 @@ class Controller {
     std::string evacuate_reason;  // evacuations.h
     JournalWriter::Options writing;
   };
-  // Both must outlive it.
-  Controller(Options options, Journal& journal, SlurmClient& slurm);
+  // All must outlive it.
+  Controller(Options options, Journal& journal, SlurmClient& slurm, Metrics& metrics);
   ~Controller();
 
+  // Goes by other times and limits from now on; what is under way keeps those that it began with.
+  // Of `options`, what is about the journal stays as it was.
+  void Reload(const Options& options);
   // Takes up the journal's jobs and starts working.
   Status Start();
   // Lets go of everything; jobs run on. Links that close from now on are not taken for lost.
@@ -72,7 +76,7 @@ class Controller {
   std::vector<Job> Expired();
   // Checkpoints of the job were removed.
   Status NoteRemoved(uint32_t job_id, const Removed& removed);
-  const Policy& policy() const { return options_.policy; }
+  Policy policy();
   std::optional<Job> Find(uint32_t job_id);
   std::optional<Job> Find(ArrayTask array);
   // What the job has been through; of its timeline the newest `limit` points.
@@ -81,6 +85,8 @@ class Controller {
   }
   // Whether the journal can be written; if not, all goes on.
   JournalHealth journal_health() { return writer_.health(); }
+  // Tells the metrics what there is at the moment.
+  void Measure();
   // Begins a checkpoint and returns its number; kNotFound or kConflict otherwise.
   Result<uint32_t> Save(uint32_t job_id, Wish wish);
   Status ResumeJob(uint32_t job_id, const Resume& resume);
@@ -131,10 +137,11 @@ class Controller {
   Time WhenMay(const Timers::Key& due, Time now);
   void RunTimers();
 
-  const Options options_;
+  Options options_;
   Policy policy_;  // of the options; what jobs have met with is added to it
   Journal& journal_;
   SlurmClient& slurm_;
+  Metrics& metrics_;
 
   std::mutex mutex_;
   std::condition_variable timers_changed_;

@@ -105,7 +105,7 @@ void OnNotBack(Turn& turn, const Timer& timer) {
 void OnNotBackSaving(Turn& turn, const Timer& timer) {
   OnNotBackGathering(turn, timer);
   if (turn.job.all_connected()) return;
-  Abort(turn, WhoIsMissed(turn));
+  Abort(turn, Code::kUnavailable, WhoIsMissed(turn));
   Miss(turn);
 }
 

@@ -128,7 +128,7 @@ void OnEnded(Turn& turn, const v1::Ended& ended) {
 void OnEndedSaving(Turn& turn, const v1::Ended& ended) {
   const auto death = TakeEnd(turn, ended);
   if (!death) return;
-  Abort(turn, *death);
+  Abort(turn, Code::kUnavailable, *death);
   Suspect(turn, *death);
 }
 

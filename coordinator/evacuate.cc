@@ -60,6 +60,7 @@ void Controller::OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice) 
 
 std::vector<uint32_t> Controller::BeginEvacuation(const Evacuation& evacuation) {
   evacuations_.Begin(evacuation);
+  metrics_.Add(Metric::kEvacuations, {ReasonName(evacuation.cause)});
   std::vector<uint32_t> concerned;
   for (const auto& [job_id, job] : jobs_)
     if (IsActive(job.stage) && std::ranges::contains(job.nodes(), evacuation.node))

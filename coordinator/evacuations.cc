@@ -16,8 +16,9 @@ Wish WishOf(const Evacuation& evacuation) {
           .deadline_unix_ms = evacuation.deadline_unix_ms};
 }
 
-Evacuations::Evacuations(const std::string& pattern) {
-  if (!pattern.empty()) pattern_.emplace(pattern, std::regex::extended);
+void Evacuations::Watch(const std::string& pattern) {
+  pattern_ =
+      pattern.empty() ? nullptr : std::make_unique<const std::regex>(pattern, std::regex::extended);
 }
 
 void Evacuations::Begin(const Evacuation& evacuation) {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
+#include <memory>
 #include <regex>
 #include <string>
 #include <vector>
@@ -38,7 +38,9 @@ class Evacuations {
  public:
   // `pattern`: an extended regular expression that has been checked; empty: no node is evacuated
   // because of its reason.
-  explicit Evacuations(const std::string& pattern);
+  explicit Evacuations(const std::string& pattern) { Watch(pattern); }
+  // Another pattern, for nodes that are drained from now on.
+  void Watch(const std::string& pattern);
 
   // Under way, or begun again with a new deadline.
   void Begin(const Evacuation& evacuation);
@@ -54,7 +56,7 @@ class Evacuations {
   Findings Consider(const std::vector<NodeRecord>& records, int64_t now_ns);
 
  private:
-  std::optional<std::regex> pattern_;
+  std::unique_ptr<const std::regex> pattern_;
   std::map<std::string, Evacuation> nodes_;
 };
 

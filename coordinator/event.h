@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/result.h"
 #include "coordinator/job.h"
 #include "pod/batch.h"
 #include "protocol/holdfast.pb.h"
@@ -37,6 +38,7 @@ struct Record {
   int64_t preempt_time = 0;  // or 0
   bool held = false;
   bool requeued_too_often = false;  // held for that: SchedulerParameters=max_batch_requeue
+  std::string queued_for;           // of a pending job: Slurm's word for why
   bool unsatisfiable = false;       // no nodes can ever fit what it asks for
   std::string partition;
   uint32_t grace_seconds = 0;         // that the partition leaves a preempted job, or 0
@@ -212,12 +214,25 @@ struct TimelineEvent {
   uint32_t checkpoint = 0;
 };
 
+// What a job has been through.
+struct History {
+  std::vector<Checkpoint> checkpoints;
+  std::vector<Move> moves;
+  std::vector<TimelineEvent> events;  // oldest first
+};
+
 // To be added to the policy's `interruptions`.
 struct Count {
   Interruptions more;
 };
 
+// What became of a start: its pods are ready to run, or not. Counted (metrics.h) and not kept.
+struct StartResult {
+  bool restore = false;
+  std::optional<Code> failure;
+};
+
 using Action = std::variant<Send, Arm, Disarm, Ask, Requeue, Cancel, Amend, FindKin, Comment,
-                            SaveCheckpoint, SaveMove, TimelineEvent, Count>;
+                            SaveCheckpoint, SaveMove, TimelineEvent, Count, StartResult>;
 
 }  // namespace holdfast::coordinator

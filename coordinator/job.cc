@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <utility>
 
 namespace holdfast::v1 {
@@ -17,10 +18,25 @@ bool operator==(const Ended& a, const Ended& b) { return MessageDifferencer::Equ
 namespace holdfast::coordinator {
 namespace {
 
+struct ReasonText {
+  const char* name;
+  const char* words;
+};
 // By number.
-constexpr auto kReasons =
-    std::to_array<const char*>({"", "interval", "preemption", "spot", "evacuate", "save", "migrate",
-                                "requeued", "failure", "start", "restore", "hold", "time-limit"});
+constexpr auto kReasons = std::to_array<ReasonText>(
+    {{"", "nobody has said why"},
+     {"interval", "it is saved from time to time"},
+     {"preemption", "Slurm preempted it, for a job that goes first"},
+     {"spot", "the cloud takes one of its nodes back"},
+     {"evacuate", "an administrator emptied one of its nodes"},
+     {"save", "somebody asked for it (holdfast save)"},
+     {"migrate", "somebody asked for it (holdfast migrate)"},
+     {"requeued", "Slurm requeued it: a node failed, or somebody told it to"},
+     {"failure", "a part of it was lost"},
+     {"start", "it could not be started there"},
+     {"restore", "it could not be restored there"},
+     {"hold", "it could not go on, and is held"},
+     {"time-limit", "its time limit was near"}});
 
 }  // namespace
 
@@ -58,12 +74,24 @@ const char* StageName(Stage stage) {
 
 bool IsActive(Stage stage) { return stage <= Stage::kSettling || stage == Stage::kPrecopying; }
 
-const char* ReasonName(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
+const char* ReasonName(Reason reason) { return kReasons[static_cast<size_t>(reason)].name; }
+
+const char* ReasonWords(Reason reason) { return kReasons[static_cast<size_t>(reason)].words; }
 
 Reason ReasonFromName(std::string_view name) {
-  const auto* found =
-      std::ranges::find_if(kReasons, [name](const char* known) { return name == known; });
+  const auto* found = std::ranges::find(kReasons, name, &ReasonText::name);
   return found == kReasons.end() ? Reason::kNone : static_cast<Reason>(found - kReasons.begin());
+}
+
+const char* StateOf(const Job& job) {
+  if (job.suspended && IsActive(job.stage)) return "suspended";
+  if (job.stage == Stage::kPreparing && job.start.restore_job != 0) return "restoring";
+  return StageName(job.stage);
+}
+
+std::string PodName(const Job& job, uint32_t pod) {
+  const std::string& node = job.nodes()[pod];
+  return "pod " + std::to_string(pod) + (node.empty() ? "" : " on " + node);
 }
 
 void AddNodes(std::vector<std::string>& nodes, const std::vector<std::string>& more) {

@@ -65,6 +65,8 @@ enum class Reason : int {
 };
 // The name in the REST API and in logs.
 const char* ReasonName(Reason reason);
+// For people, after "because".
+const char* ReasonWords(Reason reason);
 // kNone for a name this version does not know.
 Reason ReasonFromName(std::string_view name);
 
@@ -90,6 +92,7 @@ struct Checkpoint {
   v1::Settle::How how = v1::Settle::RESUME;  // while settling
   std::string error;                         // why it failed
   uint32_t nodes = 0;                        // that it is to be on afterwards; 0: as many as now
+  std::string code;                          // of the error: CodeName of base/result.h
 
   bool operator==(const Checkpoint&) const = default;
 };
@@ -309,6 +312,7 @@ struct Live {
   // Until then its time is among the policy's `interruptions`; 0: not running.
   int64_t counted_ns = 0;
   std::vector<std::string> listed;  // its --nodelist, once Slurm has been asked
+  std::string queued_for;           // Slurm's word for why it is pending, when it last was
   TimeLimit limit;
   uint32_t grace_seconds = 0;     // that Slurm leaves it when it takes it off its nodes, or 0
   Plan plan;                      // since it last began to run
@@ -341,6 +345,12 @@ struct Job : Durable, Live {
   bool all_in(v1::Phase phase) const;
   uint32_t vni_of_start() const { return vni + start.restart_count % kVnisOfAJob; }
 };
+
+// "restoring" and the like: what a person wants to know of the stage.
+const char* StateOf(const Job& job);
+
+// "pod 2 on n3"; "pod 2" if it has never come.
+std::string PodName(const Job& job, uint32_t pod);
 
 // Those of `more` that are not among `nodes` yet.
 void AddNodes(std::vector<std::string>& nodes, const std::vector<std::string>& more);

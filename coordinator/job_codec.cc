@@ -36,10 +36,10 @@ auto Members(Is<Cost> auto& cost) {
 auto Members(Is<Checkpoint> auto& checkpoint) {
   auto& [number, reason, stop, hold, second_try, excluded, deadline_unix_ms, ran_ns, begun_ns,
          precopied_ns, prepared_ns, committed_ns, settled_ns, frozen_ns, raw_bytes, stored_bytes,
-         processes, how, error, nodes] = checkpoint;
+         processes, how, error, nodes, code] = checkpoint;
   return std::tie(number, reason, stop, hold, second_try, excluded, deadline_unix_ms, ran_ns,
                   begun_ns, precopied_ns, prepared_ns, committed_ns, settled_ns, frozen_ns,
-                  raw_bytes, stored_bytes, processes, how, error, nodes);
+                  raw_bytes, stored_bytes, processes, how, error, nodes, code);
 }
 
 auto Members(Is<Move> auto& move) {

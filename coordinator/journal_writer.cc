@@ -50,8 +50,9 @@ bool IsSame(const TimelineEvent& a, const TimelineEvent& b) {
 
 }  // namespace
 
-JournalWriter::JournalWriter(Options options, Journal& journal, std::function<void(Ticket)> written)
-    : options_(options), journal_(journal), written_(std::move(written)) {
+JournalWriter::JournalWriter(Options options, Journal& journal, Metrics& metrics,
+                             std::function<void(Ticket)> written)
+    : options_(options), journal_(journal), metrics_(metrics), written_(std::move(written)) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -114,6 +115,8 @@ JournalHealth JournalWriter::health() {
   const std::lock_guard lock(mutex_);
   JournalHealth health = health_;
   health.jobs = pending_.jobs.size();
+  health.history = pending_.history.size();
+  health.dropped = dropped_;
   return health;
 }
 
@@ -138,7 +141,7 @@ void JournalWriter::Run() {
     JournalBatch batch = Take();
     writing_ = batch.history;
     lock.unlock();
-    const Status status = journal_.Write(batch);
+    const Status status = Write(batch);
     lock.lock();
     writing_.clear();
     Conclude(std::move(batch), ticket, status);
@@ -150,6 +153,14 @@ void JournalWriter::Run() {
     written_(done);
     lock.lock();
   }
+}
+
+Status JournalWriter::Write(const JournalBatch& batch) {
+  const auto begin = Clock::now();
+  Status written = journal_.Write(batch);
+  metrics_.Observe(Metric::kJournal, Clock::now() - begin);
+  if (!written) metrics_.Add(Metric::kJournalFailures);
+  return written;
 }
 
 void JournalWriter::SetBehind(bool behind, const Status& why) {

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "coordinator/journal.h"
+#include "coordinator/metrics.h"
 
 namespace holdfast::coordinator {
 
@@ -32,12 +33,8 @@ struct JournalHealth {
   std::string error;     // of the last attempt; empty: all is well
   int64_t since_ns = 0;  // unix time of the first that failed
   size_t jobs = 0;       // that have gone on without being written
-};
-
-struct History {
-  std::vector<Checkpoint> checkpoints;
-  std::vector<Move> moves;
-  std::vector<TimelineEvent> events;  // oldest first
+  size_t history = 0;    // items of it that wait
+  uint64_t dropped = 0;  // and that there was no room for, so far
 };
 
 class JournalWriter {
@@ -50,8 +47,9 @@ class JournalWriter {
   };
 
   // `written` is called from the writer's thread: up to that ticket nothing is to be waited for.
-  // The journal must outlive this.
-  JournalWriter(Options options, Journal& journal, std::function<void(Ticket)> written);
+  // Journal and metrics must outlive this.
+  JournalWriter(Options options, Journal& journal, Metrics& metrics,
+                std::function<void(Ticket)> written);
   ~JournalWriter() { Stop(); }
 
   // The job is in the journal as it is.
@@ -84,6 +82,7 @@ class JournalWriter {
   };
 
   void Run();
+  Status Write(const JournalBatch& batch);
   // With the mutex held.
   bool IsDue(std::chrono::steady_clock::time_point now) const;
   void Remember(HistoryItem item);
@@ -95,6 +94,7 @@ class JournalWriter {
 
   const Options options_;
   Journal& journal_;
+  Metrics& metrics_;
   const std::function<void(Ticket)> written_;
 
   std::mutex mutex_;

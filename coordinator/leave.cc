@@ -39,6 +39,7 @@ void GiveUpCheckpoint(Turn& turn, const std::string& why) {
   if (job.stage == Stage::kCommitting) job.perhaps_saved = true;
   if (job.checkpoint->committed_ns == 0 && job.checkpoint->error.empty()) {
     job.checkpoint->error = why;
+    job.checkpoint->code = CodeName(Code::kCancelled);
     turn.Do(SaveCheckpoint{*job.checkpoint});
   }
   job.checkpoint.reset();
@@ -153,6 +154,13 @@ void OnResume(Turn& turn, const Resume& resume) {
   if (resume.nodes != 0) AskForNodes(turn);  // before it may start
   turn.Do(
       Amend{.excluded = ChangeExclusions(job, std::nullopt), .eligible = true, .release = true});
+}
+
+void OnResumeElsewhere(Turn& turn, const Resume&) {
+  turn.refusal = fmt::format(
+      "it is {}, and only a job that waits or is held can be resumed; "
+      "`holdfast why {}` says what it is at",
+      StateOf(turn.job), turn.job.id);
 }
 
 void OnKin(Turn& turn, const Kin& kin) { AddNodes(turn.job.exclusions.unfit, kin.nodes); }

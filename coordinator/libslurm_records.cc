@@ -6,6 +6,9 @@
 #include <cstdlib>
 #include <string>
 
+// Slurm's commands have it from libslurm too; it is in none of its public headers.
+extern "C" char* slurm_job_state_reason_string(enum job_state_reason reason);
+
 namespace holdfast::coordinator {
 namespace {
 
@@ -62,6 +65,9 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.preempt_time = info.preempt_time;
   record.held = info.priority == 0;
   record.requeued_too_often = info.state_reason == WAIT_MAX_REQUEUE;
+  if (base == JOB_PENDING)
+    record.queued_for =
+        slurm_job_state_reason_string(static_cast<job_state_reason>(info.state_reason));
   record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
   record.requeue = info.requeue != 0;
   record.partition = info.partition != nullptr ? info.partition : "";

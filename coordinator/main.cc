@@ -36,16 +36,20 @@ int main(int argc, char** argv) {
     return fail(opened.error());
 
   // Blocked here, so that every thread inherits it and the signals wait for sigwait.
-  sigset_t stop;
-  sigemptyset(&stop);
-  sigaddset(&stop, SIGTERM);
-  sigaddset(&stop, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+  sigset_t awaited;
+  sigemptyset(&awaited);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&awaited, number);
+  pthread_sigmask(SIG_BLOCK, &awaited, nullptr);
 
   auto server = coordinator::Server::Start(*config);
   if (!server) return fail(server.error());
   int signal = 0;
-  sigwait(&stop, &signal);
+  while (sigwait(&awaited, &signal) == 0 && signal == SIGHUP) {
+    if (const Result<config::Config> read = config::Load(config_path))
+      (*server)->Reload(*read);
+    else
+      log::Failure("reload", read.error(), {{"next", "what was read before stands"}});
+  }
   log::Info("stopping", {{"signal", signal}});
   return 0;
 }

@@ -60,7 +60,8 @@ void OnPrecopyingTimeout(Turn& turn, const Timer&) { EndPrecopy(turn); }
 void OnHelloPrecopying(Turn& turn, const v1::Hello& hello) {
   if (!ComesBack(turn, hello)) return;
   if (hello.phase() != v1::PHASE_RUNNING)
-    return Abort(turn, turn.Name(hello.pod()) + ": came back otherwise than running");
+    return Abort(turn, Code::kConflict,
+                 turn.Name(hello.pod()) + ": came back otherwise than running");
   turn.pod().precopied = false;
   turn.Tell(hello.pod(), MakePrecopy(*turn.job.checkpoint));
 }

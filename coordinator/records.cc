@@ -147,6 +147,7 @@ void Follow(Turn& turn, const Record& record) {
 bool IsQueued(Turn& turn, const Record& record) {
   Job& job = turn.job;
   if (IsStale(turn, record)) return false;
+  job.queued_for = record.queued_for;
   if (GoesOn(turn, record)) {
     // It was preempted before its wardens could come.
     turn.Do(Requeue{.hold = false, .restart_count = record.restart_count});

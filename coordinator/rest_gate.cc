@@ -147,6 +147,11 @@ void RestGate::Stop() {
   workers_.clear();
 }
 
+size_t RestGate::Waiting() {
+  const std::lock_guard lock(mutex_);
+  return complete_.size();
+}
+
 bool RestGate::process_and_close_socket(socket_t socket) {
   Connection connection{.socket = UniqueFd(socket),
                         .address = {},

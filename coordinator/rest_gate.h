@@ -33,6 +33,9 @@ class RestGate final : public httplib::Server {
   explicit RestGate(const Limits& limits);
   ~RestGate() override;
 
+  // Requests that are there and wait for a thread.
+  size_t Waiting();
+
  private:
   using Time = std::chrono::steady_clock::time_point;
   struct Connection {

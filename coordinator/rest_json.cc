@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "coordinator/why.h"
+
 namespace holdfast::coordinator {
 namespace {
 
@@ -104,12 +106,6 @@ json ToJson(const JobOptions& options) {
 
 }  // namespace
 
-std::string StateOf(const Job& job) {
-  if (job.suspended && IsActive(job.stage)) return "suspended";
-  if (job.stage == Stage::kPreparing && job.start.restore_job != 0) return "restoring";
-  return StageName(job.stage);
-}
-
 json ToJson(const Checkpoint& checkpoint, const Job& job) {
   return {{"number", checkpoint.number},
           {"state", StateOf(checkpoint, job)},
@@ -123,7 +119,8 @@ json ToJson(const Checkpoint& checkpoint, const Job& job) {
           {"raw_bytes", checkpoint.raw_bytes},
           {"stored_bytes", checkpoint.stored_bytes},
           {"processes", checkpoint.processes},
-          {"error", checkpoint.error}};
+          {"error", checkpoint.error},
+          {"code", checkpoint.code}};
 }
 
 json Summary(const Job& job) {
@@ -145,9 +142,7 @@ json Summary(const Job& job) {
           {"last_error", job.last_error}};
 }
 
-json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
-             const std::vector<Move>& moves, const std::vector<TimelineEvent>& events,
-             int64_t now_ns) {
+json Details(const Job& job, const History& history, int64_t now_ns) {
   json details = Summary(job);
   details["hostnames"] = job.hostnames;
   details["options"] = ToJson(job.options);
@@ -158,17 +153,30 @@ json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
   details["excluded_nodes"] = job.exclusions.next;
   details["unfit_nodes"] = job.exclusions.unfit;
   details["checkpoints"] = json::array();
-  for (const Checkpoint& checkpoint : checkpoints)
+  for (const Checkpoint& checkpoint : history.checkpoints)
     details["checkpoints"].push_back(ToJson(checkpoint, job));
   details["moves"] = json::array();
-  for (const Move& move : moves) details["moves"].push_back(ToJson(move));
+  for (const Move& move : history.moves) details["moves"].push_back(ToJson(move));
   details["events"] = json::array();
-  for (const TimelineEvent& event : events) details["events"].push_back(ToJson(event));
+  for (const TimelineEvent& event : history.events) details["events"].push_back(ToJson(event));
+  details["why"] = json::array();
+  for (const Explanation& each : Explain(job, history))
+    details["why"].push_back({{"about", each.about},
+                              {"reason", each.reason},
+                              {"text", each.text},
+                              {"next", each.next},
+                              {"unix_ns", TimeOrNull(each.unix_ns)}});
   return details;
 }
 
-json ToJson(const Error& error, const std::string& next) {
+json ToProblem(const Error& error, int status, const std::string& title, const std::string& next) {
   return {
+      {"type", "about:blank"},
+      {"title", title},
+      {"status", status},
+      {"detail", error.message()},
+      {"code", CodeName(error.code())},
+      {"next", next},
       {"error", {{"code", CodeName(error.code())}, {"message", error.message()}, {"next", next}}}};
 }
 

@@ -11,14 +11,12 @@
 
 namespace holdfast::coordinator {
 
-// "restoring" and the like: what a person wants to know of the stage.
-std::string StateOf(const Job& job);
 nlohmann::json ToJson(const Checkpoint& checkpoint, const Job& job);
 // One line of the list.
 nlohmann::json Summary(const Job& job);
-nlohmann::json Details(const Job& job, const std::vector<Checkpoint>& checkpoints,
-                       const std::vector<Move>& moves, const std::vector<TimelineEvent>& events,
-                       int64_t now_ns);
-nlohmann::json ToJson(const Error& error, const std::string& next);
+nlohmann::json Details(const Job& job, const History& history, int64_t now_ns);
+// RFC 9457, and `error` as it was before.
+nlohmann::json ToProblem(const Error& error, int status, const std::string& title,
+                         const std::string& next);
 
 }  // namespace holdfast::coordinator

@@ -13,7 +13,9 @@
 #include "coordinator/rest_body.h"
 #include "coordinator/rest_gate.h"
 #include "coordinator/rest_json.h"
+#include "coordinator/rest_public.h"
 #include "coordinator/state.h"
+#include "coordinator/why.h"
 #include "protocol/rest.h"
 
 namespace holdfast::coordinator {
@@ -46,7 +48,7 @@ int HttpStatus(Code code) {
 std::string NextStep(Code code, const std::string& job_id) {
   switch (code) {
     case Code::kConflict:
-      return fmt::format("holdfast show {}", job_id);
+      return fmt::format("holdfast why {}", job_id);
     case Code::kNotFound:
       return "holdfast list";
     case Code::kUnavailable:
@@ -71,14 +73,9 @@ Result<int> ReadWait(const httplib::Request& request) {
 void AnswerError(httplib::Response& response, const Error& error, int status,
                  const std::string& next) {
   response.status = status;
-  response.set_content(protocol::ToText(coordinator::ToJson(error, next)), "application/json");
-}
-
-std::string Describe(const JournalHealth& journal) {
-  return fmt::format(
-      "{}; for {} s, {} jobs; they go on, and what is new of them is lost if the "
-      "coordinator ends now",
-      journal.error, (NowNs() - journal.since_ns) / 1'000'000'000, journal.jobs);
+  response.set_content(
+      protocol::ToText(ToProblem(error, status, httplib::status_message(status), next)),
+      "application/problem+json");
 }
 
 void Answer(const httplib::Request& request, httplib::Response& response,
@@ -90,7 +87,9 @@ void Answer(const httplib::Request& request, httplib::Response& response,
   }
   const std::string job_id = request.matches.size() > 1 ? request.matches[1].str() : "";
   const Code code = result.error().code();
-  AnswerError(response, result.error(), HttpStatus(code), NextStep(code, job_id));
+  const std::string remedy = RemedyIn(result.error().message());
+  AnswerError(response, result.error(), HttpStatus(code),
+              remedy.empty() ? NextStep(code, job_id) : remedy);
 }
 
 // Nobody has proved who asks.
@@ -103,23 +102,26 @@ void AnswerStranger(httplib::Response& response, const Error& error) {
 
 }  // namespace
 
-RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator& authenticator)
+RestServer::RestServer(Controller& controller, SlurmClient& slurm, Authenticator& authenticator,
+                       Metrics& metrics)
     : controller_(controller),
-      slurm_(slurm),
       authenticator_(authenticator),
+      public_(std::make_unique<RestPublic>(controller, slurm, authenticator, metrics)),
       server_(std::make_unique<RestGate>(RestGate::Limits{.threads = kRequestThreads})) {
   server_->set_payload_max_length(kMaxBodyBytes);
   server_->set_ipv6_v6only(false);
   server_->set_error_handler([](const httplib::Request&, httplib::Response& response) {
     if (!response.body.empty()) return;
     const Code code = response.status == 404 ? Code::kNotFound : Code::kInvalid;
-    response.set_content(
-        protocol::ToText(
-            ToJson(Error(code, fmt::format("HTTP {}: no such resource or method", response.status)),
-                   "see docs/operations/rest-api.md")),
-        "application/json");
+    AnswerError(response,
+                Error(code, fmt::format("HTTP {}: no such resource or method", response.status)),
+                response.status, "see docs/operations/rest-api.md");
+  });
+  server_->set_logger([&metrics](const httplib::Request&, const httplib::Response& response) {
+    metrics.Add(Metric::kRequests, {fmt::format("{}", response.status)});
   });
   Route();
+  RoutePublic();
 }
 
 RestServer::~RestServer() { Shutdown(); }
@@ -161,20 +163,6 @@ void RestServer::Route() {
       Prove(request, response);
     };
   };
-  server_->Get("/v1/health", [this](const httplib::Request& request, httplib::Response& response) {
-    const Result<Cluster> cluster = slurm_.LoadCluster();
-    const JournalHealth journal = controller_.journal_health();
-    response.set_content(
-        protocol::ToText({{"status", cluster && journal.error.empty() ? "ok" : "degraded"},
-                          {"version", HOLDFAST_VERSION},
-                          {"protocol", protocol::kProtocolVersion},
-                          {"cluster", cluster ? cluster->name : ""},
-                          {"slurm", cluster ? "ok" : cluster.error().message()},
-                          {"journal", journal.error.empty() ? "ok" : Describe(journal)}}),
-        "application/json");
-    response.status = 200;
-    if (Authenticate(request)) Prove(request, response);
-  });
   using HttpRequest = httplib::Request;
   server_->Get("/v1/jobs",
                handle([this](const HttpRequest&, uid_t uid, int&) { return ListJobs(uid); }, 200));
@@ -205,6 +193,30 @@ void RestServer::Route() {
       handle([this](const HttpRequest& request, uid_t uid, int&) { return Evacuate(request, uid); },
              202));
 }
+
+void RestServer::RoutePublic() {
+  server_->Get("/v1/health", [this](const httplib::Request& request, httplib::Response& response) {
+    response.set_content(public_->Health(), "application/json");
+    response.status = 200;
+    if (Authenticate(request)) Prove(request, response);
+  });
+  server_->Get("/healthz", [this](const httplib::Request&, httplib::Response& response) {
+    (void)controller_.Find(0U);  // takes the lock that every step of a job takes
+    response.set_content("ok\n", "text/plain");
+  });
+  server_->Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
+    const std::string obstacles = public_->Obstacles();
+    response.status = obstacles.empty() ? 200 : 503;
+    response.set_content(obstacles.empty() ? "ok\n" : obstacles, "text/plain");
+  });
+  server_->Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
+    const Result<std::string> figures = public_->Figures(server_->Waiting());
+    if (!figures) return AnswerError(response, figures.error(), 404, "");
+    response.set_content(*figures, "text/plain; version=0.0.4; charset=utf-8");
+  });
+}
+
+void RestServer::ShowFigures(bool show) { public_->ShowFigures(show); }
 
 Status RestServer::Listen(const std::string& host, int port) {
   if (port == 0)
@@ -249,7 +261,7 @@ void RestServer::Prove(const httplib::Request& request, httplib::Response& respo
 
 bool RestServer::SeesAll(uid_t uid) {
   if (uid == 0 || uid == ::geteuid()) return true;
-  const Result<Cluster> cluster = slurm_.LoadCluster();
+  const Result<Cluster> cluster = public_->GetCluster();
   return cluster && uid == cluster->slurm_user;
 }
 
@@ -282,7 +294,7 @@ Result<std::string> RestServer::ListJobs(uid_t uid) {
 Result<std::string> RestServer::ShowJob(const httplib::Request& request, uid_t uid) {
   HOLDFAST_TRY(const Job job, FindJob(request, uid));
   HOLDFAST_TRY(const History history, controller_.HistoryOf(job.id, kHistoryKept));
-  json details = Details(job, history.checkpoints, history.moves, history.events, NowNs());
+  json details = Details(job, history, NowNs());
   const auto kept_for = KeptFor(job, controller_.policy());
   details["kept_for_seconds"] = kept_for ? json(kept_for->count()) : json(nullptr);
   return protocol::ToText(details);

@@ -1,6 +1,6 @@
-// The REST API for people and tools: docs/operations/rest-api.md. Every request but /v1/health
-// carries a MUNGE credential (protocol/rest.h); users reach their own jobs, root, Slurm's user and
-// the coordinator's all.
+// The REST API for people and tools: docs/operations/rest-api.md. Every request carries a MUNGE
+// credential (protocol/rest.h), but for what rest_public.h tells anybody; users reach their own
+// jobs, root, Slurm's user and the coordinator's all.
 #pragma once
 
 #include <map>
@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "coordinator/authenticator.h"
 #include "coordinator/controller.h"
+#include "coordinator/metrics.h"
 #include "coordinator/slurm_client.h"
 
 namespace httplib {
@@ -22,16 +23,20 @@ struct Response;
 namespace holdfast::coordinator {
 
 class RestGate;
+class RestPublic;
 
 class RestServer {
  public:
   // All must outlive it.
-  RestServer(Controller& controller, SlurmClient& slurm, Authenticator& authenticator);
+  RestServer(Controller& controller, SlurmClient& slurm, Authenticator& authenticator,
+             Metrics& metrics);
   ~RestServer();
 
   // Port 0 picks a free one.
   Status Listen(const std::string& host, int port);
   int port() const { return port_; }
+  // Whether anybody may see /metrics.
+  void ShowFigures(bool show);
   // Waits for requests under way. Stop the controller first.
   void Shutdown();
 
@@ -45,6 +50,8 @@ class RestServer {
   // The job named in the request's path, if this user may know of it.
   Result<Job> FindJob(const httplib::Request& request, uid_t uid);
   void Route();
+  // What needs no credential.
+  void RoutePublic();
 
   // Each answers a request of the user `uid`.
   Result<std::string> ListJobs(uid_t uid);
@@ -57,8 +64,8 @@ class RestServer {
   Result<std::string> Evacuate(const httplib::Request& request, uid_t uid);
 
   Controller& controller_;
-  SlurmClient& slurm_;
   Authenticator& authenticator_;
+  std::unique_ptr<RestPublic> public_;
   std::unique_ptr<RestGate> server_;
   std::mutex seats_mutex_;
   std::map<uid_t, size_t> seats_;  // who has how many

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "coordinator/transitions.h"
+#include "coordinator/why.h"
 
 namespace holdfast::coordinator {
 namespace {
@@ -144,7 +145,7 @@ void ResolveCommit(Turn& turn, uint32_t committed) {
     return Commit(turn);
   }
   if (!job.pods[0].connected || job.confirmed) return;
-  if (const auto why = WhoHasGoneOn(turn)) return Abort(turn, *why);
+  if (const auto why = WhoHasGoneOn(turn)) return Abort(turn, Code::kConflict, *why);
   if (job.commit_sent) {
     if (job.commit_round != 0) AskToStay(turn, turn.event.pod);
   } else if (AllSaved(job) && job.all_connected()) {
@@ -167,7 +168,7 @@ std::string NoAnswer(const Turn& turn, const std::string& pods) {
 
 void Freeze(Turn& turn) {
   Job& job = turn.job;
-  if (!job.can_save()) return Abort(turn, "not all of its pods are there and run");
+  if (!job.can_save()) return Abort(turn, Code::kConflict, "not all of its pods are there and run");
   const Checkpoint& checkpoint = *job.checkpoint;
   v1::ToWarden message;
   v1::Prepare& prepare = *message.mutable_prepare();
@@ -181,11 +182,12 @@ void Freeze(Turn& turn) {
   turn.TellAll(message);
 }
 
-void Abort(Turn& turn, const std::string& why) {
+void Abort(Turn& turn, Code code, const std::string& why) {
   Job& job = turn.job;
   Checkpoint& checkpoint = *job.checkpoint;
   checkpoint.how = v1::Settle::ABORT;
-  checkpoint.error = fmt::format("checkpoint {}: {}", checkpoint.number, why);
+  checkpoint.error = fmt::format("checkpoint {}: {}", checkpoint.number, RemedyFirst(why, code));
+  checkpoint.code = CodeName(code);
   job.last_error = checkpoint.error;
   turn.Do(SaveCheckpoint{checkpoint});
   turn.Enter(Stage::kSettling, turn.policy.settle_timeout);
@@ -204,7 +206,7 @@ void OnStored(Turn& turn, const v1::Stored& stored) {
   if (turn.event.pod != 0 || stored.checkpoint() != job.checkpoint->number) return;
   job.confirmed = false;  // it asks, so it has not
   job.commit_round = stored.round();
-  if (const auto why = WhoHasGoneOn(turn)) return Abort(turn, *why);
+  if (const auto why = WhoHasGoneOn(turn)) return Abort(turn, Code::kConflict, *why);
   for (uint32_t i = 0; i < job.pods.size(); ++i) {
     job.pods[i].stays = i == 0;
     if (i != 0) AskToStay(turn, i);
@@ -248,7 +250,7 @@ void OnSettled(Turn& turn, const v1::Settled& settled) {
 }
 
 void OnFailedFreezing(Turn& turn, const v1::Failed& failed) {
-  if (const auto why = Blame(turn, failed)) Abort(turn, *why);
+  if (const auto why = Blame(turn, failed)) Abort(turn, CodeFromName(failed.code()), *why);
 }
 
 void OnFailedCommitting(Turn& turn, const v1::Failed& failed) {
@@ -261,13 +263,14 @@ void OnFailedSettling(Turn& turn, const v1::Failed& failed) {
 }
 
 void OnFreezingTimeout(Turn& turn, const Timer&) {
-  Abort(turn, NoAnswer(turn, turn.Names(turn.PodsThat(
-                                 [](const Pod& pod) { return pod.phase != v1::PHASE_PREPARED; }))));
+  Abort(turn, Code::kTimeout, NoAnswer(turn, turn.Names(turn.PodsThat([](const Pod& pod) {
+          return pod.phase != v1::PHASE_PREPARED;
+        }))));
 }
 
 void OnCommittingTimeout(Turn& turn, const Timer&) {
   const std::string why = NoAnswer(turn, turn.Name(0));
-  if (!turn.job.confirmed) return Abort(turn, why);
+  if (!turn.job.confirmed) return Abort(turn, Code::kTimeout, why);
   SuspectSilence(turn, why);
 }
 
@@ -286,7 +289,7 @@ void OnSettlingTimeout(Turn& turn, const Timer&) {
 void OnLostSaving(Turn& turn, const Lost& lost) {
   OnLost(turn, lost);
   // After a restart of the coordinator all are away; only one that was there can be lost.
-  Abort(turn, turn.Name(turn.event.pod) + ": its warden's connection was lost");
+  Abort(turn, Code::kUnavailable, turn.Name(turn.event.pod) + ": its warden's connection was lost");
 }
 
 void OnLostSettling(Turn& turn, const Lost& lost) {
@@ -315,7 +318,8 @@ void RunOn(Turn& turn, const v1::Hello& hello) {
 void OnHelloFreezing(Turn& turn, const v1::Hello& hello) {
   if (!ComesBack(turn, hello)) return;
   if (hello.phase() == v1::PHASE_RUNNING)
-    return Abort(turn, turn.Name(hello.pod()) + ": came back without having saved");
+    return Abort(turn, Code::kConflict,
+                 turn.Name(hello.pod()) + ": came back without having saved");
   CommitIfSaved(turn);
 }
 

@@ -10,8 +10,10 @@
 #include "coordinator/authenticator.h"
 #include "coordinator/controller.h"
 #include "coordinator/journal.h"
+#include "coordinator/metrics.h"
 #include "coordinator/rest_server.h"
 #include "coordinator/slurm_client.h"
+#include "coordinator/timed_slurm.h"
 #include "coordinator/warden_service.h"
 
 namespace holdfast::coordinator {
@@ -58,6 +60,7 @@ Controller::Options ToOptions(const config::Config& config) {
 }  // namespace
 
 struct Server::Parts {
+  Metrics metrics;
   std::unique_ptr<Journal> journal;
   std::unique_ptr<SlurmClient> slurm;
   Authenticator authenticator;
@@ -66,7 +69,8 @@ struct Server::Parts {
   std::unique_ptr<RestServer> rest;
 };
 
-Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Server::Server(std::unique_ptr<Parts> parts, const config::Config& config)
+    : parts_(std::move(parts)), config_(config) {}
 
 Server::~Server() {
   if (parts_->controller) parts_->controller->Stop();
@@ -74,21 +78,45 @@ Server::~Server() {
   if (parts_->rest) parts_->rest->Shutdown();
 }
 
+void Server::Reload(const config::Config& read) {
+  for (const config::Change& change : config::Compare(config_, read)) {
+    const log::Fields fields{
+        {"setting", change.name}, {"before", change.before}, {"after", change.after}};
+    switch (change.applies) {
+      case config::Applies::kReload:
+        log::Info("setting-changed", fields);
+        break;
+      case config::Applies::kToJobs:
+        log::Info("setting-changed-for-new-jobs", fields);
+        break;
+      case config::Applies::kRestart:
+        log::Warn("setting-needs-restart", fields);
+    }
+  }
+  config_ = config::Reloaded(config_, read);
+  parts_->controller->Reload(ToOptions(config_));
+  parts_->rest->ShowFigures(config_.coordinator.metrics == "on");
+  log::Info("reloaded");
+}
+
 Result<std::unique_ptr<Server>> Server::Start(const config::Config& config) {
   HOLDFAST_CHECK(CheckUser(config.coordinator.user));
-  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>()));
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(), config));
   Parts& parts = *server->parts_;
   HOLDFAST_CHECK(MakeDirectories(config.coordinator.state_directory, 0700));
   HOLDFAST_TRY(parts.journal, Journal::Open(config.coordinator.state_directory + "/journal.db"));
-  parts.slurm = MakeLibslurmClient();
+  parts.slurm = TimeRequests(MakeLibslurmClient(), parts.metrics);
   if (const Result<Cluster> cluster = parts.slurm->LoadCluster(); !cluster)
     log::Failure("slurm", cluster.error());  // it may come later
-  parts.controller = std::make_unique<Controller>(ToOptions(config), *parts.journal, *parts.slurm);
+  parts.controller =
+      std::make_unique<Controller>(ToOptions(config), *parts.journal, *parts.slurm, parts.metrics);
   HOLDFAST_CHECK(parts.controller->Start());
   parts.wardens =
       std::make_unique<WardenService>(*parts.controller, *parts.slurm, parts.authenticator);
   HOLDFAST_CHECK(parts.wardens->Listen(fmt::format("[::]:{}", config.coordinator.warden_port)));
-  parts.rest = std::make_unique<RestServer>(*parts.controller, *parts.slurm, parts.authenticator);
+  parts.rest = std::make_unique<RestServer>(*parts.controller, *parts.slurm, parts.authenticator,
+                                            parts.metrics);
+  parts.rest->ShowFigures(config.coordinator.metrics == "on");
   HOLDFAST_CHECK(parts.rest->Listen("::", config.coordinator.rest_port));
   log::Info("listening", {{"wardens", parts.wardens->port()},
                           {"rest", parts.rest->port()},

@@ -11,6 +11,18 @@ constexpr int kLaneThreads = 3;
 
 }  // namespace
 
+const char* LaneName(Lane lane) {
+  switch (lane) {
+    case Lane::kUrgent:
+      return "urgent";
+    case Lane::kOrdinary:
+      return "ordinary";
+    case Lane::kPolling:
+      return "polling";
+  }
+  return "unknown";
+}
+
 void SlurmLanes::Start() {
   for (int i = 0; i < kLaneThreads; ++i) threads_.emplace_back([this] { Run(); });
 }
@@ -33,9 +45,17 @@ void SlurmLanes::Push(Lane lane, const std::string& subject, Request request) {
   changed_.notify_one();
 }
 
+std::array<size_t, kLanes> SlurmLanes::Waiting() {
+  const std::lock_guard lock(mutex_);
+  std::array<size_t, kLanes> counts{};
+  for (const auto& [name, subject] : subjects_)
+    for (const Queued& queued : subject.waiting) ++counts.at(static_cast<size_t>(queued.lane));
+  return counts;
+}
+
 void SlurmLanes::MakeReady(Subjects::iterator subject) {
-  const std::deque<Waiting>& waiting = subject->second.waiting;
-  const Lane lane = std::ranges::min(waiting, {}, &Waiting::lane).lane;
+  const std::deque<Queued>& waiting = subject->second.waiting;
+  const Lane lane = std::ranges::min(waiting, {}, &Queued::lane).lane;
   ready_.erase(subject->second.rank);
   subject->second.rank = {lane, waiting.front().number};
   ready_.emplace(subject->second.rank, subject);

@@ -4,6 +4,7 @@
 // most urgent that waits. Thread-safe.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -22,6 +23,8 @@ enum class Lane {
   kOrdinary,  // somebody waits for it
   kPolling,   // what is done anyway, again and again
 };
+inline constexpr size_t kLanes = 3;
+const char* LaneName(Lane lane);
 
 class SlurmLanes {
  public:
@@ -36,15 +39,17 @@ class SlurmLanes {
   // Waits for requests under way; those that wait are dropped.
   void Stop();
   void Push(Lane lane, const std::string& subject, Request request);
+  // How many requests wait, by lane.
+  std::array<size_t, kLanes> Waiting();
 
  private:
-  struct Waiting {
+  struct Queued {
     Lane lane;
     uint64_t number;  // rises with every request
     Request request;
   };
   struct Subject {
-    std::deque<Waiting> waiting;
+    std::deque<Queued> waiting;
     bool under_way = false;
     std::tuple<Lane, uint64_t> rank;  // in ready_, if it has something waiting and none under way
   };

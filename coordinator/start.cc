@@ -168,6 +168,7 @@ void StartAll(Turn& turn) {
   Job& job = turn.job;
   if (!job.all_connected() || !job.all_in(v1::PHASE_READY)) return;
   if (job.start.restore_job != 0) turn.Mark("restored");
+  turn.Do(StartResult{.restore = job.start.restore_job != 0, .failure = {}});
   if (job.move) {
     job.move->restored_ns = turn.now();
     turn.Do(SaveMove{*job.move});
@@ -195,6 +196,7 @@ void FailStart(Turn& turn, Code code, const std::string& why, const std::string&
   Job& job = turn.job;
   const bool restoring = job.start.restore_job != 0;
   turn.Mark(restoring ? "restore-failed" : "start-failed", 0, why);
+  turn.Do(StartResult{.restore = restoring, .failure = code});
   const bool own = job.start.restore_job == job.id;
   if (own && code == Code::kCorrupt) {
     job.bad.push_back(job.start.restore_checkpoint);

@@ -128,7 +128,7 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnWishStarting>(In(kStarting), kStay), On<OnWishRunning>(In(kRunning), kSave),
     On<OnWishPrecopying>(In(kPrecopying), In(kFreezing, kSettling)),
     On<OnWishSaving>(In(kFreezing, kCommitting), kStay), On<OnWishSettling>(In(kSettling), kStay),
-    On<OnInterval>(TimerKind::kInterval, In(kRunning), kSave),
+    On<OnWishGone>(kGone, kStay), On<OnInterval>(TimerKind::kInterval, In(kRunning), kSave),
     On<OnRetry>(TimerKind::kRetry, In(kRunning), kSave),
     On<OnTimeLimit>(TimerKind::kLimit, In(kRunning), kSave),
     On<OnTimeLimit>(TimerKind::kLimit, In(kPrecopying), In(kFreezing, kSettling)),
@@ -175,8 +175,8 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnNotBack>(TimerKind::kReconnect, kUp, kStay),
     On<OnAsk>(TimerKind::kAsk, kUp | In(kLeaving, kEnding), kStay),
     On<OnRequeueResult>(In(kLeaving), kStay), Ignore<RequeueResult>(kAny),
-    On<OnResume>(In(kWaiting, kHeld), In(kWaiting)), On<OnKinWaiting>(In(kWaiting, kHeld), kStay),
-    On<OnKin>(In(kLeaving), kStay), Ignore<Kin>(kAny),
+    On<OnResume>(In(kWaiting, kHeld), In(kWaiting)), On<OnResumeElsewhere>(kAny, kStay),
+    On<OnKinWaiting>(In(kWaiting, kHeld), kStay), On<OnKin>(In(kLeaving), kStay), Ignore<Kin>(kAny),
     On<OnKept>(TimerKind::kKept, In(kEnded), kStay), On<OnRemovedEnded>(In(kEnded), kStay),
     On<OnRemoved>(kAny, kStay),
 
@@ -307,10 +307,7 @@ void Turn::Mark(std::string name, int64_t duration_ns, std::string detail) {
                    .checkpoint = job.checkpoint ? job.checkpoint->number : 0});
 }
 
-std::string Turn::Name(uint32_t pod_number) const {
-  const std::string& node = job.nodes()[pod_number];
-  return fmt::format("pod {}{}{}", pod_number, node.empty() ? "" : " on ", node);
-}
+std::string Turn::Name(uint32_t pod_number) const { return PodName(job, pod_number); }
 
 std::string Turn::Names(const std::vector<uint32_t>& pods) const {
   std::string names;

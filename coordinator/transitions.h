@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "coordinator/event.h"
 #include "coordinator/job.h"
 
@@ -108,6 +109,8 @@ void OnWishRunning(Turn&, const Wish&);
 void OnWishPrecopying(Turn&, const Wish&);
 void OnWishSaving(Turn&, const Wish&);
 void OnWishSettling(Turn&, const Wish&);
+// Of a job without processes.
+void OnWishGone(Turn&, const Wish&);
 void OnRetry(Turn&, const Timer&);
 void Begin(Turn&, const Wish&);
 // Begins what was wished for while it could not be.
@@ -143,7 +146,7 @@ void OnHelloSettling(Turn&, const v1::Hello&);
 void RunOn(Turn&, const v1::Hello&);
 // Every pod is to cut, freeze and save now.
 void Freeze(Turn&);
-void Abort(Turn&, const std::string& why);
+void Abort(Turn&, Code, const std::string& why);
 
 // precopy.cc: storing memory before the freeze.
 void CopyAhead(Turn&);
@@ -206,6 +209,7 @@ void OnNoWarden(Turn&, const Timer&);
 void OnAsk(Turn&, const Timer&);
 void OnRequeueResult(Turn&, const RequeueResult&);
 void OnResume(Turn&, const Resume&);
+void OnResumeElsewhere(Turn&, const Resume&);
 // Another process has taken the job up: all wardens are away.
 void OnRestarted(Turn&, const Restarted&);
 void OnRestartedGathering(Turn&, const Restarted&);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "coordinator/transitions.h"
+#include "coordinator/why.h"
 
 namespace holdfast::coordinator {
 namespace {
@@ -34,9 +35,8 @@ bool Heed(Turn& turn, const Wish& wish) {
   return IsUrgent(wish.reason);
 }
 
-void RefuseMeanwhile(Turn& turn) {
-  turn.refusal = fmt::format("checkpoint {} ({}) is in progress", turn.job.checkpoint->number,
-                             ReasonName(turn.job.checkpoint->reason));
+void Refuse(Turn& turn) {
+  turn.refusal = WhyNotNow(turn.job).value_or(Obstacle{"it cannot be done now", ""}).Text();
 }
 
 // Why it can go nowhere else, as far as its --nodelist says.
@@ -65,7 +65,7 @@ bool Join(Turn& turn, const Wish& wish) {
   Checkpoint& checkpoint = *turn.job.checkpoint;
   const bool is_nobodys =
       checkpoint.reason == Reason::kInterval && wish.reason != Reason::kInterval;
-  if (!Heed(turn, wish) && !is_nobodys) return RefuseMeanwhile(turn), false;
+  if (!Heed(turn, wish) && !is_nobodys) return Refuse(turn), false;
   if (const auto why = WhyNowhere(turn, wish)) {
     turn.refusal = *why;
     return false;
@@ -84,10 +84,7 @@ bool Join(Turn& turn, const Wish& wish) {
 }  // namespace
 
 void OnWishUnstarted(Turn& turn, const Wish& wish) {
-  if (!Heed(turn, wish)) {
-    turn.refusal = "it has not started yet";
-    return;
-  }
+  if (!Heed(turn, wish)) return Refuse(turn);
   // Nothing of this start has run, so nothing is lost.
   AddNodes(turn.job.exclusions.next, wish.excluded);
   Leave(turn, wish.reason);
@@ -97,14 +94,11 @@ void OnWishStarting(Turn& turn, const Wish& wish) {
   if (Heed(turn, wish))
     turn.job.start.wish = wish;
   else
-    turn.refusal = "not all of its wardens are connected and ready";
+    Refuse(turn);
 }
 
 void OnWishRunning(Turn& turn, const Wish& wish) {
-  if (turn.job.suspended && !IsUrgent(wish.reason)) {
-    turn.refusal = "Slurm has suspended it";
-    return;
-  }
+  if (turn.job.suspended && !IsUrgent(wish.reason)) return Refuse(turn);
   if (const auto why = WhyNowhere(turn, wish)) {
     turn.refusal = *why;
     return;
@@ -121,9 +115,11 @@ void OnWishPrecopying(Turn& turn, const Wish& wish) {
 void OnWishSaving(Turn& turn, const Wish& wish) { Join(turn, wish); }
 
 void OnWishSettling(Turn& turn, const Wish& wish) {
-  if (!Heed(turn, wish)) return RefuseMeanwhile(turn);
+  if (!Heed(turn, wish)) return Refuse(turn);
   if (turn.job.checkpoint->how != v1::Settle::RELEASE) turn.job.start.wish = wish;
 }
+
+void OnWishGone(Turn& turn, const Wish&) { Refuse(turn); }
 
 void OnRetry(Turn& turn, const Timer&) { GrantWish(turn); }
 

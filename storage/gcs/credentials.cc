@@ -56,8 +56,10 @@ Result<Token> Request(http::Client& client, http::Request request, const std::st
   request.deadline = backoff.deadline();
   while (true) {
     const http::Outcome outcome = client.Send(request);
-    const auto pause =
-        remote::IsTransient(outcome.response) ? backoff.Next(outcome.response) : std::nullopt;
+    const bool final = request.direct && remote::IsNobodyThere(outcome.response);
+    const auto pause = !final && remote::IsTransient(outcome.response)
+                           ? backoff.Next(outcome.response)
+                           : std::nullopt;
     if (pause) {
       std::this_thread::sleep_for(*pause);
       continue;
@@ -132,7 +134,10 @@ class Metadata final : public TokenSource {
                  .direct = true},
                 "getting an access token from the metadata server");
     if (token) return token;
-    return Fail(token.error().code(), token.error().message() + "; " + kRemedy);
+    // It has had its time: whoever wants the token does not wait for it again.
+    const Code code =
+        token.error().code() == Code::kUnavailable ? Code::kNotFound : token.error().code();
+    return Fail(code, token.error().message() + "; " + kRemedy);
   }
 
  private:

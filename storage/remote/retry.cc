@@ -1,6 +1,7 @@
 #include "storage/remote/retry.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 
 namespace holdfast::storage::remote {
@@ -22,6 +23,12 @@ bool IsTransient(const Result<http::Response>& response) {
   if (!response) return response.error().code() == Code::kUnavailable;
   const int status = response->status;
   return status == 408 || status == 429 || status >= 500;
+}
+
+bool IsNobodyThere(const Result<http::Response>& response) {
+  if (response) return false;
+  const int why = response.error().errno_value();
+  return why == ECONNREFUSED || why == ENETUNREACH || why == EHOSTUNREACH;
 }
 
 Backoff::Backoff(http::Clock::time_point deadline)

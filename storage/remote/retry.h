@@ -15,6 +15,10 @@ namespace holdfast::storage::remote {
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html): 408, 429 and 5xx.
 bool IsTransient(const Result<http::Response>& response);
 
+// That nobody is there, at once: of a metadata server, which a machine of a cloud has and another
+// has not, a final answer.
+bool IsNobodyThere(const Result<http::Response>& response);
+
 // Pauses between attempts: random between nothing and a bound ("full jitter"), so that the pods of
 // a job, which all fail at the same moment, do not all come back at the same moment. The bound
 // doubles from 200 ms to 10 s, but is never more than a quarter of the time that is left, so that

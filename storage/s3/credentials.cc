@@ -43,15 +43,17 @@ Result<std::string> Ask(http::Client& client, http::Request request) {
   while (true) {
     http::Outcome outcome = client.Send(request);
     const auto& response = outcome.response;
-    if (remote::IsTransient(response)) {
+    if (remote::IsTransient(response) && !remote::IsNobodyThere(response)) {
       if (const auto pause = backoff.Next(response)) {
         std::this_thread::sleep_for(*pause);
         continue;
       }
     }
     if (!response)
-      return Fail(response.error().code(),
-                  fmt::format("{}: {}{}", kWhat, response.error().message(), kRemedy));
+      // It has had its time: whoever wants the key does not wait for it again.
+      return Fail(
+          response.error().code() == Code::kUnavailable ? Code::kNotFound : response.error().code(),
+          fmt::format("{}: {}{}", kWhat, response.error().message(), kRemedy));
     if (response->status != 200)
       return Fail(response->status == 404 ? Code::kNotFound : Code::kDenied,
                   fmt::format("{}: HTTP status {}{}", kWhat, response->status, kRemedy));

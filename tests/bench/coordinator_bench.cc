@@ -191,7 +191,7 @@ class Measurement {
  private:
   void Begin() {
     journal_ = Must(Journal::Open(path_));
-    controller_ = std::make_unique<Controller>(Controller::Options{}, *journal_, slurm_);
+    controller_ = std::make_unique<Controller>(Controller::Options{}, *journal_, slurm_, metrics_);
     Must(controller_->Start());
     service_ = std::make_unique<WardenService>(*controller_, slurm_, authenticator_);
     Must(service_->Listen("127.0.0.1:0"));
@@ -258,6 +258,7 @@ class Measurement {
 
   const Shape shape_;
   const std::string path_;
+  Metrics metrics_;
   QuietSlurm slurm_;
   FakeAuthenticator authenticator_;
   std::unique_ptr<Journal> journal_;

@@ -48,10 +48,10 @@ struct Server {
     directory = ::mkdtemp(name);
     journal = std::move(*Journal::Open(directory + "/journal.db"));
     slurm.Run(7, kUser, {"n1"});
-    controller = std::make_unique<Controller>(Controller::Options{}, *journal, slurm);
+    controller = std::make_unique<Controller>(Controller::Options{}, *journal, slurm, metrics);
     Must(controller->Start().has_value(), "the coordinator starts");
     (void)controller->Attach(MakeHello(7, 0, 0, {"n1"}, kUser), std::make_shared<Deaf>());
-    rest = std::make_unique<RestServer>(*controller, slurm, authenticator);
+    rest = std::make_unique<RestServer>(*controller, slurm, authenticator, metrics);
     Must(rest->Listen("127.0.0.1", 0).has_value(), "it listens");
   }
   ~Server() {
@@ -61,6 +61,7 @@ struct Server {
   }
 
   std::string directory;
+  Metrics metrics;
   FakeSlurm slurm;
   Lenient authenticator;
   std::unique_ptr<Journal> journal;
@@ -127,7 +128,7 @@ std::vector<std::string> Seeds() {
         "POST\0/v1/jobs/7/migrate\0{\"exclude\":[\"n1\"]}"s,
         "POST\0/v1/jobs/7/resume\0{\"checkpoint\":1,\"from_start\":false,\"exclude\":[]}"s,
         "POST\0/v1/jobs/7/removed\0{\"checkpoints\":[1],\"all\":false}"s, "GET\0/v1/expired\0"s,
-        "POST\0/v1/nodes/n1/evacuate\0{\"reason\":\"x\"}"s})
+        "GET\0/metrics\0"s, "POST\0/v1/nodes/n1/evacuate\0{\"reason\":\"x\"}"s})
     for (const char who : {'\1', '\2'}) seeds.push_back(who + request);
   return seeds;
 }

@@ -233,5 +233,37 @@ TEST_F(CommandsTest, AFullStdoutIsAFailure) {
   EXPECT_THAT(err_.str(), HasSubstr("stdout"));
 }
 
+TEST_F(CommandsTest, WhyIsTheJobsOwn) {
+  answer_ =
+      json{{"job_id", 7},
+           {"uid", 1},
+           {"state", "held"},
+           {"events", json::array()},
+           {"why", {{{"about", "held"}, {"text", "as asked"}, {"next", "holdfast resume 7"}}}}};
+  EXPECT_EQ(RunWith({"why", "7"}), ExitCode::kOk);
+  EXPECT_THAT(requests_, ElementsAre("GET /v1/jobs/7"));
+  EXPECT_THAT(out_.str(), HasSubstr("next: holdfast resume 7"));
+  EXPECT_EQ(RunWith({"why", "7", "--json"}), ExitCode::kOk);
+  const json shown = json::parse(out_.str());
+  EXPECT_EQ(shown["why"][0]["next"], "holdfast resume 7");
+  EXPECT_FALSE(shown.contains("events")) << "which show has";
+}
+
+TEST_F(CommandsTest, SettingsAreCheckedAndListedWithoutACoordinator) {
+  EXPECT_EQ(RunWith({"config", "check"}), ExitCode::kOk);
+  EXPECT_THAT(out_.str(), HasSubstr("valid"));
+  ASSERT_TRUE(WriteFile(directory_ + "/bad.yaml", "checkpoint: {keep: many}\n"));
+  EXPECT_EQ(RunWith({"config", "check", directory_ + "/bad.yaml"}), ExitCode::kFailed);
+  EXPECT_THAT(err_.str(), HasSubstr("bad.yaml:1:20: 'many' is not accepted for checkpoint.keep"));
+  EXPECT_EQ(RunWith({"config", "reference", "--json"}), ExitCode::kOk);
+  EXPECT_EQ(json::parse(out_.str()).size(), config::Settings().size());
+  EXPECT_THAT(requests_, ElementsAre());
+}
+
+TEST_F(CommandsTest, ASlipIsAnsweredWithWhatWasMeant) {
+  EXPECT_EQ(RunWith({"shwo", "7"}), ExitCode::kUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("did you mean 'show'?"));
+}
+
 }  // namespace
 }  // namespace holdfast::cli

@@ -195,5 +195,28 @@ TEST_F(ViewTest, SaysOfExpiredJobsOnlyWhatThereWasToDo) {
             "job 2: removed, 2.0 KiB freed in /d\njob 3: not removed: denied\n");
 }
 
+TEST_F(ViewTest, WhyHasAWordOnEachAndWhatCanBeDone) {
+  const json job = {
+      {"job_id", 7},
+      {"uid", 4000000},
+      {"state", "held"},
+      {"nodes", json::array()},
+      {"why",
+       {{{"about", "saved"},
+         {"reason", "save"},
+         {"text", "one"},
+         {"next", ""},
+         {"unix_ns", nullptr}},
+        {{"about", "saved"}, {"reason", "x"}, {"text", "two\nlines"}, {"next", "do it"}},
+        {{"about", "held"}, {"reason", "hold"}, {"text", "three\x1b"}, {"next", ""}}}}};
+  EXPECT_EQ(WhyText(job),
+            "job 7 of 4000000: held\n"
+            "  saved       one\n"
+            "              two\n"
+            "              lines\n"
+            "              next: do it\n"
+            "  held        three\\x1b\n");
+}
+
 }  // namespace
 }  // namespace holdfast::cli

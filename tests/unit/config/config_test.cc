@@ -131,6 +131,32 @@ TEST_F(ConfigTest, ReportsAllProblemsAtOnceWithTheirPlaces) {
           path_ + ":7:1: 'nodes' is no section; did you mean 'node'?");
 }
 
+TEST_F(ConfigTest, AReloadKeepsWhatNeedsARestart) {
+  Config running;
+  Config read;
+  read.coordinator.rest_port = 7000;
+  read.coordinator.restore_attempts = 5;
+  read.checkpoint.keep = 4;
+  std::vector<std::string> said;
+  for (const Change& change : Compare(running, read))
+    said.push_back(change.name + ": " + change.before + " -> " + change.after + ", " +
+                   AppliesName(change.applies));
+  EXPECT_THAT(said, ElementsAre("coordinator.rest_port: 6829 -> 7000, restart",
+                                "coordinator.restore_attempts: 3 -> 5, reload",
+                                "checkpoint.keep: 2 -> 4, new jobs"));
+  const Config now = Reloaded(running, read);
+  EXPECT_EQ(now.coordinator.rest_port, 6829);
+  EXPECT_EQ(now.coordinator.restore_attempts, 5U);
+  // And says so again the next time.
+  EXPECT_EQ(Compare(now, read).size(), 1U);
+  EXPECT_THAT(Compare(read, read), IsEmpty());
+}
+
+TEST_F(ConfigTest, TheReferenceForATerminalHasEverySetting) {
+  for (const Setting& setting : Settings())
+    EXPECT_THAT(ReferenceText(), AllOf(HasSubstr(setting.name + "\n"), HasSubstr(setting.meaning)));
+}
+
 TEST_F(ConfigTest, CompressionMayBeLeftToHoldfast) {
   const auto config = LoadText("checkpoint: {compression_level: auto}\n");
   ASSERT_TRUE(config) << config.error().message();

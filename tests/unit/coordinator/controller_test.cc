@@ -81,7 +81,9 @@ TEST_F(ControllerTest, FailedSaveIsReportedEverywhere) {
   ASSERT_TRUE(checkpoint);
   EXPECT_THAT(checkpoint->error, HasSubstr("criu dump failed"));
   EXPECT_TRUE(Eventually([&] {
-    return slurm_.CommentOf(kJob) == "holdfast: checkpoint 1: pod 1 on n2: criu dump failed";
+    return slurm_.CommentOf(kJob) ==
+           "holdfast: checkpoint 1: pod 1 on n2: criu dump failed; next: save it again; if that "
+           "fails too, show this to your administrator";
   }));
   EXPECT_EQ(Get().last_error, checkpoint->error);
   EXPECT_TRUE(Reaches(Stage::kRunning));

@@ -141,6 +141,19 @@ TEST_F(EvacuateReasonTest, ByAReasonInSlurm) {
   EXPECT_THAT(Excluded(kJob), ElementsAre("n2"));
 }
 
+TEST_F(EvacuateReasonTest, AReloadChangesTheReasonAndLosesNoJob) {
+  Controller::Options options = options_;
+  options.evacuate_reason = "maintenance";
+  options.poll_interval = std::chrono::milliseconds(30);
+  options.policy.restore_attempts = 7;
+  controller_->Reload(options);
+  EXPECT_EQ(controller_->policy().restore_attempts, 7U);
+  ASSERT_TRUE(slurm_.DrainAsRoot("n1", "spot interruption"));
+  ASSERT_TRUE(slurm_.DrainAsRoot("n2", "maintenance"));
+  ASSERT_TRUE(Reaches(Stage::kWaiting));
+  EXPECT_THAT(Excluded(kJob), ElementsAre("n2"));
+}
+
 TEST_F(EvacuateReasonTest, ANodeInUseAgainIsANodeLikeOthers) {
   ASSERT_TRUE(slurm_.DrainAsRoot("n2", "spot interruption"));
   ASSERT_TRUE(Reaches(Stage::kWaiting));

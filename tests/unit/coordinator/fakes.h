@@ -98,7 +98,10 @@ class FakeSlurm : public SlurmClient {
     if (deny_drain) return Fail(Code::kDenied, "not an administrator");
     return DrainAsRoot(node, reason);
   }
-  Result<Cluster> LoadCluster() override { return Cluster{.name = "lab", .slurm_user = 64030}; }
+  Result<Cluster> LoadCluster() override {
+    if (away) return Fail(Code::kUnavailable, "slurmctld does not answer");
+    return Cluster{.name = "lab", .slurm_user = 64030};
+  }
 
   // Test side.
   Status DrainAsRoot(const std::string& node, const std::string& reason) {

@@ -44,7 +44,7 @@ class CoordinatorTest : public ::testing::Test {
     options.policy.notice_pause = std::chrono::milliseconds(20);
     options.policy.ask_pause = std::chrono::milliseconds(20);
     options.policy.retry_pause = std::chrono::milliseconds(50);
-    controller_ = std::make_unique<Controller>(options, *journal_, slurm_);
+    controller_ = std::make_unique<Controller>(options, *journal_, slurm_, metrics_);
     ASSERT_TRUE(controller_->Start());
     service_ = std::make_unique<WardenService>(*controller_, slurm_, authenticator_);
     const Status listening = service_->Listen("127.0.0.1:0");
@@ -88,6 +88,7 @@ class CoordinatorTest : public ::testing::Test {
 
   Controller::Options options_;  // times aside
   std::string directory_;
+  Metrics metrics_;
   FakeSlurm slurm_;
   FakeAuthenticator authenticator_;
   FakeStorage storage_;

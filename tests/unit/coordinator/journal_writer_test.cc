@@ -29,10 +29,11 @@ class JournalWriterTest : public ::testing::Test {
     auto journal = Journal::Open(directory_ + "/journal.db");
     ASSERT_TRUE(journal) << journal.error().message();
     journal_ = std::move(*journal);
-    writer_ = std::make_unique<JournalWriter>(options, *journal_, [this](JournalWriter::Ticket t) {
-      ++calls_;
-      written_ = t;
-    });
+    writer_ = std::make_unique<JournalWriter>(options, *journal_, metrics_,
+                                              [this](JournalWriter::Ticket t) {
+                                                ++calls_;
+                                                written_ = t;
+                                              });
   }
   bool MountTiny() {
     filesystem_ = std::make_unique<TinyFilesystem>(directory_);
@@ -59,6 +60,7 @@ class JournalWriterTest : public ::testing::Test {
   std::unique_ptr<Journal> journal_;
   std::atomic<JournalWriter::Ticket> written_ = 0;
   std::atomic<int> calls_ = 0;
+  Metrics metrics_;
   std::unique_ptr<JournalWriter> writer_;
 };
 

@@ -21,12 +21,13 @@ namespace {
 using nlohmann::json;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class RestServerTest : public CoordinatorTest {
  protected:
   void SetUp() override {
     CoordinatorTest::SetUp();
-    server_ = std::make_unique<RestServer>(*controller_, slurm_, authenticator_);
+    server_ = std::make_unique<RestServer>(*controller_, slurm_, authenticator_, metrics_);
     ASSERT_TRUE(server_->Listen("127.0.0.1", 0));
     StartJob({"n1", "n2"});
     ASSERT_TRUE(Reaches(Stage::kRunning));
@@ -307,6 +308,43 @@ TEST_F(RestServerTest, EvacuateIsForAdministrators) {
   EXPECT_EQ(taken.body["jobs"], json::array({kJob}));
   EXPECT_EQ(slurm_.Node("n1").reason, "holdfast: new disk");
   EXPECT_TRUE(Reaches(Stage::kWaiting));
+}
+
+TEST_F(RestServerTest, FiguresNeedNoCredentialAndHaveNoNames) {
+  httplib::Client client("127.0.0.1", server_->port());
+  ASSERT_EQ(Ask(kUser, "POST", job_path_ + "/save?wait=10", "{}").status, 200);
+  const auto figures = client.Get("/metrics");
+  ASSERT_EQ(figures->status, 200);
+  EXPECT_EQ(figures->get_header_value("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_THAT(figures->body, HasSubstr("\nholdfast_jobs{state=\"running\"} 1\n"));
+  EXPECT_THAT(figures->body, HasSubstr("\nholdfast_wardens 2\n"));
+  EXPECT_THAT(figures->body,
+              HasSubstr("holdfast_checkpoints_total{reason=\"save\",outcome=\"committed\"} 1\n"));
+  EXPECT_THAT(figures->body, HasSubstr("\nholdfast_checkpoint_data_bytes_total 2000\n"));
+  for (const char* name : {"4242", "n1", "n2", "1000", "/ckpt"})
+    EXPECT_THAT(figures->body, Not(HasSubstr("\"" + std::string(name) + "\"")));
+  server_->ShowFigures(false);
+  EXPECT_EQ(client.Get("/metrics")->status, 404);
+}
+
+TEST_F(RestServerTest, ItIsReadyWhenWhatItRestsOnIs) {
+  httplib::Client client("127.0.0.1", server_->port());
+  EXPECT_EQ(client.Get("/healthz")->body, "ok\n");
+  EXPECT_EQ(client.Get("/readyz")->status, 200);
+  slurm_.away = true;
+  ASSERT_TRUE(Eventually([&] { return client.Get("/readyz")->status == 503; }));
+  EXPECT_EQ(client.Get("/readyz")->body, "slurm: slurmctld does not answer\n");
+  EXPECT_EQ(client.Get("/healthz")->status, 200);
+  slurm_.away = false;
+  EXPECT_TRUE(Eventually([&] { return client.Get("/readyz")->status == 200; }));
+}
+
+TEST_F(RestServerTest, ShowSaysWhy) {
+  const Answer shown = Ask(kUser, "GET", job_path_);
+  ASSERT_FALSE(shown.body["why"].empty());
+  EXPECT_EQ(shown.body["why"][0]["about"], "saved");
+  EXPECT_EQ(shown.body["why"][0]["reason"], "not-yet");
+  EXPECT_EQ(shown.body["why"][0]["next"], "holdfast save 4242");
 }
 
 TEST_F(RestServerTest, HealthNeedsNoCredential) {

@@ -82,6 +82,19 @@ TEST(CredentialsTest, SaysWhatToDoWithoutAServiceAccount) {
   EXPECT_THAT(token.error().message(), HasSubstr("cloud.credentials_file"));
 }
 
+TEST(CredentialsTest, AMachineWithoutAMetadataServerIsNotAskedAgain) {
+  std::string url;
+  {
+    HttpServer server([](Exchange& exchange) { exchange.Respond(404, {}, ""); });
+    url = server.url();
+  }  // nobody listens there any more
+  http::Client client;
+  const auto token = MetadataTokens(url, client)->Fetch();
+  ASSERT_FALSE(token);
+  EXPECT_EQ(token.error().code(), Code::kNotFound) << "which nobody tries again";
+  EXPECT_THAT(token.error().message(), HasSubstr("cloud.credentials_file"));
+}
+
 class ServiceAccountTest : public testing::Test {
  protected:
   void SetUp() override {

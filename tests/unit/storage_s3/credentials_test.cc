@@ -83,6 +83,18 @@ TEST_F(CredentialsTest, AMachinesRoleIsAskedForWithASessionToken) {
   EXPECT_NEAR(static_cast<double>(key->lifetime.count()), 1800, 60);
 }
 
+TEST_F(CredentialsTest, AMachineWithoutAMetadataServerIsNotAskedAgain) {
+  std::string url;
+  {
+    fakes::HttpServer server([](fakes::Exchange& exchange) { exchange.Respond(404, {}, ""); });
+    url = server.url();
+  }  // nobody listens there any more
+  const auto key = FetchFromMetadata(url, client_);
+  ASSERT_FALSE(key);
+  EXPECT_EQ(key.error().code(), Code::kNotFound) << "which nobody tries again";
+  EXPECT_THAT(key.error().message(), HasSubstr("cloud.s3_credentials_file"));
+}
+
 TEST_F(CredentialsTest, SaysWhatToDoWithoutARole) {
   fakes::HttpServer server([](fakes::Exchange& exchange) { exchange.Respond(404, {}, ""); });
   const auto key = FetchFromMetadata(server.url(), client_);
