@@ -11,7 +11,32 @@
 namespace holdfast::coordinator {
 namespace {
 
-constexpr std::string_view kNext = "next: ";
+// Behind what is wrong, at the end of the first line; and in a line of its own. Names of files and
+// processes, which may have such words in them, have no newline in a message, and stand before the
+// end of a line.
+constexpr std::string_view kInline = "; next: ";
+constexpr std::string_view kLine = "\n  next: ";
+
+// Where a remedy is in a message: what leads to it begins at `begin`. At its end if there is none.
+struct Span {
+  size_t begin;
+  size_t text;
+  size_t end;
+};
+
+Span FindLine(const std::string& message) {
+  const size_t at = message.find(kLine);
+  if (at == std::string::npos) return {message.size(), message.size(), message.size()};
+  const size_t text = at + kLine.size();
+  return {at, text, std::min(message.find('\n', text), message.size())};
+}
+
+Span FindRemedy(const std::string& message) {
+  const size_t end = std::min(message.find('\n'), message.size());
+  const size_t at = std::string_view(message).substr(0, end).rfind(kInline);
+  if (at == std::string_view::npos) return FindLine(message);
+  return {at, at + kInline.size(), end};
+}
 
 // What its user can do about a checkpoint that failed, unless the error itself says more.
 const char* Advice(Code code) {
@@ -232,31 +257,27 @@ void ExplainEnded(const Job& job, const History& history, std::vector<Explanatio
 }  // namespace
 
 std::string RemedyIn(const std::string& message) {
-  const size_t at = message.find(kNext);
-  if (at == std::string::npos) return "";
-  const size_t begin = at + kNext.size();
-  return message.substr(begin, message.find('\n', begin) - begin);
+  const Span remedy = FindRemedy(message);
+  return message.substr(remedy.text, remedy.end - remedy.text);
 }
 
 std::string WithoutRemedy(const std::string& message) {
-  const size_t at = message.find(kNext);
-  if (at == std::string::npos) return message;
-  const size_t end = std::min(message.find('\n', at), message.size());
-  const size_t before = message.find_last_not_of("; \n", at == 0 ? 0 : at - 1);
-  return message.substr(0, before == std::string::npos ? 0 : before + 1) + message.substr(end);
+  const Span remedy = FindRemedy(message);
+  return message.substr(0, remedy.begin) + message.substr(remedy.end);
 }
 
 std::string RemedyFirst(const std::string& message, Code code) {
-  std::string remedy = RemedyIn(message);
+  const Span line = FindLine(message);
+  std::string remedy = message.substr(line.text, line.end - line.text);
   if (remedy.empty()) remedy = Advice(code);
   if (remedy.empty()) return message;
-  const std::string rest = WithoutRemedy(message);
+  const std::string rest = message.substr(0, line.begin) + message.substr(line.end);
   const size_t end = std::min(rest.find('\n'), rest.size());
-  return fmt::format("{}; {}{}{}", rest.substr(0, end), kNext, remedy, rest.substr(end));
+  return rest.substr(0, end) + kInline.data() + remedy + rest.substr(end);
 }
 
 std::string Obstacle::Text() const {
-  return next.empty() ? what : fmt::format("{}; {}{}", what, kNext, next);
+  return next.empty() ? what : fmt::format("{}{}{}", what, kInline, next);
 }
 
 std::optional<Obstacle> WhyNotNow(const Job& job) {

@@ -24,12 +24,12 @@ struct Obstacle {
 // What keeps it from being saved, or from what else is wished, at this moment.
 std::optional<Obstacle> WhyNotNow(const Job& job);
 
-// Errors say what to do about them after "next: ", in a line of its own or behind a semicolon. The
-// first one; empty if there is none.
+// Errors say what to do about them after "next: ", at the end of the first line or in a line of its
+// own. Empty if there is none.
 std::string RemedyIn(const std::string& message);
 std::string WithoutRemedy(const std::string& message);
-// The message with that in its first line, which is all that lists show; if it has none, one that
-// the code suggests.
+// The message with what it has in a line of its own at the end of its first line instead, which is
+// all that lists show; if it has none, with what the code suggests.
 std::string RemedyFirst(const std::string& message, Code code);
 
 // Names of `about` and `reason` are part of the REST API.

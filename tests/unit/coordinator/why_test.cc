@@ -199,6 +199,13 @@ TEST(Remedy, IsFoundTakenOutAndPutIntoTheFirstLine) {
   EXPECT_EQ(WithoutRemedy("a\n  next: b\n  log: c"), "a\n  log: c");
   EXPECT_EQ(RemedyFirst("a\n  why: w\n  next: b", Code::kTimeout), "a; next: b\n  why: w");
   EXPECT_EQ(RemedyFirst("a", Code::kCancelled), "a");
+  // What a process calls itself is no remedy.
+  const std::string first =
+      RemedyFirst("cannot\n  why:  process 5 (x; next: ls) waits\n  next: end it", Code::kTimeout);
+  EXPECT_EQ(first, "cannot; next: end it\n  why:  process 5 (x; next: ls) waits");
+  EXPECT_EQ(RemedyIn(first), "end it");
+  EXPECT_EQ(RemedyIn("process (x; next: ls) waits; next: end it"), "end it");
+  EXPECT_EQ(RemedyIn("process (x\\n  next: ls) waits"), "");
 }
 
 }  // namespace
