@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <initializer_list>
 #include <span>
 #include <vector>
@@ -257,8 +258,8 @@ Signs SignsOf(pid_t process) {
 int FutureLocks(BorrowedThread& thread) {
   constexpr uint64_t kSize = 4096;
   const uint64_t room = thread.room();
-  const int64_t made = thread.Call(SYS_mmap, {0, kSize, PROT_READ | PROT_WRITE,
-                                              MAP_PRIVATE | MAP_ANONYMOUS, Number(-1), 0});
+  const int64_t made = thread.Call(
+      SYS_mmap, {0, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, Number(-1), 0});
   if (made < 0 || room == 0) return 0;
   const auto mapping = static_cast<uint64_t>(made);
   const bool locked = thread.Call(SYS_msync, {mapping, kSize, MS_INVALIDATE}) == -EBUSY;
@@ -268,6 +269,18 @@ int FutureLocks(BorrowedThread& thread) {
   thread.Call(SYS_munmap, {mapping, kSize});
   if (!locked) return 0;
   return told && (resident & 1) == 0 ? MCL_FUTURE | MCL_ONFAULT : MCL_FUTURE;
+}
+
+// A locked mapping that is restored is all there at once, which may be much.
+bool LocksOnFault(pid_t process) {
+  bool found = false;
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%d/smaps", process);
+  ForEachLine(path, [&](const char* line) {
+    found =
+        found || (std::strncmp(line, "VmFlags:", 8) == 0 && std::strstr(line, " lf") != nullptr);
+  });
+  return found;
 }
 
 // --- unshare(2)
@@ -280,8 +293,7 @@ bool ThreadsShare(pid_t process, int what) {
   bool alike = true;
   while (const dirent* const entry = ::readdir(threads)) {
     const pid_t thread = std::atoi(entry->d_name);
-    if (thread > 0 && thread != process &&
-        ::syscall(SYS_kcmp, process, thread, what, 0, 0) > 0)
+    if (thread > 0 && thread != process && ::syscall(SYS_kcmp, process, thread, what, 0, 0) > 0)
       alike = false;
   }
   ::closedir(threads);
@@ -320,7 +332,9 @@ bool LookWithin(pid_t tid) {
   if (is_main && !ThreadsShare(tid, KCMP_FS)) return Refuse("directory of a thread", tid);
   if (is_main && !ThreadsShare(tid, KCMP_FILES)) return Refuse("descriptors of a thread", tid);
   const Signs signs = is_main ? SignsOf(tid) : Signs{};
-  const bool is_asked = has_protection_keys || !sets.empty() || signs.locks_memory || signs.may_be_restricted;
+  const bool is_asked =
+      has_protection_keys || !sets.empty() || signs.locks_memory || signs.may_be_restricted;
+  if (signs.locks_memory && LocksOnFault(tid)) return Refuse("locked on fault", tid);
   if (!has_keys && !(is_main && is_asked)) return true;
 
   BorrowedThread thread(tid);

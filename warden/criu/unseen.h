@@ -8,6 +8,7 @@
 //   SEM_UNDO           what the kernel would add to System V semaphores at the end of the process.
 //                      Written into a file for the warden, and done again at a restore.
 //   mlockall(2)        whether memory that comes later is to be locked. Written there, too.
+//                      Memory that is locked page by page (MLOCK_ONFAULT): refused.
 //   unshare(2)         threads with descriptors or a working directory of their own, of which CRIU
 //                      saves those of the main thread alone: refused.
 //   Landlock           what a process must not do any more cannot be read: refused.
