@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/ioprio.h>
+#include <sched.h>
 #include <sys/personality.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
@@ -30,6 +31,8 @@ namespace {
 constexpr uint64_t kUsualSlackNs = 50'000;  // init/init_task.c of Linux
 constexpr uint32_t kUsualCoredumpFilter = 0x33;
 
+constexpr uint32_t kSchedulingSize = 48;  // linux/sched/types.h: SCHED_ATTR_SIZE_VER0
+
 std::optional<uint64_t> ReadValue(const std::string& path, int base) {
   const auto text = ReadFile(path);
   if (!text || text->empty()) return std::nullopt;
@@ -45,6 +48,26 @@ std::string SlackOf(pid_t thread) { return fmt::format("/proc/{}/timerslack_ns",
 
 // The calling thread's own: what processes have that the warden starts, or restores.
 uint32_t UsualPersonality() { return static_cast<uint32_t>(::personality(0xffffffff)); }
+
+sched_attr Scheduling(pid_t thread) {
+  sched_attr all = {};
+  if (::syscall(SYS_sched_getattr, thread, &all, sizeof all, 0) != 0) all.size = 0;
+  return all;
+}
+
+// Of what sched_setattr(2) sets, CRIU restores policy, nice value and priority. Empty if the thread
+// has nothing else; those of real-time policies are the administrator's.
+std::string OddScheduling(pid_t thread) {
+  static const uint64_t usual_slice = Scheduling(0).sched_runtime;
+  sched_attr all = Scheduling(thread);
+  if (all.sched_policy != SCHED_OTHER && all.sched_policy != SCHED_BATCH &&
+      all.sched_policy != SCHED_IDLE)
+    return "";
+  if (all.sched_runtime == usual_slice) all.sched_runtime = 0;
+  if (all.size == 0 || (all.sched_flags == 0 && all.sched_runtime == 0)) return "";
+  all.size = kSchedulingSize;
+  return std::string(reinterpret_cast<const char*>(&all), kSchedulingSize);
+}
 
 // ELF's class, its fifth byte (elf(5)). Calls are made in the place of 64-bit programs only.
 bool Is32Bit(const std::string& process) {
@@ -64,7 +87,9 @@ Status DescribeThreads(const std::string& process, const Policies& policies,
         ReadValue(fmt::format("/proc/{}/task/{}/personality", process, id), 16)
             .value_or(usual_personality));
     auto policy = policies.Of(process, id);
-    if (slack == kUsualSlackNs && priority <= 0 && personality == usual_personality && !policy)
+    std::string scheduling = OddScheduling(id);
+    if (slack == kUsualSlackNs && priority <= 0 && personality == usual_personality && !policy &&
+        scheduling.empty())
       return {};
     const auto in_pod = IdInPod(id);
     if (!in_pod) return {};  // it has ended
@@ -72,29 +97,36 @@ Status DescribeThreads(const std::string& process, const Policies& policies,
     thread.set_id(static_cast<uint32_t>(*in_pod));
     thread.set_timer_slack_ns(slack);
     if (priority > 0) thread.set_io_priority(static_cast<uint32_t>(priority));
-    if ((personality != usual_personality || policy) && Is32Bit(process))
+    if ((personality != usual_personality || policy || !scheduling.empty()) && Is32Bit(process))
       return Fail(
           Code::kUnsupported,
-          fmt::format("process {} is a 32-bit program with a personality(2) or a NUMA policy "
-                      "of its own, which it could not be given again: start it without "
-                      "setarch and numactl",
+          fmt::format("process {} is a 32-bit program with a personality(2), a NUMA policy or a "
+                      "sched_setattr(2) of its own, which it could not be given again: start it "
+                      "without setarch, numactl and chrt",
                       *in_pod));
     if (personality != usual_personality) thread.set_personality(personality);
     if (policy) *thread.mutable_policy() = std::move(*policy);
+    thread.set_scheduling(std::move(scheduling));
     return {};
   });
 }
 
-void DescribeUndos(std::string_view records, attributes::Attributes& all) {
-  for (; records.size() >= sizeof(SemaphoreUndo); records.remove_prefix(sizeof(SemaphoreUndo))) {
-    SemaphoreUndo found;
+void DescribeUnseen(std::string_view records, attributes::Attributes& all) {
+  for (; records.size() >= sizeof(Unseen); records.remove_prefix(sizeof(Unseen))) {
+    Unseen found;
     std::memcpy(&found, records.data(), sizeof found);
+    if (found.lock_flags != 0) {
+      attributes::Lock& lock = *all.add_locks();
+      lock.set_process(static_cast<uint32_t>(found.process));
+      lock.set_flags(static_cast<uint32_t>(found.lock_flags));
+      continue;
+    }
     attributes::Undo& undo = *all.add_undos();
     undo.set_process(static_cast<uint32_t>(found.process));
-    undo.set_set(static_cast<uint32_t>(found.set));
-    undo.set_number(static_cast<uint32_t>(found.number));
-    undo.set_value(static_cast<uint32_t>(found.value));
-    undo.set_adjustment(found.adjustment);
+    undo.set_set(static_cast<uint32_t>(found.undo.set));
+    undo.set_number(static_cast<uint32_t>(found.undo.number));
+    undo.set_value(static_cast<uint32_t>(found.undo.value));
+    undo.set_adjustment(found.undo.adjustment);
   }
 }
 
@@ -117,6 +149,15 @@ LateCall GiveUndo(const attributes::Undo& undo) {
                 .pointer = 1,
                 .size = sizeof operations};
   std::memcpy(call.data.data(), operations, sizeof operations);
+  return call;
+}
+
+LateCall GiveScheduling(const attributes::Thread& thread) {
+  LateCall call{.thread = static_cast<int32_t>(thread.id()),
+                .number = SYS_sched_setattr,
+                .pointer = 1,
+                .size = kSchedulingSize};
+  std::memcpy(call.data.data(), thread.scheduling().data(), kSchedulingSize);
   return call;
 }
 
@@ -151,7 +192,7 @@ Result<attributes::Attributes> Parse(const std::string& text) {
 
 Result<std::string> DescribeAttributes(const Pod& pod, std::string_view unseen) {
   attributes::Attributes all;
-  DescribeUndos(unseen, all);
+  DescribeUnseen(unseen, all);
   HOLDFAST_CHECK(DescribeSysv(pod, all));
   const Policies policies;
   const ScopedNetworkNamespace inside(pod.network_namespace());
@@ -183,6 +224,7 @@ Result<std::string> LateCalls(const std::string& text) {
     if (call) records.append(reinterpret_cast<const char*>(&*call), sizeof *call);
   };
   for (const attributes::Thread& thread : all.threads()) {
+    if (thread.scheduling().size() == kSchedulingSize) add(GiveScheduling(thread));
     if (thread.has_policy()) add(policies.Give(thread.id(), thread.policy()));
     if (thread.has_personality())
       add(LateCall{.thread = static_cast<int32_t>(thread.id()),
@@ -191,6 +233,10 @@ Result<std::string> LateCalls(const std::string& text) {
   }
   for (const attributes::Area& area : all.areas()) add(policies.Give(area));
   for (const attributes::Undo& undo : all.undos()) add(GiveUndo(undo));
+  for (const attributes::Lock& lock : all.locks())
+    add(LateCall{.thread = static_cast<int32_t>(lock.process()),
+                 .number = SYS_mlockall,
+                 .arguments = {lock.flags()}});
   return records;
 }
 

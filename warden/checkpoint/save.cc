@@ -40,6 +40,7 @@
 #include "warden/criu/node_connections.h"
 #include "warden/criu/terminals.h"
 #include "warden/criu/tracking_socket.h"
+#include "warden/criu/unrestorable.h"
 #include "warden/criu/unseen.h"
 #include "warden/criu/watches.h"
 #include "warden/files/check.h"
@@ -257,6 +258,9 @@ Result<FileImages> LoadFileImages(const Pod& pod, const UniqueFd& images) {
   HOLDFAST_TRY(loaded.files, LoadImage<image::file_entry>(images, kFilesImage, ImageMagic::kFiles));
   HOLDFAST_TRY(loaded.remaps, LoadImage<image::remap_file_path_entry>(images, kRemapsImage,
                                                                       ImageMagic::kRemapPath));
+  HOLDFAST_TRY(const auto processes,
+               LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
+  HOLDFAST_CHECK(CheckRestorable(loaded.files, processes));
   HOLDFAST_CHECK(UseOtherNames(pod, loaded));
   EndNodeConnections(loaded.files);
   return loaded;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <csignal>
 #include <regex>
 #include <sstream>
 #include <string>
@@ -29,6 +31,17 @@ bool IsThreadsFile(const std::string& path) {
          match[1] != match[2];
 }
 
+// By what its parent learns of its end (clone(2)), which CRIU makes SIGCHLD; 0 is no signal.
+int ExitSignal(const std::string& process) {
+  // proc_pid_stat(5): the name, field 2, may have anything in it; this is field 38.
+  const std::string stat = ReadFile(process + "/stat").value_or("");
+  std::istringstream fields(stat.substr(std::min(stat.size(), stat.rfind(')') + 1)));
+  std::string field;
+  for (int number = 3; number <= 38; ++number)
+    if (!(fields >> field)) return SIGCHLD;  // it has ended
+  return ParseNumber<int>(field).value_or(SIGCHLD);
+}
+
 // What stands in the way; empty if nothing does. `proc`: the pod's.
 std::string Obstacle(const std::string& proc, const std::string& pid, const std::string& user) {
   const std::string process = proc + "/" + pid;
@@ -45,6 +58,11 @@ std::string Obstacle(const std::string& proc, const std::string& pid, const std:
     return "has lost its main thread (pthread_exit in main), and others go on\n  next: let the "
            "main "
            "thread wait for the others (pthread_join)";
+  if (const int signal = ExitSignal(process); signal != SIGCHLD)
+    return fmt::format(
+        "was made so that its end sends {} instead of SIGCHLD (clone(2)), which CRIU cannot save\n"
+        "  next: save again when it has ended",
+        signal == 0 ? "no signal" : "signal " + std::to_string(signal));
   if (const auto space = ReadLink(process + "/ns/user"); space && *space != user)
     return "is in a container (user namespace) in the job\n  next: save when that has ended";
   for (const std::string& fd : ListDirectory(process + "/fd").value_or(std::vector<std::string>()))

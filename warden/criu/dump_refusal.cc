@@ -49,17 +49,47 @@ constexpr Known kWords[] = {
      "keep secrets in memory or in files, or save again when the keys are gone"},
     {"(holdfast): protection keys", "memory protection keys (pkey_alloc(2))",
      "turn them off in the program, or save again when they are free"},
+    {"Can't make VM id for", "memory that it shares with another process (clone(2) with CLONE_VM)",
+     "save again when one of them has ended"},
+    {"Can't make FS id for",
+     "a working directory that it shares with another process (clone(2) with CLONE_FS)",
+     "save again when one of them has ended"},
+    {"Unsupported proto 262", "Multipath TCP",
+     "turn it off in the program (Go: GODEBUG=multipathtcp=0)"},
+    {"(/secretmem", "secret memory (memfd_secret(2))", "save again when it is unmapped"},
+    {"File name too long", "a file open whose path is longer than 4,095 bytes",
+     "save again when it is closed"},
+    {"PIDFD_THREAD flag", "a descriptor of a thread (pidfd_open(2) with PIDFD_THREAD)",
+     "save again when it is closed"},
+    {"Dump eventpoll", "an epoll(7) that watches a file which it has closed itself and others not",
+     "take descriptors out of the epoll (EPOLL_CTL_DEL) before they are closed"},
+    {"(holdfast): locked on fault", "memory that is locked page by page (mlock2(2), MLOCK_ONFAULT)",
+     "save again when it is unlocked"},
+    {"(holdfast): directory of a thread",
+     "a thread with a working directory of its own (unshare(2) with CLONE_FS)",
+     "save again when that thread has ended"},
+    {"(holdfast): descriptors of a thread",
+     "a thread with descriptors of its own (unshare(2) with CLONE_FILES)",
+     "save again when that thread has ended"},
+    {"(holdfast): landlock", "restrictions of its own by Landlock",
+     "save again when it has ended, or run it without its sandbox"},
+    {"(holdfast): dispatched calls",
+     "system calls that it catches itself (PR_SET_SYSCALL_USER_DISPATCH, as Wine does)",
+     "jobs with such programs cannot be saved"},
     {"Can't lookup mount", "a file of a file system without a path, such as a POSIX message queue",
      "use a System V message queue"},
 };
 
-// The process that CRIU's words are about: "Dump files (pid: 1004) failed with -1".
+// The process that CRIU's words are about: "Dump files (pid: 1004) failed with -1", or "Can't make
+// VM id for 1004".
 std::string PidIn(std::string_view words) {
-  constexpr std::string_view kBefore = "(pid: ";
-  const size_t at = words.rfind(kBefore);
-  if (at == std::string_view::npos) return "";
-  words.remove_prefix(at + kBefore.size());
-  return std::string(words.substr(0, words.find(')')));
+  for (const std::string_view before : {"(pid: ", " id for "}) {
+    const size_t at = words.rfind(before);
+    if (at == std::string_view::npos) continue;
+    words.remove_prefix(at + before.size());
+    return std::string(words.substr(0, words.find_first_not_of("0123456789")));
+  }
+  return "";
 }
 
 // What CRIU has no name for: "Can't dump file 3 of that type [600] (anon anon_inode:[landlock])".

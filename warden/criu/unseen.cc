@@ -1,7 +1,9 @@
 #include "warden/criu/unseen.h"
 
 #include <cpuid.h>
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <sys/ipc.h>
@@ -14,6 +16,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <initializer_list>
 #include <span>
 #include <vector>
@@ -31,6 +35,11 @@ constexpr int kLargest = 32767;
 bool Refuse(const char* what, pid_t process) {
   std::fprintf(stderr, "Error (holdfast): %s (pid: %d)\n", what, process);
   return false;
+}
+
+bool Note(const Unseen& unseen) {
+  return ::write(kUnseenFd, &unseen, sizeof unseen) == sizeof unseen ||
+         Refuse("cannot note what it is to have again", unseen.process);
 }
 
 // --- keys
@@ -212,15 +221,103 @@ bool NoteUndos(BorrowedThread& thread, pid_t process, std::span<const SemaphoreS
       if (value < 0) continue;  // not one that this process may change
       const int adjustment = Adjustment(thread, set.id, number, static_cast<int>(value)).Read();
       if (adjustment == 0) continue;
-      const SemaphoreUndo undo{.process = process,
-                               .set = set.id,
-                               .number = number,
-                               .value = static_cast<int32_t>(value),
-                               .adjustment = adjustment};
-      if (::write(kUnseenFd, &undo, sizeof undo) != sizeof undo)
-        return Refuse("cannot note what semaphores are to take back", process);
+      if (!Note({.process = process,
+                 .lock_flags = 0,
+                 .undo = {.set = set.id,
+                          .number = number,
+                          .value = static_cast<int32_t>(value),
+                          .adjustment = adjustment}}))
+        return false;
     }
   return true;
+}
+
+// --- what is in /proc/PID/status
+
+struct Signs {
+  bool locks_memory = false;
+  bool may_be_restricted = false;  // Landlock wants no_new_privs
+};
+
+Signs SignsOf(pid_t process) {
+  Signs signs;
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%d/status", process);
+  ForEachLine(path, [&](const char* line) {
+    unsigned long value = 0;
+    if (std::sscanf(line, "VmLck: %lu", &value) == 1) signs.locks_memory = value != 0;
+    if (std::sscanf(line, "NoNewPrivs: %lu", &value) == 1) signs.may_be_restricted = value != 0;
+  });
+  return signs;
+}
+
+// --- mlockall(2)
+
+// What a new mapping gets is what the process has asked for: msync(2) refuses to forget what is
+// locked, and what is locked without MCL_ONFAULT is there at once.
+int FutureLocks(BorrowedThread& thread) {
+  constexpr uint64_t kSize = 4096;
+  const uint64_t room = thread.room();
+  const int64_t made = thread.Call(
+      SYS_mmap, {0, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, Number(-1), 0});
+  if (made < 0 || room == 0) return 0;
+  const auto mapping = static_cast<uint64_t>(made);
+  const bool locked = thread.Call(SYS_msync, {mapping, kSize, MS_INVALIDATE}) == -EBUSY;
+  unsigned char resident = 0;
+  const bool told = thread.Call(SYS_mincore, {mapping, kSize, room}) == 0 &&
+                    thread.Read(room, &resident, sizeof resident);
+  thread.Call(SYS_munmap, {mapping, kSize});
+  if (!locked) return 0;
+  return told && (resident & 1) == 0 ? MCL_FUTURE | MCL_ONFAULT : MCL_FUTURE;
+}
+
+// A locked mapping that is restored is all there at once, which may be much.
+bool LocksOnFault(pid_t process) {
+  bool found = false;
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%d/smaps", process);
+  ForEachLine(path, [&](const char* line) {
+    found =
+        found || (std::strncmp(line, "VmFlags:", 8) == 0 && std::strstr(line, " lf") != nullptr);
+  });
+  return found;
+}
+
+// --- unshare(2)
+
+bool ThreadsShare(pid_t process, int what) {
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%d/task", process);
+  DIR* const threads = ::opendir(path);
+  if (threads == nullptr) return true;
+  bool alike = true;
+  while (const dirent* const entry = ::readdir(threads)) {
+    const pid_t thread = std::atoi(entry->d_name);
+    if (thread > 0 && thread != process && ::syscall(SYS_kcmp, process, thread, what, 0, 0) > 0)
+      alike = false;
+  }
+  ::closedir(threads);
+  return alike;
+}
+
+// --- Landlock
+
+// Who is in a domain may not look at who is not (security/landlock/task.c of Linux), such as the
+// pod's first process, which the kernel would else let every process of the user do.
+bool IsRestricted(BorrowedThread& thread, pid_t process, pid_t first) {
+  return thread.Call(SYS_kcmp, {static_cast<uint64_t>(process), static_cast<uint64_t>(first),
+                                KCMP_VM}) == -EPERM;
+}
+
+// --- PR_SET_SYSCALL_USER_DISPATCH
+
+bool IsDispatched(pid_t tid) {
+  constexpr long kGetConfiguration = 0x4211;  // PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, Linux 6.4
+  struct {
+    uint64_t mode, selector, offset, length;
+  } configuration = {};
+  return ::syscall(SYS_ptrace, kGetConfiguration, tid, sizeof configuration, &configuration) == 0 &&
+         configuration.mode != 0;
 }
 
 }  // namespace
@@ -229,8 +326,16 @@ bool LookWithin(pid_t tid) {
   static const bool has_keys = UserHasKeys();
   static const bool has_protection_keys = ProcessorHasProtectionKeys();
   static const std::vector<SemaphoreSet> sets = SemaphoreSets(tid);
+  static const pid_t first = tid;
   const bool is_main = ::syscall(SYS_tgkill, tid, tid, 0) == 0;
-  if (!has_keys && !(is_main && (has_protection_keys || !sets.empty()))) return true;
+  if (IsDispatched(tid)) return Refuse("dispatched calls", tid);
+  if (is_main && !ThreadsShare(tid, KCMP_FS)) return Refuse("directory of a thread", tid);
+  if (is_main && !ThreadsShare(tid, KCMP_FILES)) return Refuse("descriptors of a thread", tid);
+  const Signs signs = is_main ? SignsOf(tid) : Signs{};
+  const bool is_asked =
+      has_protection_keys || !sets.empty() || signs.locks_memory || signs.may_be_restricted;
+  if (signs.locks_memory && LocksOnFault(tid)) return Refuse("locked on fault", tid);
+  if (!has_keys && !(is_main && is_asked)) return true;
 
   BorrowedThread thread(tid);
   if (!thread.valid()) return true;  // a 32-bit program
@@ -239,6 +344,9 @@ bool LookWithin(pid_t tid) {
        HoldsKeys(thread, KEY_SPEC_THREAD_KEYRING)))
     return Refuse("keyring", tid);
   if (!is_main) return true;
+  if (signs.may_be_restricted && IsRestricted(thread, tid, first)) return Refuse("landlock", tid);
+  if (const int flags = signs.locks_memory ? FutureLocks(thread) : 0; flags != 0)
+    if (!Note({.process = tid, .lock_flags = flags, .undo = {}})) return false;
   if (has_protection_keys && HasProtectionKeys(thread)) return Refuse("protection keys", tid);
   return NoteUndos(thread, tid, sets);
 }

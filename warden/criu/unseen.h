@@ -7,6 +7,12 @@
 //   protection keys    which are allocated, and what each thread may do with them: refused.
 //   SEM_UNDO           what the kernel would add to System V semaphores at the end of the process.
 //                      Written into a file for the warden, and done again at a restore.
+//   mlockall(2)        whether memory that comes later is to be locked. Written there, too.
+//                      Memory that is locked page by page (MLOCK_ONFAULT): refused.
+//   unshare(2)         threads with descriptors or a working directory of their own, of which CRIU
+//                      saves those of the main thread alone: refused.
+//   Landlock           what a process must not do any more cannot be read: refused.
+//   prctl(2)           PR_SET_SYSCALL_USER_DISPATCH: calls in its place would be caught: refused.
 //
 // A process for which there is no sign of any is not touched. Used by preload.cc. Needs libc alone.
 #pragma once
@@ -20,13 +26,18 @@ namespace holdfast::warden {
 // The file's number in CRIU.
 inline constexpr int kUnseenFd = 7;
 
-// A record of the file.
 struct SemaphoreUndo {
-  int32_t process;
   int32_t set;
   int32_t number;      // in the set
   int32_t value;       // of the semaphore
   int32_t adjustment;  // semop(2): semadj
+};
+
+// A record of the file.
+struct Unseen {
+  int32_t process;
+  int32_t lock_flags;  // for mlockall(2); 0: it is about a semaphore
+  SemaphoreUndo undo;
 };
 
 // Looks at a thread, and at its process if it is the main thread. False if it must not be saved;

@@ -5,7 +5,7 @@
 load ../lib
 
 # Not changed by a save and two moves, or else refused, by name.
-refused="pipes inotify unix undumpable keyring pkey mqueue reserved"
+refused="pipes inotify unix undumpable keyring pkey mqueue reserved onfault wanderer hoarder sharer companion exitsignal landlock dispatch"
 
 setup_file() {
     idle_cluster
@@ -79,6 +79,7 @@ try() {
 @test "signals, mutexes, floating point" { try signals; }
 @test "System V and POSIX objects, private files" { try ipc; }
 @test "timers and clocks" { try times; }
+@test "threads and processes that share" { try threads; }
 
 @test "the documentation's table is what was seen" {
     [ "$(wc -l </tmp/look.tsv)" = "$(kinds | wc -l)" ] || skip "not all kinds have been tried in this run"

@@ -210,6 +210,56 @@ def tell():
   }
 }
 
+TEST_F(UnseenTest, MemoryToComeIsLocked) {
+  for (const char* flags : {"2", "6"}) {  // MCL_FUTURE, with MCL_ONFAULT
+    Start(std::string("mlockall, flags = 151, ") + flags + R"py(
+import mmap
+call(mlockall, flags)
+areas = []
+def tell():
+    areas.append(mmap.mmap(-1, 1 << 20))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(areas[-1]))
+    there = ctypes.create_string_buffer(256)
+    call(27, address, 1 << 20, there)
+    try: call(26, address, 1 << 20, 2)
+    except OSError as error: return error.errno, there.raw[200] & 1
+    return "not locked")py");
+    EXPECT_THAT(Told("before"), HasSubstr(*flags == '2' ? "(16, 1)" : "(16, 0)"));
+    Move();
+    Finish();
+    EXPECT_EQ(Told("after"), Told("before"));
+  }
+}
+
+TEST_F(UnseenTest, SlicesMove) {
+  Start(R"py(
+sched_setattr, sched_getattr = 314, 315
+call(sched_setattr, 0, struct.pack("IIQiIQQQ", 48, 3, 1, 4, 0, 20000000, 0, 0), 0)
+def tell():
+    data = ctypes.create_string_buffer(48)
+    call(sched_getattr, 0, data, 48, 0)
+    return struct.unpack("IIQiIQQQ", data.raw)[1:6])py");
+  ExpectMoved("(3, 1, 4, 0, 20000000)");
+}
+
+TEST_F(UnseenTest, ThreadsWithTablesOfTheirOwnAreRefused) {
+  for (const char* what : {"0x200", "0x400"}) {  // CLONE_FS, CLONE_FILES
+    Start(std::string("what = ") + what + R"py(
+unshared = threading.Event()
+def leave():
+    call(272, what)
+    unshared.set()
+    while not os.path.exists("/tmp/tell"): time.sleep(0.02)
+threading.Thread(target=leave).start()
+unshared.wait()
+def tell(): return 'nothing')py");
+    const auto frozen = Save();
+    ASSERT_FALSE(frozen) << what;
+    EXPECT_THAT(frozen.error().message(), HasSubstr("of its own (unshare(2)"));
+    Finish();
+  }
+}
+
 TEST_F(UnseenTest, ProcessesWithoutAnyOfItAreLeftAlone) {
   Start("def tell(): return 'nothing'");
   Move();

@@ -3,7 +3,7 @@
 #include "look.h"
 
 static const struct kind* const all[] = {files_kinds,  sockets_kinds, process_kinds, memory_kinds,
-                                         signal_kinds, ipc_kinds,     time_kinds};
+                                         signal_kinds, ipc_kinds,     time_kinds,  thread_kinds};
 
 long check(long value, const char* what) {
   if (value == -1) {

@@ -22,7 +22,7 @@ struct kind {
   void (*tell)(void);
 };
 extern const struct kind files_kinds[], sockets_kinds[], process_kinds[], memory_kinds[],
-    signal_kinds[], ipc_kinds[], time_kinds[];
+    signal_kinds[], ipc_kinds[], time_kinds[], thread_kinds[];
 
 // Ends the program with a message if `value` is -1; returns it.
 long check(long value, const char* what);

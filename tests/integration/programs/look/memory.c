@@ -186,6 +186,38 @@ static void set_reserved(void) {
 }
 static void tell_reserved(void) { SAY("%s", a + ((size_t)1 << 39)); }
 
+// --- memory that is locked when it comes, and memory that is locked page by page
+static void set_mlockall(void) { check(mlockall(MCL_FUTURE), "mlockall"); }
+static void tell_mlockall(void) { print_flags("new", map(2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1)); }
+static void set_onfault(void) {
+  a = map(8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  check(mlock2(a, 8 * (size_t)page, 1 /* MLOCK_ONFAULT */), "mlock2");
+}
+static void tell_onfault(void) {
+  unsigned char there[8];
+  mincore(a, 8 * (size_t)page, there);
+  SAY("there %d", there[7] & 1);
+}
+
+// --- code that is written while it runs, and by another mapping
+static void set_jit(void) {
+  const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3};  // mov $42, %eax; ret
+  const int fd = check(memfd_create("jit", 0), "memfd");
+  page = sysconf(_SC_PAGESIZE);
+  check(ftruncate(fd, page), "truncate");
+  a = map(1, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+  b = map(1, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
+  c = map(1, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  memcpy(a, code, sizeof code);
+  memcpy(c, code, sizeof code);
+}
+static void tell_jit(void) {
+  SAY("%d %d", ((int (*)(void))b)(), ((int (*)(void))c)());
+  a[1] = 43;
+  c[1] = 44;
+  SAY("%d %d", ((int (*)(void))b)(), ((int (*)(void))c)());
+}
+
 const struct kind memory_kinds[] = {{"advice", "madvise(2), mlock(2), rights of memory", set_advice, tell_advice},
                                     {"guard", "guard pages", set_guard, tell_guard},
                                     {"mapped", "files in memory, deleted ones too", set_files, tell_files},
@@ -194,4 +226,7 @@ const struct kind memory_kinds[] = {{"advice", "madvise(2), mlock(2), rights of 
                                     {"seccomp", "a seccomp filter", set_seccomp, tell_seccomp},
                                     {"policy", "NUMA policies", set_policy, tell_policy},
                                     {"reserved", "a terabyte reserved and not used", set_reserved, tell_reserved},
+                                    {"mlockall", "memory to come that is to be locked (mlockall(2))", set_mlockall, tell_mlockall},
+                                    {"onfault", "memory that is locked page by page", set_onfault, tell_onfault},
+                                    {"jit", "code that is written while it runs", set_jit, tell_jit},
                                     {0}};
