@@ -12,6 +12,10 @@ teardown() {
     done
     on ctl scontrol update partition=nograce state=up
     ! on ctl test -e /etc/slurm/slurm.conf.site || without_slurm_settings
+    rm -f /shared/health /shared/sick-*
+    resume_nodes
+    # A test that failed may have left something.
+    on ctl scontrol delete reservation=work 2>/dev/null || true
 }
 
 # on_nodes COMMAND...: with each node's name behind it, on the hub. set_nodes STATE: by an administrator.
@@ -31,6 +35,7 @@ lose_nodes() {
 }
 
 @test "its node is lost: goes on from where it was saved before" {
+    nudged=("${!place[@]}")
     begin_way -p nograce
     lose_nodes
     way_ends "node lost" "starts over / ends, NODE_FAIL" \
@@ -64,6 +69,7 @@ let_in() { ip link set "port-$1" up; }
 }
 
 @test "its node cannot be reached for longer than SlurmdTimeout: goes on from where it was saved before" {
+    nudged=("${!place[@]}")
     begin_way -p nograce
     on_nodes cut_off
     wait_until 60 is_taken "${!jobs[@]}"
@@ -139,7 +145,7 @@ is_noticed() { on ctl test ! -e "/shared/sick-$1"; }
     with_health_check drain
     begin_way -p nograce
     on ctl touch /shared/sick-n1 /shared/sick-n2 /shared/sick-n3
-    on_nodes eventually 30 is_noticed
+    on_nodes eventually 60 is_noticed
     way_ends "health check drains the node" "goes on" "goes on" "goes on" "goes on"
     resume_nodes
 }

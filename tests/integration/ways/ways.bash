@@ -26,6 +26,8 @@ way=/shared/alice/way # the hub has it, too
 # `options` is an array of more options for ours.
 begin_way() {
     local name
+    on ctl scancel --quiet --user=alice # what a test that failed has left
+    eventually 60 no_jobs
     rm -rf $way
     on ctl install -d -o alice -g alice $way
     cat >$way/count.sh <<END
@@ -62,12 +64,12 @@ END
     jobs=()
     while read -r name job; do jobs[$name]=$job; done < <(each submission "$@" | alice bash)
     all=$(IFS=,; echo "${jobs[*]}")
-    eventually 60 all_count
+    eventually 120 all_count || return 1
     save_before saved.yes &
     save_before saved.no
     wait $!
     for name in saved.yes saved.no unsaveable.yes unsaveable.no; do touch "$way/$name.hinder"; done
-    for name in saved.yes saved.no unsaveable.yes unsaveable.no; do eventually 60 test -e "$way/$name.hindered"; done
+    for name in saved.yes saved.no unsaveable.yes unsaveable.no; do eventually 120 test -e "$way/$name.hindered"; done
     alice env -C / sh -c "while :; do squeue -h -t all -j $all -o '%i %t'; sleep 0.1; done" >"$BATS_TEST_TMPDIR/squeue" 2>/dev/null 3>&- &
     squeue_poller=$!
     alice env -C / sh -c "while :; do sacct -X -n -P -j $all -o JobID,State; sleep 0.3; done" >"$BATS_TEST_TMPDIR/sacct" 2>/dev/null 3>&- &
@@ -84,17 +86,21 @@ submission() { # NAME SBATCH-OPTION...
     [[ $name = plain.* ]] || more+=(--checkpoint "${options[@]}")
     echo "echo $name \$(sbatch --parsable -n 1 -w ${place[$name]} -o way/$name.out ${more[*]} $* way/count.sh $name)"
 }
-all_count() { [ "$(grep -lx 5 $way/*.out | wc -l)" = ${#jobs[@]} ]; }
+all_count() { [ "$(grep -lx 5 $way/*.out 2>/dev/null | wc -l)" = ${#jobs[@]} ]; }
 save_before() { alice holdfast save "${jobs[$1]}" 3>&-; }
 
-# Slurm leaves a requeued job waiting for two minutes; nobody wants to watch that. Not while slurmd
-# has something of it, nor in the second in which that ended: it would refuse to start it.
+# Slurm leaves a requeued job waiting for two minutes, and ours too if they can go nowhere but to a
+# node that was lost; nobody wants to watch that. Not while slurmd has something of it, nor in the
+# second in which that ended: it would refuse to start it.
+nudged=(plain.yes plain.no)
 nudge() {
-    local job
-    for job in $(on ctl squeue -h -j "${jobs[plain.yes]},${jobs[plain.no]}" -t pending -o '%i/%r' | sed -n 's|/BeginTime$||p'); do
-        ! on n1 pgrep -f "slurmstepd: \[$job\." || continue
+    local name waiting
+    waiting=$(on ctl squeue -h -j "$all" -t pending -o '%i/%r')
+    for name in "${nudged[@]}"; do
+        [[ $waiting = *"${jobs[$name]}/BeginTime"* ]] || continue
+        ! on "${place[$name]}" pgrep -f "slurmstepd: \[${jobs[$name]}\." || continue
         sleep 1.1
-        on ctl scontrol update jobid="$job" starttime=now
+        on ctl scontrol update jobid="${jobs[$name]}" starttime=now
     done
 }
 
@@ -112,13 +118,13 @@ look() {
     local job field value
     while read -r job field value; do said[$job.$field]=$value; done < <(on ctl scontrol show job --oneliner | awk '{
         for (i = 2; i <= NF; i++)
-            if ($i ~ /^(JobState|Reason|PreemptTime|EndTime)=/) { split($i, f, "="); print substr($1, 7), f[1], f[2] } }')
+            if ($i ~ /^(JobState|Reason|Restarts|PreemptTime|EndTime)=/) { split($i, f, "="); print substr($1, 7), f[1], f[2] } }')
 }
 of() { echo "${said[${jobs[$1]}.$2]}"; } # NAME FIELD
 
 # By what was said last: Slurm has begun to take it from its nodes; somebody holds it; it is over, or
 # held.
-is_taken() { [ "$(of "$1" JobState)" != RUNNING ] || [[ $(of "$1" PreemptTime) = 2* ]]; }
+is_taken() { [ "$(of "$1" JobState)" != RUNNING ] || [ "$(of "$1" Restarts)" != 0 ] || [[ $(of "$1" PreemptTime) = 2* ]]; }
 is_held() { [ "$(of "$1" JobState)" = PENDING ] && [[ $(of "$1" Reason) = *[Hh]eld* ]]; }
 is_settled() {
     case $(of "$1" JobState) in
@@ -129,7 +135,7 @@ is_settled() {
 }
 # wait_until SECONDS FUNCTION NAME...: is true of all of these.
 wait_until() {
-    eventually "$1" all_are "${@:2}" || { on ctl scontrol show job >&2; return 1; }
+    eventually "$1" all_are "${@:2}" || { on ctl squeue -t all -j "$all" -o "%i %t %r %N %Z" >&2; return 1; }
 }
 all_are() { # FUNCTION NAME...
     local name
