@@ -155,12 +155,14 @@ std::vector<Check> ExamineCoordinator(const config::Config& config) {
     checks.push_back(Failed("coordinator", health.error().message(), remedy));
   } else {
     checks.push_back(JudgeHealth(*health));
-    if (const auto jobs = client.Get("/v1/jobs"); jobs)
+    if (const auto jobs = client.Get("/v1/jobs"); jobs) {
       checks.push_back(Ok("coordinator knows me", "requests are accepted"));
-    else
+      checks.push_back(JudgeTimes(*jobs));
+    } else {
       checks.push_back(
           Failed("coordinator knows me", jobs.error().message(),
                  "munge.key must be the same on both machines, and their clocks agree"));
+    }
   }
   if (const auto connected = TryConnect(host, warden_port); connected)
     checks.push_back(Ok("coordinator for wardens", fmt::format("{} port {}", host, warden_port)));

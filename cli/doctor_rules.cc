@@ -6,8 +6,12 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <chrono>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
+
+#include "base/duration.h"
 
 namespace holdfast::cli {
 namespace {
@@ -214,6 +218,38 @@ Check JudgePluginVersion(uint32_t plugin_version, std::string_view slurm) {
                 fmt::format("built for Slurm {}, but this is '{}': Slurm will not load it",
                             built.ToString(), Trim(slurm)),
                 "build and install Holdfast against this machine's Slurm");
+}
+
+Check JudgeTimes(const nlohmann::json& jobs) {
+  const std::string name = "time that saves take";
+  int64_t longest_ns = 0, least_ns = std::numeric_limits<int64_t>::max();
+  size_t measured = 0;
+  std::vector<std::string> late;
+  for (const auto& job : jobs.value("jobs", nlohmann::json::array())) {
+    const auto times = job.value("times", nlohmann::json());
+    if (!times.is_object()) continue;
+    const auto suffices = times.value("notice_suffices", nlohmann::json());
+    const auto takes = times.value("to_safe_longest_ns", nlohmann::json());
+    const auto has = times.value("notice_ns", nlohmann::json());
+    if (!suffices.is_boolean() || !takes.is_number() || !has.is_number()) continue;
+    ++measured;
+    const auto takes_ns = takes.get<int64_t>(), has_ns = has.get<int64_t>();
+    longest_ns = std::max(longest_ns, takes_ns);
+    least_ns = std::min(least_ns, has_ns);
+    if (!suffices.get<bool>())
+      late.push_back(fmt::format("job {} takes {} and has {}", job.value("job_id", 0U),
+                                 FormatDuration(std::chrono::nanoseconds(takes_ns)),
+                                 FormatDuration(std::chrono::nanoseconds(has_ns))));
+  }
+  if (measured == 0) return NotChecked(name, "no running job that you may see has been saved yet");
+  if (late.empty())
+    return Ok(name, fmt::format("{} at most ({} running job{}), and Slurm leaves {} at least",
+                                FormatDuration(std::chrono::nanoseconds(longest_ns)), measured,
+                                measured == 1 ? "" : "s",
+                                FormatDuration(std::chrono::nanoseconds(least_ns))));
+  return Failed(name, fmt::format("{} of {}: {}", late.size(), measured, fmt::join(late, ", ")),
+                "raise KillWait, or GraceTime of the partition, or have such jobs saved more often "
+                "(--checkpoint=TIME): what they did since is lost with their nodes");
 }
 
 Check JudgeHealth(const nlohmann::json& health) {

@@ -47,6 +47,10 @@ PlugStack ParsePlugStack(std::string_view text);
 // `plugin_version`: the plugin's plugin_version symbol; `slurm`: output of `scontrol --version`.
 Check JudgePluginVersion(uint32_t plugin_version, std::string_view slurm);
 
+// How long the saves of running jobs take, and how long Slurm leaves them. `jobs`: the
+// coordinator's answer to GET /v1/jobs.
+Check JudgeTimes(const nlohmann::json& jobs);
+
 // The coordinator's answer to GET /v1/health.
 Check JudgeHealth(const nlohmann::json& health);
 

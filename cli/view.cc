@@ -157,6 +157,10 @@ std::string HeaderText(const json& job) {
     text += PlanText(Member(job, "plan"), Member(options, "auto_interval") == json(true));
     if (const std::string given = OptionsText(options); !given.empty())
       text += fmt::format("  options    {}\n", given);
+    if (Member(job, "requeue") == json(false))
+      text +=
+          "  requeue     no: its script is never started again, whatever Slurm's record says while "
+          "it runs\n";
     if (const std::string rollback = Text(options, "rollback"); !rollback.empty())
       text += fmt::format(
           "  files       put back: {}{}\n", rollback,

@@ -17,6 +17,14 @@ std::string Describe(const v1::Ended& ended) {
                              : fmt::format("exit code {}", ended.exit_code());
 }
 
+// While it ran Slurm's record had to allow what its user forbids (records.cc). With nothing to go on
+// to, it is to say so again before Slurm looks at RequeueExit, or somebody requeues the job.
+void ForbidRequeue(Turn& turn) {
+  const Job& job = turn.job;
+  if (job.requeue.value_or(true)) return;
+  if (job.start.ended || ProspectOf(job) == Prospect::kEnd) turn.Do(Amend{.requeue = false});
+}
+
 void EndScript(Turn& turn, v1::Ended ended) {
   Job& job = turn.job;
   job.start.doubted_end.reset();
@@ -24,6 +32,7 @@ void EndScript(Turn& turn, v1::Ended ended) {
   // that a signal ended may not have ended by itself. Slurm's last word on it counts
   // (OnRecordEnding).
   job.start.ended = !job.start.eviction && !job.start.preemption_seen && ended.signal() == 0;
+  if (!job.start.eviction) ForbidRequeue(turn);
   NoteEnd(turn, IsGood(ended) && job.start.ended);
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, Describe(ended));

@@ -184,6 +184,7 @@ struct Amend {
   std::optional<Spread> spread;
   std::optional<bool> requeue;
   bool eligible = false;  // StartTime: now
+  int64_t not_before = 0;  // StartTime: that, unix time
   bool hold = false;
   bool release = false;  // from a hold
 };

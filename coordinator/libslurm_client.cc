@@ -126,8 +126,8 @@ class LibslurmClient : public SlurmClient {
   }
 
   Status Apply(uint32_t job_id, const Amend& amend) override {
-    if (!amend.excluded && !amend.spread && !amend.requeue && !amend.eligible && !amend.hold &&
-        !amend.release)
+    if (!amend.excluded && !amend.spread && !amend.requeue && !amend.eligible &&
+        amend.not_before == 0 && !amend.hold && !amend.release)
       return {};
     HOLDFAST_TRY(const std::string job, Name(job_id));
     job_desc_msg_t change;
@@ -145,6 +145,7 @@ class LibslurmClient : public SlurmClient {
     }
     if (amend.requeue) change.requeue = *amend.requeue ? 1 : 0;
     if (amend.eligible) change.begin_time = std::time(nullptr);
+    if (amend.not_before != 0) change.begin_time = amend.not_before;
     if (amend.hold) {
       change.priority = 0;
       change.alloc_sid = ALLOC_SID_USER_HOLD;  // so that its user may release it

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "coordinator/transitions.h"
@@ -11,6 +12,10 @@ namespace holdfast::coordinator {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
+// On a node that was lost and answers again something of the job may live on for some seconds. A job
+// that Slurm starts beside that it holds, and drains the node ("Duplicate jobid"). So where such a
+// job can go nowhere else, it waits as long as Slurm has every requeued job wait.
+constexpr std::chrono::seconds kAfterNodeFailure{120};
 
 // Slurm was asked before this start of the job, or its departure, began.
 bool IsStale(const Turn& turn, const Record& record) { return record.asked_ns < turn.job.since_ns; }
@@ -201,8 +206,14 @@ void SeeToQueue(Turn& turn, const Record& record) {
     turn.Do(Comment{job.last_error});
     job.commented = true;
     job.exclusions.next.clear();
-    turn.Do(Amend{
-        .excluded = ChangeExclusions(job, record.excluded), .eligible = true, .release = true});
+    Amend amend{.excluded = ChangeExclusions(job, record.excluded), .release = true};
+    if (job.start.eviction && job.start.eviction->dead_node) {
+      job.departure.hurry = false;
+      amend.not_before = job.since_ns / kSecond + kAfterNodeFailure.count();
+    } else {
+      amend.eligible = true;
+    }
+    turn.Do(std::move(amend));
     return;
   }
   if (record.unsatisfiable && !job.exclusions.unfit.empty()) {
@@ -252,8 +263,10 @@ void OnRecordActive(Turn& turn, const Record& record) {
 
 void Abandon(Turn& turn, const Record& record) {
   for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
-  if (record.state == Record::State::kPending && !record.completing)
+  if (record.state == Record::State::kPending && !record.completing) {
     turn.job.start.eviction = Eviction{.requeued = true, .dead_node = true};
+    AddNodes(turn.job.exclusions.next, turn.job.lost_nodes());
+  }
   Depart(turn, IsBeingRenewed(turn.job) ? Reason::kTimeLimit : Reason::kRequeued);
   Follow(turn, record);
 }

@@ -54,24 +54,37 @@ json DurationOrNull(Seconds duration) {
                : json(nullptr);
 }
 
+// Between two saves of it.
+Seconds LongestRan(const Plan& plan) {
+  return plan.interval.count() > 0 ? plan.interval : kForever;
+}
+
+// How long its saves take, and how long Slurm leaves it; null: not known.
+json TimesOf(const Job& job) {
+  const Plan& plan = job.plan;
+  const TimeToSafe& to_safe = plan.to_safe;
+  return {{"notice_ns", DurationOrNull(plan.notice)},
+          {"notice_suffices", to_safe.known ? json(plan.notice_suffices()) : json(nullptr)},
+          {"to_safe_longest_ns",
+           to_safe.known ? DurationOrNull(to_safe.After(LongestRan(plan))) : json(nullptr)}};
+}
+
 json PlanOf(const Job& job, int64_t now_ns) {
   const Plan& plan = job.plan;
   const TimeToSafe& to_safe = plan.to_safe;
-  const Seconds longest_ran = plan.interval.count() > 0 ? plan.interval : kForever;
   // Since when it has not been saved may have been lost with the coordinator's memory.
   const Seconds ran = job.unsaved_ns == 0
-                          ? longest_ran
+                          ? LongestRan(plan)
                           : Seconds(std::chrono::nanoseconds(now_ns - job.unsaved_ns));
-  return {{"interval_seconds", std::lround(plan.interval.count())},
-          {"basis", BasisName(plan.basis)},
-          {"why", plan.Why()},
-          {"checkpoint_cost_ns", DurationOrNull(plan.cost)},
-          {"interruption_every_ns", DurationOrNull(plan.between_interruptions)},
-          {"notice_ns", DurationOrNull(plan.notice)},
-          {"notice_suffices", to_safe.known ? json(plan.notice_suffices()) : json(nullptr)},
-          {"to_safe_ns", to_safe.known ? DurationOrNull(to_safe.After(ran)) : json(nullptr)},
-          {"to_safe_longest_ns",
-           to_safe.known ? DurationOrNull(to_safe.After(longest_ran)) : json(nullptr)}};
+  json shown = TimesOf(job);
+  shown.update(
+      {{"interval_seconds", std::lround(plan.interval.count())},
+       {"basis", BasisName(plan.basis)},
+       {"why", plan.Why()},
+       {"checkpoint_cost_ns", DurationOrNull(plan.cost)},
+       {"interruption_every_ns", DurationOrNull(plan.between_interruptions)},
+       {"to_safe_ns", to_safe.known ? DurationOrNull(to_safe.After(ran)) : json(nullptr)}});
+  return shown;
 }
 
 // Null for a job that may run as long as it likes, as far as is known.
@@ -124,7 +137,8 @@ json ToJson(const Checkpoint& checkpoint, const Job& job) {
 }
 
 json Summary(const Job& job) {
-  return {{"job_id", job.id},
+  return {{"times", IsActive(job.stage) ? TimesOf(job) : json(nullptr)},
+          {"job_id", job.id},
           {"array_job_id", job.array ? json(job.array->job) : json(nullptr)},
           {"array_task_id", job.array ? json(job.array->task) : json(nullptr)},
           {"cluster", job.cluster},
@@ -146,6 +160,7 @@ json Details(const Job& job, const History& history, int64_t now_ns) {
   json details = Summary(job);
   details["hostnames"] = job.hostnames;
   details["options"] = ToJson(job.options);
+  details["requeue"] = job.requeue ? json(*job.requeue) : json(nullptr);
   // What is known of a start is planned when it begins to run.
   const bool planned = job.stage >= Stage::kRunning && IsActive(job.stage);
   details["plan"] = planned ? PlanOf(job, now_ns) : json(nullptr);

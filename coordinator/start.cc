@@ -24,7 +24,8 @@ bool IsPermanent(Code code) {
 
 // The script had ended, and Slurm starts it again: nothing of the run before counts.
 void ForgetRun(Job& job) {
-  job.started = job.saved_once = job.perhaps_saved = false;
+  job.started = !job.requeue.value_or(true);  // its user forbids another
+  job.saved_once = job.perhaps_saved = false;
   job.first_checkpoint = job.next_checkpoint;
   job.saved.clear();
   job.bad.clear();
@@ -141,7 +142,7 @@ void Decide(Turn& turn) {
                                       job.bad.empty() ? "" : " but damaged ones: " + job.last_error,
                                       job.id));
       case Prospect::kEnd:
-        return RefuseAll(turn, "it was not saved, and was submitted with --no-requeue");
+        return RefuseAll(turn, "it has no checkpoint to go on from, and was submitted with --no-requeue");
       case Prospect::kStartOver:
         return StartOver(turn);
     }

@@ -205,7 +205,7 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions&
 Result<std::unique_ptr<Dump>> FreezeWhenAccepted(const Pod& pod, const SaveOptions& options,
                                                  const EventSink& events) {
   while (true) {
-    HOLDFAST_CHECK(AwaitAccepts(pod, options.accepts_until));
+    HOLDFAST_CHECK(AwaitAccepts(pod, options.accepts_until, options.may_go_on));
     auto frozen = FreezeEitherWay(pod, options, events);
     const bool passes =
         !frozen && (IsAboutAccepts(frozen.error()) || IsAboutNewConnection(frozen.error()));

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <charconv>
@@ -103,8 +104,12 @@ std::chrono::steady_clock::time_point AcceptsUntil(int64_t deadline_unix_ms) {
   return std::chrono::steady_clock::now() + time;
 }
 
-Status AwaitAccepts(const Pod& pod, std::chrono::steady_clock::time_point until) {
+Status AwaitAccepts(const Pod& pod, std::chrono::steady_clock::time_point until,
+                    const std::function<Status()>& may_go_on) {
   while (true) {
+    if (pollfd end{.fd = pod.exit_fd().get(), .events = POLLIN}; ::poll(&end, 1, 0) > 0)
+      return Fail(Code::kUnavailable, "the job's processes have ended");
+    HOLDFAST_CHECK(may_go_on());
     HOLDFAST_TRY(const auto queues, FindQueues(pod));
     if (queues.empty()) return {};
     if (std::chrono::steady_clock::now() < until) {

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/result.h"
@@ -20,8 +21,9 @@ std::chrono::steady_clock::time_point AcceptsUntil(int64_t deadline_unix_ms);
 inline constexpr std::chrono::seconds kAcceptsWhenCut{2};
 
 // Waits until nothing waits, at the moment that it looks. After `until`: kUnavailable, naming
-// processes and addresses.
-Status AwaitAccepts(const Pod& pod, std::chrono::steady_clock::time_point until);
+// processes and addresses. At once, if the pod ends or may_go_on() fails.
+Status AwaitAccepts(const Pod& pod, std::chrono::steady_clock::time_point until,
+                    const std::function<Status()>& may_go_on);
 // Whether CRIU found a connection that was made since.
 bool IsAboutAccepts(const Error& error);
 

@@ -150,7 +150,7 @@ Status Operations::FreezeAndStore(const v1::Prepare& prepare) {
   }
   // Not when the network is cut already, which could be what the accepting waits for.
   const auto accepts_until = AcceptsUntil(prepare.deadline_unix_ms());
-  HOLDFAST_CHECK(AwaitAccepts(*pod_, accepts_until));
+  HOLDFAST_CHECK(AwaitAccepts(*pod_, accepts_until, [this] { return MayGoOn(); }));
   const SaveOptions options{.criu = job_.config.node.criu,
                             .waits = &waits_,
                             .tracking = tracking_ ? &*tracking_ : nullptr,

@@ -26,3 +26,14 @@ setup() { alice sh -c 'rm -rf /shared/alice/*'; }
     wait_for_state "$job" COMPLETED
     assert_same never
 }
+
+@test "a script that ends while its save waits for that is not waited for" {
+    alice mkdir ended
+    job=$(alice sbatch --parsable -D /shared/alice/ended --checkpoint --checkpoint-dir=/shared/alice/ckpt -o /shared/alice/ended.out <<<"$(printf '#!/bin/bash\npython3 %s/backlog.py never &\nuntil [ -e end ]; do sleep 0.1; done\n' "$programs")")
+    wait_for_text /shared/alice/ended.out READY
+    alice holdfast save "$job" >"$BATS_TEST_TMPDIR/save" 2>&1 3>&- &
+    eventually 20 details_are "$job" .state freezing
+    alice touch ended/end
+    wait_for_state "$job" COMPLETED
+    assert_contains "$(details "$job" '.checkpoints[-1].error')" ended
+}

@@ -7,48 +7,35 @@ setup_file() {
     idle_cluster
     : >/tmp/ways.tsv
 }
-setup() { options=() hindrance=; }
+setup() { options=(); }
 
 @test "preempted by REQUEUE without a grace time: saved within KillWait" {
     begin_way -p nograce
     take_nodes
-    way_ends "preemption, REQUEUE, GraceTime=0" "starts over" "goes on"
+    way_ends "preemption, REQUEUE, GraceTime=0" \
+        "starts over / ends, PREEMPTED" "goes on" "goes on" "starts over / ends, CANCELLED"
+    assert_contains "$(head -n 1 $way/unsaveable.yes.out)" "starts over"
 }
 
-@test "the same, and it cannot be saved: starts over, and says so" {
-    hindrance=$unsaveable
+@test "the same with --checkpoint-fallback=hold: what was never saved is held" {
+    options=(--checkpoint-fallback=hold)
     begin_way -p nograce
     take_nodes
-    way_ends "preemption, REQUEUE, GraceTime=0, unsaveable" "starts over" "starts over"
-    assert_contains "$(on ctl head -n 1 /shared/alice/way/ours.out)" "starts over"
-    diff <(seq "$rounds") <(on ctl tail -n +2 /shared/alice/way/ours.out)
-}
-
-@test "the same with --checkpoint-fallback=hold: held" {
-    hindrance=$unsaveable options=(--checkpoint-fallback=hold)
-    begin_way -p nograce
-    take_nodes
-    way_ends "preemption, REQUEUE, GraceTime=0, unsaveable, fallback=hold" "starts over" held
-    alice scancel "$ours"
+    way_ends "preemption, REQUEUE, GraceTime=0, --checkpoint-fallback=hold" \
+        "starts over / ends, PREEMPTED" "goes on" "goes on" held
 }
 
 @test "preempted by REQUEUE with a grace time" {
     begin_way -p spot
     take_nodes
-    way_ends "preemption, REQUEUE, GraceTime=60" "starts over" "goes on"
+    way_ends "preemption, REQUEUE, GraceTime=60" \
+        "starts over / ends, PREEMPTED" "goes on" "goes on" "starts over / ends, PREEMPTED"
 }
 
 @test "preempted by CANCEL without a grace time: saved within KillWait" {
     begin_way -p cancel
     take_nodes
-    way_ends "preemption, CANCEL, GraceTime=0" "ends, PREEMPTED" "goes on"
-}
-
-@test "the same, and it cannot be saved: ends" {
-    hindrance=$unsaveable
-    begin_way -p cancel
-    take_nodes
-    way_ends "preemption, CANCEL, GraceTime=0, unsaveable" "ends, PREEMPTED" "ends, PREEMPTED"
+    way_ends "preemption, CANCEL, GraceTime=0" "ends, PREEMPTED" "goes on" "goes on" "ends, PREEMPTED"
 }
 
 # Slurm marks a job in its grace time, and never takes the mark off one that it ends: whenever that
@@ -56,34 +43,6 @@ setup() { options=() hindrance=; }
 @test "preempted by CANCEL with a grace time: goes on to its end, which Slurm calls PREEMPTED" {
     begin_way -p cancelgrace
     take_nodes
-    way_ends "preemption, CANCEL, GraceTime=60" "ends, PREEMPTED" "ends, PREEMPTED"
-    output_is_whole
-    assert_equal "$(on ctl cat /shared/alice/way/ours.starts | wc -l)" 1
-    assert_equal "$(job_field "$ours" ExitCode)" 0:0
-}
-
-@test "--no-requeue, preempted by REQUEUE without a grace time" {
-    begin_way -p nograce --no-requeue
-    take_nodes
-    way_ends "preemption, REQUEUE, GraceTime=0, --no-requeue" "ends, PREEMPTED" "goes on"
-}
-
-@test "--no-requeue, preempted by REQUEUE with a grace time" {
-    begin_way -p spot --no-requeue
-    take_nodes
-    way_ends "preemption, REQUEUE, GraceTime=60, --no-requeue" "ends, PREEMPTED" "goes on"
-}
-
-@test "--no-requeue, preempted by CANCEL" {
-    begin_way -p cancel --no-requeue
-    take_nodes
-    way_ends "preemption, CANCEL, GraceTime=0, --no-requeue" "ends, PREEMPTED" "goes on"
-}
-
-@test "--no-requeue, and it cannot be saved: never started over" {
-    hindrance=$unsaveable
-    begin_way -p nograce --no-requeue
-    take_nodes
-    way_ends "preemption, REQUEUE, GraceTime=0, --no-requeue, unsaveable" "ends, PREEMPTED" "ends, CANCELLED"
-    assert_equal "$(on ctl cat /shared/alice/way/ours.starts | wc -l)" 1
+    way_ends "preemption, CANCEL, GraceTime=60" "ends, PREEMPTED" "ends, PREEMPTED" "ends, PREEMPTED" "ends, PREEMPTED"
+    for name in saveable.yes saveable.no saved.yes saved.no; do output_is_whole $name; done
 }

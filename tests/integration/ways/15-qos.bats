@@ -23,22 +23,24 @@ teardown_file() {
     use partition_prio
     on ctl sacctmgr -i delete qos scavenger,scavengergrace,expendable,rush
 }
-setup() { options=() hindrance=; }
+setup() { options=(); }
 
 @test "preempted by a QOS, REQUEUE: saved within KillWait" {
     begin_way -p nograce --qos=scavenger
     take_nodes -p nograce --qos=rush
-    way_ends "preemption by QOS, REQUEUE, GraceTime=0" "starts over" "goes on"
+    way_ends "preemption by QOS, REQUEUE, GraceTime=0" \
+        "starts over / ends, PREEMPTED" "goes on" "goes on" "starts over / ends, CANCELLED"
 }
 
 @test "the same with a grace time" {
     begin_way -p nograce --qos=scavengergrace
     take_nodes -p nograce --qos=rush
-    way_ends "preemption by QOS, REQUEUE, GraceTime=60" "starts over" "goes on"
+    way_ends "preemption by QOS, REQUEUE, GraceTime=60" \
+        "starts over / ends, PREEMPTED" "goes on" "goes on" "starts over / ends, PREEMPTED"
 }
 
 @test "preempted by a QOS, CANCEL: saved within KillWait" {
     begin_way -p nograce --qos=expendable
     take_nodes -p nograce --qos=rush
-    way_ends "preemption by QOS, CANCEL, GraceTime=0" "ends, PREEMPTED" "goes on"
+    way_ends "preemption by QOS, CANCEL, GraceTime=0" "ends, PREEMPTED" "goes on" "goes on" "ends, PREEMPTED"
 }

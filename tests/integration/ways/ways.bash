@@ -1,111 +1,238 @@
 # shellcheck shell=bash
-# The ways in which Slurm takes a job from its nodes, each tried with a job of plain Slurm and with
-# one of Holdfast at once, on a node each: what becomes of the second is compared with the first,
+# The ways in which Slurm takes a job from its nodes, each tried with eight jobs at once. Two are
+# plain Slurm's, on n1. Of Holdfast, on n2 and n3, there are one that can be saved when its nodes are
+# taken, one that was saved before and cannot be then, and one that never could be. Each is there
+# with --requeue and with --no-requeue. What becomes of ours is compared with what becomes of Slurm's,
 # and so is what somebody sees who asks Slurm for states all the time.
 
-# The jobs count a tenth of a second a line, and note each start of their script.
-rounds=60
-# Seconds until both are over.
-patience=100
+kinds=(plain saveable saved unsaveable)
+declare -gA jobs said place=([plain.yes]=n1 [plain.no]=n1 [saveable.yes]=n2 [saveable.no]=n2
+    [saved.yes]=n2 [saved.no]=n3 [unsaveable.yes]=n3 [unsaveable.no]=n3)
 
-# begin_way [SBATCH-OPTION...]: submits both jobs, plain on n1 and ours on n2, and waits until both
-# count. `options` is an array of more options for ours. Sets plain and ours.
+# The jobs count a tenth of a second a line, halfway until they are let go on.
+rounds=40
+# Seconds until all are over.
+patience=120
+
+# each FUNCTION [ARGUMENT...]: calls it with the name of each of them, and these.
+each() {
+    local kind
+    for kind in "${kinds[@]}"; do "$1" "$kind.yes" "${@:2}" && "$1" "$kind.no" "${@:2}" || return 1; done
+}
+
+way=/shared/alice/way # the hub has it, too
+
+# begin_way [SBATCH-OPTION...]: submits all of them, and waits until they are what they are to be.
+# `options` is an array of more options for ours.
 begin_way() {
-    rm -rf /shared/alice/way
-    on ctl install -d -o alice -g alice /shared/alice/way
-    on ctl tee /shared/alice/way/count.sh >/dev/null <<END
+    local name
+    on ctl scancel --quiet --user=alice # what a test that failed has left
+    eventually 60 no_jobs
+    rm -rf $way
+    on ctl install -d -o alice -g alice $way
+    cat >$way/count.sh <<END
 #!/bin/bash
-echo start >>/shared/alice/way/\$1.starts
-eval "\$2"
-for i in {1..$rounds}; do echo \$i; sleep 0.1; done
-[ ! -e /shared/alice/way/\$1.exit ] || { code=\$(cat /shared/alice/way/\$1.exit); rm /shared/alice/way/\$1.exit; exit \$code; }
+name=\$1
+pause() {
+    if [ -z "\$hindered" ] && [ -e way/\$name.hinder ] && [ ! -e way/\$name.hindered ]; then
+        python3 way/hinder.py way/\$name.hindered &
+        hindered=1
+    fi
+    sleep 0.1
+}
+echo start >>way/\$name.starts
+for i in {1..$rounds}; do
+    echo \$i
+    pause
+    while [ \$i = $((rounds / 2)) ] && [ ! -e way/go ]; do pause; done
+    if [ -e way/\$name.command ]; then
+        mv way/\$name.command way/\$name.done
+        . way/\$name.done
+    fi
+done
 END
-    plain=$(alice sbatch --parsable -w n1 -o way/plain.out "$@" way/count.sh plain :)
-    ours=$(alice sbatch --parsable -w n2 -o way/ours.out --checkpoint "${options[@]}" "$@" way/count.sh ours "${hindrance:-:}")
-    wait_for_text /shared/alice/way/plain.out 5
-    wait_for_text /shared/alice/way/ours.out 5
-    alice env -C / sh -c "while :; do squeue -h -t all -j $ours -o %t; sleep 0.1; done" >"$BATS_TEST_TMPDIR/squeue" 2>/dev/null 3>&- &
+    # A connection that nobody accepts.
+    cat >$way/hinder.py <<END
+import socket, sys, time
+listener = socket.socket()
+listener.bind(("", 0))
+listener.listen()
+connection = socket.create_connection(listener.getsockname())
+open(sys.argv[1], "w")
+time.sleep(600)
+END
+    jobs=()
+    while read -r name job; do jobs[$name]=$job; done < <(each submission "$@" | alice bash)
+    all=$(IFS=,; echo "${jobs[*]}")
+    eventually 120 all_count || return 1
+    save_before saved.yes &
+    save_before saved.no
+    wait $!
+    for name in saved.yes saved.no unsaveable.yes unsaveable.no; do touch "$way/$name.hinder"; done
+    for name in saved.yes saved.no unsaveable.yes unsaveable.no; do eventually 120 test -e "$way/$name.hindered"; done
+    alice env -C / sh -c "while :; do squeue -h -t all -j $all -o '%i %t'; sleep 0.1; done" >"$BATS_TEST_TMPDIR/squeue" 2>/dev/null 3>&- &
     squeue_poller=$!
-    alice env -C / sh -c "while :; do sacct -X -n -j $ours -o State%20; sleep 0.3; done" >"$BATS_TEST_TMPDIR/sacct" 2>/dev/null 3>&- &
+    alice env -C / sh -c "while :; do sacct -X -n -P -j $all -o JobID,State; sleep 0.3; done" >"$BATS_TEST_TMPDIR/sacct" 2>/dev/null 3>&- &
     sacct_poller=$!
-    # Slurm leaves a requeued job waiting for two minutes; nobody wants to watch that.
-    (while sleep 0.5; do
-        # Not in the second in which it ended there: slurmd would refuse that start.
-        if [ "$(job_field "$plain" Reason)" = BeginTime ]; then
-            sleep 1.1
-            on ctl scontrol update jobid="$plain" starttime=now
-        fi
-    done) >/dev/null 2>&1 3>&- &
+    (while sleep 0.5; do nudge; done) >/dev/null 2>&1 3>&- &
     nudger=$!
 }
 
-# What makes a job one that cannot be saved: a connection that nobody accepts.
-unsaveable='python3 -c "import socket, time; l = socket.socket(); l.bind((\"\", 0)); l.listen(); c = socket.create_connection(l.getsockname()); time.sleep(600)" &'
+# The command that submits it, and prints its name and id.
+submission() { # NAME SBATCH-OPTION...
+    local name=$1 more=(--requeue)
+    shift
+    [[ $name = *.yes ]] || more=(--no-requeue)
+    [[ $name = plain.* ]] || more+=(--checkpoint "${options[@]}")
+    echo "echo $name \$(sbatch --parsable -n 1 -w ${place[$name]} -o way/$name.out ${more[*]} $* way/count.sh $name)"
+}
+all_count() { [ "$(grep -lx 5 $way/*.out 2>/dev/null | wc -l)" = ${#jobs[@]} ]; }
+save_before() { alice holdfast save "${jobs[$1]}" 3>&-; }
 
-# settled JOB: it is over, or somebody has to release it.
-settled() { job_over "$1" || job_is "$1" PREEMPTED && [ "$(job_field "$1" EndTime)" != Unknown ] || job_held "$1"; }
-job_held() { job_is "$1" PENDING && [[ $(job_field "$1" Reason) == *[Hh]eld* ]]; }
+# Slurm leaves a requeued job waiting for two minutes, and ours too if they can go nowhere but to a
+# node that was lost; nobody wants to watch that. Not while slurmd has something of it, nor in the
+# second in which that ended: it would refuse to start it.
+nudged=(plain.yes plain.no)
+nudge() {
+    local name waiting
+    waiting=$(on ctl squeue -h -j "$all" -t pending -o '%i/%r')
+    for name in "${nudged[@]}"; do
+        [[ $waiting = *"${jobs[$name]}/BeginTime"* ]] || continue
+        ! on "${place[$name]}" pgrep -f "slurmstepd: \[${jobs[$name]}\." || continue
+        sleep 1.1
+        on ctl scontrol update jobid="${jobs[$name]}" starttime=now
+    done
+}
 
-# end_way: waits for the end of both and stops watching. Sets states and accounting: what pollers saw
-# of ours, sorted.
+# Lets the jobs go on to their end.
+go() { touch $way/go; }
+
+# all_do COMMAND: in the script of each of them, soon.
+all_do() {
+    local name
+    for name in "${!jobs[@]}"; do echo "$1" >"$way/$name.command"; done
+}
+
+# look: sets what Slurm says of all jobs now, by id and field.
+look() {
+    local job field value
+    while read -r job field value; do said[$job.$field]=$value; done < <(on ctl scontrol show job --oneliner | awk '{
+        for (i = 2; i <= NF; i++)
+            if ($i ~ /^(JobState|Reason|Restarts|PreemptTime|EndTime)=/) { split($i, f, "="); print substr($1, 7), f[1], f[2] } }')
+}
+of() { echo "${said[${jobs[$1]}.$2]}"; } # NAME FIELD
+
+# By what was said last: Slurm has begun to take it from its nodes; somebody holds it; it is over, or
+# held.
+is_taken() { [ "$(of "$1" JobState)" != RUNNING ] || [ "$(of "$1" Restarts)" != 0 ] || [[ $(of "$1" PreemptTime) = 2* ]]; }
+is_held() { [ "$(of "$1" JobState)" = PENDING ] && [[ $(of "$1" Reason) = *[Hh]eld* ]]; }
+is_settled() {
+    case $(of "$1" JobState) in
+        PENDING) is_held "$1" ;;
+        RUNNING | COMPLETING | SUSPENDED | CONFIGURING | REQUEUED) return 1 ;;
+        *) [ "$(of "$1" EndTime)" != Unknown ] ;;
+    esac
+}
+# wait_until SECONDS FUNCTION NAME...: is true of all of these.
+wait_until() {
+    eventually "$1" all_are "${@:2}" || { on ctl squeue -t all -j "$all" -o "%i %t %r %N %Z" >&2; return 1; }
+}
+all_are() { # FUNCTION NAME...
+    local name
+    look
+    for name in "${@:2}"; do "$1" "$name" || return 1; done
+}
+
+# end_way: waits for the end of all and stops watching.
 end_way() {
     local pid
-    eventually "$patience" settled "$plain"
-    eventually "$patience" settled "$ours"
+    wait_until "$patience" is_settled "${!jobs[@]}"
     sleep 1
     for pid in "$squeue_poller" "$sacct_poller" "$nudger"; do
         pkill -P "$pid" 2>/dev/null || true
         kill "$pid" 2>/dev/null || true
     done
-    states=$(sort -u "$BATS_TEST_TMPDIR/squeue" | paste -sd' ')
-    accounting=$(sed 's/ *$//; s/^ *//' "$BATS_TEST_TMPDIR/sacct" | sort -u | paste -sd' ')
 }
 
-# outcome JOB NAME: what became of it, in the words of docs/operations/ways.md.
+# squeue_saw NAME, sacct_saw NAME: the states that they showed of it.
+squeue_saw() { sed -n "s/^${jobs[$1]} //p" "$BATS_TEST_TMPDIR/squeue" | sort -u | paste -sd' '; }
+sacct_saw() { sed -n "s/^${jobs[$1]}|//p" "$BATS_TEST_TMPDIR/sacct" | sed 's/ by .*//' | sort -u | paste -sd' '; }
+
+# outcome NAME: what became of it, in the words of docs/operations/ways.md.
 outcome() {
-    local starts state
-    starts=$(on ctl cat "/shared/alice/way/$2.starts" | wc -l)
-    state=$(job_field "$1" JobState)
-    if job_held "$1"; then echo held
-    elif [ "$state" != COMPLETED ]; then echo "ends, $state"
-    elif [ "$starts" -gt 1 ]; then echo "starts over"
+    if is_held "$1"; then echo held
+    elif [ "$(of "$1" JobState)" != COMPLETED ]; then echo "ends, $(of "$1" JobState)"
+    elif [ "$(starts_of "$1")" -gt 1 ]; then echo "starts over"
     else echo "goes on"; fi
 }
+outcomes() { # KIND
+    local yes no
+    yes=$(outcome "$1.yes") no=$(outcome "$1.no")
+    if [ "$yes" = "$no" ]; then echo "$yes"; else echo "$yes / $no"; fi
+}
+starts_of() { wc -l <"$way/$1.starts"; }
 
-# The output of ours is that of a job that was never moved, to the byte.
-output_is_whole() { diff <(seq "$rounds") <(on ctl cat /shared/alice/way/ours.out); }
+# The output of ours is that of a job that was never moved, to the byte, but for the line that says
+# that it starts over.
+output_is_whole() {
+    diff <(seq "$rounds") <(grep -v '^holdfast: .* starts over' "$way/$1.out") || {
+        echo "that is the output of $1" >&2
+        return 1
+    }
+}
 
-# states_are_among STATE...: what squeue showed of ours. Slurm itself shows every job as SI for the
-# instant in which it sends it a signal.
+# states_are_among NAME STATE...: what squeue showed of it. Slurm itself shows every job as SI for
+# the instant in which it sends it a signal.
 states_are_among() {
     local state
-    for state in $states; do
-        [[ " SI $* " == *" $state "* ]] || { echo "squeue showed $state; all: $states" >&2; return 1; }
+    for state in $(squeue_saw "$1"); do
+        [[ " SI ${*:2} " == *" $state "* ]] || {
+            echo "squeue showed $1 as $state; all: $(squeue_saw "$1")" >&2
+            return 1
+        }
     done
 }
 
-# way_ends NAME PLAIN OURS: compares, and keeps a line for the table.
-way_ends() {
-    end_way
-    printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$(outcome "$plain" plain)" "$(outcome "$ours" ours)" "$states" "$accounting" >>/tmp/ways.tsv
-    printf '# %s: plain: %s; ours: %s; squeue: %s; sacct: %s\n' "$1" "$(outcome "$plain" plain)" "$(outcome "$ours" ours)" "$states" "$accounting" >&3
-    assert_equal "$(outcome "$plain" plain)" "$2"
-    assert_equal "$(outcome "$ours" ours)" "$3"
-    [ "$3" != "goes on" ] || { output_is_whole; states_are_among R CG PD CF CD; }
+# What one of ours must have left, given what became of it.
+is_right() { # NAME
+    [[ $1 != plain.* ]] || return 0
+    case $(outcome "$1") in
+        "goes on") output_is_whole "$1" && states_are_among "$1" R CG PD CF CD S ;;
+        "starts over") output_is_whole "$1" ;;
+        *) [ "$(starts_of "$1")" = 1 ] ;;
+    esac
 }
 
-# take_nodes [SBATCH-OPTION...]: an urgent job takes both nodes, and leaves them again.
+# way_ends NAME PLAIN SAVEABLE SAVED UNSAVEABLE: lets them go on, compares what becomes of them, that
+# with --requeue / that with --no-requeue if they differ, and keeps a line for the table.
+way_ends() {
+    local title=$1 kind name seen=()
+    shift
+    go
+    end_way
+    for kind in "${kinds[@]}"; do seen+=("$(outcomes "$kind")"); done
+    (IFS=$'\t'; echo "$title	${seen[*]}") >>/tmp/ways.tsv
+    (IFS=';'; echo "# $title: ${seen[*]}") >&3
+    for name in saveable.yes saved.no; do echo "#   $name: squeue: $(squeue_saw $name); sacct: $(sacct_saw $name)" >&3; done
+    assert_equal "$(printf '%s\n' "${seen[@]}")" "$(printf '%s\n' "$@")"
+    each is_right
+    on ctl scancel --quiet "${jobs[@]}"
+}
+
+# take_nodes [SBATCH-OPTION...]: an urgent job takes all nodes, and leaves them again.
 take_nodes() {
     local urgent
-    urgent=$(preempt n1,n2 "$@")
-    eventually 60 job_is "$urgent" RUNNING
+    urgent=$(preempt n1,n2,n3 "$@")
+    wait_until 60 is_taken plain.yes
+    go
+    eventually 100 job_is "$urgent" RUNNING
     alice scancel "$urgent"
 }
 
 # way_table: the table of docs/operations/ways.md, from what the tests have seen.
 way_table() {
-    printf '| way | plain Slurm | with --checkpoint |\n|---|---|---|\n'
-    awk -F '\t' '{ printf "| %s | %s | %s |\n", $1, $2, $3 }' /tmp/ways.tsv
+    printf '| way | plain Slurm | can be saved | was saved before | was never saved |\n|---|---|---|---|---|\n'
+    awk -F '\t' '{ printf "| %s | %s | %s | %s | %s |\n", $1, $2, $3, $4, $5 }' /tmp/ways.tsv
 }
 
 # signal_table: the other one, from what 30-signals has heard.

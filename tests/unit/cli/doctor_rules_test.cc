@@ -169,6 +169,30 @@ TEST(JudgeVxlanPort, WantsItPrivilegedAndFree) {
   EXPECT_THAT(open.detail, HasSubstr("ip_unprivileged_port_start is 1000"));
 }
 
+TEST(JudgeTimes, ComparesWhatSavesTakeWithWhatSlurmLeaves) {
+  const auto job = [](unsigned id, int64_t takes_s, int64_t has_s) {
+    return nlohmann::json{{"job_id", id},
+                          {"times",
+                           {{"notice_suffices", takes_s <= has_s},
+                            {"notice_ns", has_s * 1'000'000'000},
+                            {"to_safe_longest_ns", takes_s * 1'000'000'000}}}};
+  };
+  // One has ended, and one has not been saved yet.
+  const nlohmann::json ended{{"job_id", 1}, {"times", nullptr}};
+  const nlohmann::json young{{"job_id", 2},
+                             {"times",
+                              {{"notice_suffices", nullptr},
+                               {"notice_ns", 30'000'000'000},
+                               {"to_safe_longest_ns", nullptr}}}};
+  EXPECT_EQ(JudgeTimes({{"jobs", {ended, young}}}).fitness, Fitness::kNotChecked);
+  const Check fit = JudgeTimes({{"jobs", {ended, young, job(3, 4, 60), job(4, 8, 30)}}});
+  EXPECT_EQ(fit.fitness, Fitness::kOk);
+  EXPECT_THAT(fit.detail, AllOf(HasSubstr("8.00 s at most (2 running jobs)"), HasSubstr("30 s")));
+  const Check late = JudgeTimes({{"jobs", {job(3, 4, 60), job(4, 45, 30)}}});
+  EXPECT_EQ(late.fitness, Fitness::kFailed);
+  EXPECT_THAT(late.detail, HasSubstr("1 of 2: job 4 takes 45 s and has 30 s"));
+}
+
 TEST(JudgeHealth, NamesWhatTheCoordinatorLacks) {
   nlohmann::json health{{"version", HOLDFAST_VERSION}, {"slurm", "ok"}, {"journal", "ok"}};
   EXPECT_EQ(JudgeHealth(health).fitness, Fitness::kOk);

@@ -120,6 +120,14 @@ TEST_F(ViewTest, SaysHowOftenAJobIsSavedAndWhy) {
                         "notice of a node's end is given only 30 s before\n"));
 }
 
+TEST_F(ViewTest, SaysThatAScriptIsNotStartedAgain) {
+  json job = Job();
+  job["requeue"] = true;
+  EXPECT_THAT(JobText(job), Not(HasSubstr("never started again")));
+  job["requeue"] = false;
+  EXPECT_THAT(JobText(job), HasSubstr("  requeue     no: its script is never started again"));
+}
+
 TEST_F(ViewTest, ShowsOptionsAsTheyAreGiven) {
   json job = Job();
   job["options"]["checkpoint-fallback"] = "hold";

@@ -157,6 +157,33 @@ TEST_F(EndingTest, OneByASignalIsTheScriptsOwnOnceSlurmSaysSo) {
   EXPECT_EQ(world.job.start.restore_checkpoint, 0U);
 }
 
+// RequeueExit, or a person, would have its script started again.
+TEST_F(EndingTest, NoRequeueIsSaidToSlurmAgainOnceTheScriptHasEnded) {
+  world.slurm.requeue = false;
+  Run();
+  ASSERT_TRUE(world.slurm.requeue);  // or it could not come back once it is saved
+  v1::Ended ended;
+  ended.set_exit_code(142);
+  ASSERT_TRUE(world.Happen(ended, 0));
+  EXPECT_FALSE(world.slurm.requeue);
+}
+
+TEST_F(EndingTest, ItsScriptIsNotStartedAgainEvenIfSlurmHasNotHeardThat) {
+  world.slurm.requeue = false;
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  for (uint32_t pod = 0; pod < 2; ++pod) ASSERT_TRUE(world.Happen(v1::Ended(), pod));
+  world.Settle();
+  ASSERT_EQ(world.job.stage, Stage::kEnded);
+  ++world.slurm.restart_count;
+  world.ran = false;
+  world.StartJob();
+  world.Settle();
+  EXPECT_FALSE(world.ran);
+  EXPECT_TRUE(world.job.start.refused);
+}
+
 TEST_F(EndingTest, AScriptThatEndsForWantOfAPodIsNotTheEnd) {
   Run();
   ASSERT_TRUE(Save());

@@ -196,6 +196,26 @@ TEST_F(EvictionTest, OnADeadNodeThatLivesItIsEndedIfItCannotBeSaved) {
   EXPECT_EQ(world.job.stage, Stage::kWaiting);
 }
 
+// What is left of it there lives on when the nodes answer again, and a start beside that fails.
+TEST_F(EvictionTest, ItKeepsAwayFromNodesThatAreLostOrWaitsAsLongAsSlurmWould) {
+  Save();
+  for (uint32_t pod = 0; pod < 2; ++pod) world.Disconnect(pod);
+  const std::vector<std::string> lost = world.job.nodes();
+  const int64_t lost_s = world.now / 1'000'000'000;
+  SetNodeDown();
+  ASSERT_EQ(world.job.stage, Stage::kLeaving);
+  world.now += std::chrono::nanoseconds(world.policy.step_end).count();
+  world.Fire(TimerKind::kAsk);
+  world.AnswerAsk();
+  ASSERT_EQ(world.job.stage, Stage::kWaiting);
+  EXPECT_THAT(world.slurm.excluded, ::testing::UnorderedElementsAreArray(lost));
+  world.slurm.unsatisfiable = true;
+  world.slurm.asked_ns = world.now;
+  ASSERT_TRUE(world.Happen(world.slurm));
+  EXPECT_TRUE(world.slurm.excluded.empty());
+  EXPECT_GE(world.slurm.begin_time, lost_s + 120);
+}
+
 TEST_F(EvictionTest, SavedBeforeItGoesOnFromThere) {
   Save();
   EvictUnsaved(world);

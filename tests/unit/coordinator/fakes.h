@@ -73,6 +73,7 @@ class FakeSlurm : public SlurmClient {
     const std::lock_guard lock(mutex_);
     if (amend.excluded) jobs[job_id].excluded = *amend.excluded;
     if (amend.eligible) jobs[job_id].begin_time = NowNs() / 1'000'000'000;
+    if (amend.not_before != 0) jobs[job_id].begin_time = amend.not_before;
     if (amend.hold) jobs[job_id].held = true;
     if (amend.release) jobs[job_id].held = false;
     return {};

@@ -342,6 +342,7 @@ class World {
       if (amend->requeue) slurm.requeue = *amend->requeue;
       if (amend->excluded) slurm.excluded = *amend->excluded;
       if (amend->spread) spread = amend->spread;
+      if (amend->not_before != 0) slurm.begin_time = amend->not_before;
       if (amend->hold) slurm.held = true;
       if (amend->release) slurm.held = false;
     } else if (const auto* find = std::get_if<FindKin>(&action)) {

@@ -86,6 +86,7 @@ class Slurm {
     if (!is(Record::State::kPending)) return;
     if (amend.excluded) record_.excluded = *amend.excluded;
     if (amend.eligible) record_.begin_time = sim_.now_ns() / 1'000'000'000;
+    if (amend.not_before != 0) record_.begin_time = amend.not_before;
     if (amend.hold) record_.held = true;
     if (amend.release) record_.held = false;
   }
