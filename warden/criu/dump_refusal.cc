@@ -49,6 +49,8 @@ constexpr Known kWords[] = {
      "keep secrets in memory or in files, or save again when the keys are gone"},
     {"(holdfast): protection keys", "memory protection keys (pkey_alloc(2))",
      "turn them off in the program, or save again when they are free"},
+    {"inet: Unsupported proto", "a socket of a protocol other than TCP and UDP",
+     "use TCP, or save again when it is closed"},
     {"Can't lookup mount", "a file of a file system without a path, such as a POSIX message queue",
      "use a System V message queue"},
 };
@@ -85,7 +87,8 @@ std::string ExplainRights(const std::string& process, const Identity& owner) {
            " (a set-user-id program), and only what runs as the job's user can be saved\n"
            "  next: save again when it has ended";
   return "does not let itself be looked at: its user may execute its program but not read it, or "
-         "it asked for that (PR_SET_DUMPABLE)\n  next: make the program readable";
+         "it asked for that (PR_SET_DUMPABLE)\n  next: make the program readable, or "
+         "run it outside of the job (ssh-agent)";
 }
 
 }  // namespace
