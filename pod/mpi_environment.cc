@@ -66,7 +66,7 @@ std::string MpichHosts(const std::vector<Peer>& peers, const std::vector<unsigne
   return text;
 }
 
-std::vector<std::string> AddMpiEnvironment(std::vector<std::string> environment) {
+std::vector<std::string> AddEnvironment(std::vector<std::string> environment) {
   const std::string interface(kInterface), rsh(kRshPath);
   const std::pair<std::string, std::string> kAdded[] = {
       // Open MPI 5 and its PRRTE: daemons by our agent and not by srun, hosts from our list and not
@@ -94,6 +94,8 @@ std::vector<std::string> AddMpiEnvironment(std::vector<std::string> environment)
       {"I_MPI_HYDRA_IFACE", interface},
       {"FI_PROVIDER", "tcp"},
       {"FI_TCP_IFACE", interface},
+      // libuv, which Node.js is built on: CRIU cannot save io_uring.
+      {"UV_USE_IO_URING", "0"},
   };
   for (const auto& [name, value] : kAdded)
     if (!Find(environment, name)) environment.push_back(name + "=" + value);

@@ -22,7 +22,7 @@ Result<std::vector<unsigned>> SlotsOf(const std::vector<std::string>& environmen
 std::string OpenMpiHosts(const std::vector<Peer>& peers, const std::vector<unsigned>& slots);
 std::string MpichHosts(const std::vector<Peer>& peers, const std::vector<unsigned>& slots);
 
-// Adds the variables; what the user has set stays.
-std::vector<std::string> AddMpiEnvironment(std::vector<std::string> environment);
+// Adds what launchers and libraries have to know in a pod; what the user has set stays.
+std::vector<std::string> AddEnvironment(std::vector<std::string> environment);
 
 }  // namespace holdfast::pod

@@ -57,7 +57,7 @@ Status PodRoot::StartScript() {
   std::vector<std::string> hosts;
   for (const Peer& peer : peers_) hosts.push_back(peer.hostname);
   desk_.emplace(ResourcesOf(launch.environment, hosts));
-  launch.environment = AddMpiEnvironment(std::move(launch.environment));
+  launch.environment = AddEnvironment(std::move(launch.environment));
   HOLDFAST_TRY(Process script, StartProgram(launch));
   script_ = script.Release();
   return {};

@@ -54,8 +54,6 @@ constexpr Known kWords[] = {
     {"Can't make FS id for",
      "a working directory that it shares with another process (clone(2) with CLONE_FS)",
      "save again when one of them has ended"},
-    {"Unsupported proto 262", "Multipath TCP",
-     "turn it off in the program (Go: GODEBUG=multipathtcp=0)"},
     {"(/secretmem", "secret memory (memfd_secret(2))", "save again when it is unmapped"},
     {"File name too long", "a file open whose path is longer than 4,095 bytes",
      "save again when it is closed"},
@@ -76,6 +74,8 @@ constexpr Known kWords[] = {
     {"(holdfast): dispatched calls",
      "system calls that it catches itself (PR_SET_SYSCALL_USER_DISPATCH, as Wine does)",
      "jobs with such programs cannot be saved"},
+    {"inet: Unsupported proto", "a socket of a protocol other than TCP and UDP",
+     "use TCP, or save again when it is closed"},
     {"Can't lookup mount", "a file of a file system without a path, such as a POSIX message queue",
      "use a System V message queue"},
 };
@@ -115,7 +115,8 @@ std::string ExplainRights(const std::string& process, const Identity& owner) {
            " (a set-user-id program), and only what runs as the job's user can be saved\n"
            "  next: save again when it has ended";
   return "does not let itself be looked at: its user may execute its program but not read it, or "
-         "it asked for that (PR_SET_DUMPABLE)\n  next: make the program readable";
+         "it asked for that (PR_SET_DUMPABLE)\n  next: make the program readable, or "
+         "run it outside of the job (ssh-agent)";
 }
 
 }  // namespace

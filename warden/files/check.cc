@@ -25,6 +25,12 @@ Result<struct stat> StatInPod(const UniqueFd& pod_root, const std::string& path)
   return info;
 }
 
+// Writing there speaks to the kernel (/proc/self/mem, oom_score_adj): nothing is to be kept of it,
+// or synced, which fails.
+bool IsKernels(const std::string& path) {
+  return path.starts_with("/proc/") || path.starts_with("/sys/");
+}
+
 // fsync(2) through any descriptor writes all of the file's data. Files that their owner can
 // neither read nor write now (opened, then chmod 000) are left to the kernel.
 Status Sync(const UniqueFd& pod_root, const std::string& path) {
@@ -51,7 +57,7 @@ Result<std::vector<storage::FileRecord>> RecordFiles(
   for (const image::file_entry& file : files) {
     const image::reg_file_entry& reg = file.reg();
     if (!file.has_reg() || (reg.flags() & O_ACCMODE) == O_RDONLY ||
-        IsScratch(pod.options(), reg.name()) || !S_ISREG(reg.mode()) ||
+        IsScratch(pod.options(), reg.name()) || IsKernels(reg.name()) || !S_ISREG(reg.mode()) ||
         without_name.contains(reg.id()))
       continue;
     const bool append = (reg.flags() & O_APPEND) != 0;

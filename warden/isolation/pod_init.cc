@@ -200,6 +200,13 @@ Status NameHost(const std::string& hostname) {
   return {};
 }
 
+// CRIU saves no sockets of MPTCP, with which Go's servers listen by themselves (1.24). Where it is
+// off, as on many machines, programs use TCP.
+Status TurnOffMptcp() {
+  constexpr const char* kEnabled = "/proc/sys/net/mptcp/enabled";
+  return FileExists(kEnabled) ? WriteFile(kEnabled, "0") : Status();
+}
+
 // What CRIU writes of an IPC namespace's limits (criu/ipc_ns.c of CRIU 4.2). The files themselves
 // cannot be covered: each IPC namespace has its own at these paths. The directories are
 // everybody's. Without fs/mqueue it leaves those of message queues alone.
@@ -343,6 +350,7 @@ Result<InitArguments> MakePod(int argc, char** argv) {
   HOLDFAST_CHECK(Isolate());
   HOLDFAST_CHECK(MountPrivate(arguments));
   HOLDFAST_CHECK(NameHost(arguments.hostname));
+  HOLDFAST_CHECK(TurnOffMptcp());
   return arguments;
 }
 

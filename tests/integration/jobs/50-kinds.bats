@@ -36,7 +36,7 @@ end_counting() {
 #!/bin/bash
 echo "in $PWD: $# arguments, $(nproc) CPUs"
 read -r line && echo "input: $line"
-env | grep -vE '^(SLURM_(JOB_?ID|JOB_START|JOB_END|TASK_PID|TOPOLOGY|SCRIPT|CPU_BIND|ARRAY_JOB_ID)|SLURM_SPANK_|PRTE_|OMPI_|PMIX_|HYDRA_|MPIEXEC_|UCX_|_=|SHLVL|PATH|TMPDIR|BASH_FUNC)' |
+env | grep -vE '^(SLURM_(JOB_?ID|JOB_START|JOB_END|TASK_PID|TOPOLOGY|SCRIPT|CPU_BIND|ARRAY_JOB_ID)|SLURM_SPANK_|PRTE_|OMPI_|PMIX_|HYDRA_|MPIEXEC_|UCX_|UV_|I_MPI_|FI_|_=|SHLVL|PATH|TMPDIR|BASH_FUNC)' |
     sed -E 's/\b(off|on)\b/WAY/' | sort
 END
     ways=(--export=NONE --export=NIL "--export=HOME,COLOUR=blue" --get-user-env --exclusive --open-mode=append

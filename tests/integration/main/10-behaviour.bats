@@ -40,7 +40,7 @@ umask; ulimit -Sn; ulimit -Sc'
 @test "the environment is the same but for what MPI needs" {
     both environment --export=ALL,COLOUR='deep  blue' <<'END'
 #!/bin/bash
-env | grep -v -E '^(SLURM_JOB_?ID|SLURM_(JOB_START|JOB_END|TASK_PID|TOPOLOGY|SCRIPT|CPU_BIND|STEP|SRUN)|HOLDFAST_|PRTE_|OMPI_|PMIX_|HYDRA_|MPIEXEC_|UCX_|I_MPI_|FI_|_=|SHLVL|PATH|TMPDIR|BASH_FUNC)' |
+env | grep -v -E '^(SLURM_JOB_?ID|SLURM_(JOB_START|JOB_END|TASK_PID|TOPOLOGY|SCRIPT|CPU_BIND|STEP|SRUN)|HOLDFAST_|PRTE_|OMPI_|PMIX_|HYDRA_|MPIEXEC_|UCX_|I_MPI_|FI_|UV_|_=|SHLVL|PATH|TMPDIR|BASH_FUNC)' |
     sed -E 's/held|plain//; /SPANK/d' | sort
 END
     assert_contains "$(cat /shared/alice/environment.held)" 'COLOUR=deep  blue'

@@ -34,12 +34,13 @@ TEST(Hosts, AreWrittenAsEachLauncherReadsThem) {
   EXPECT_EQ(MpichHosts(kPeers, {2, 1}), "n1:2\nn2:1\n");
 }
 
-TEST(AddMpiEnvironment, LeavesWhatTheUserHasSet) {
+TEST(AddEnvironment, LeavesWhatTheUserHasSet) {
   const auto environment =
-      AddMpiEnvironment({"PATH=/usr/bin", "OMPI_MCA_btl=self,tcp", "HYDRA_LAUNCHERX=1"});
+      AddEnvironment({"PATH=/usr/bin", "OMPI_MCA_btl=self,tcp", "HYDRA_LAUNCHERX=1"});
   EXPECT_THAT(environment, Contains("OMPI_MCA_btl=self,tcp"));
   EXPECT_THAT(environment, Not(Contains("OMPI_MCA_btl=self,sm,tcp")));
   EXPECT_THAT(environment, Contains("HYDRA_LAUNCHER=ssh"));
+  EXPECT_THAT(environment, Contains("UV_USE_IO_URING=0"));
   EXPECT_THAT(environment,
               Contains("I_MPI_HYDRA_BOOTSTRAP_EXEC=" + std::string("/run/holdfast/holdfast-rsh")));
 }

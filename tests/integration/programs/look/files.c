@@ -10,7 +10,7 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
-static int a, b, c, pair[2];
+static int a, b, c, d, pair[2];
 
 // --- flags and positions of descriptors
 static void set_flags(void) {
@@ -198,12 +198,15 @@ static void set_devices(void) {
   a = check(open("/dev/urandom", O_RDONLY), "open");
   b = check(open("/proc/self/status", O_RDONLY), "open");
   c = check(open("/dev/zero", O_RDONLY), "open");
+  d = check(open("/proc/self/mem", O_RDWR), "open");
 }
 static void tell_devices(void) {
   char text[32] = {0};
   SAY("urandom %zd", read(a, text, 8));
   SAY("zero %zd", read(c, text, 8));
   SAY("status %.5s", read(b, text, 5) == 5 ? text : "none");
+  char own[8] = "before";
+  SAY("mem %zd %s", pwrite(d, "after", 6, (off_t)(uintptr_t)own), own);
 }
 
 const struct kind files_kinds[] = {{"flags", "flags, positions and owners of descriptors", set_flags, tell_flags},
