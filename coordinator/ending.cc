@@ -17,8 +17,8 @@ std::string Describe(const v1::Ended& ended) {
                              : fmt::format("exit code {}", ended.exit_code());
 }
 
-// While it ran Slurm's record had to allow what its user forbids (records.cc). With nothing to go on
-// to, it is to say so again before Slurm looks at RequeueExit, or somebody requeues the job.
+// While it ran Slurm's record had to allow what its user forbids (records.cc). With nothing to go
+// on to, it is to say so again before Slurm looks at RequeueExit, or somebody requeues the job.
 void ForbidRequeue(Turn& turn) {
   const Job& job = turn.job;
   if (job.requeue.value_or(true)) return;

@@ -183,7 +183,7 @@ struct Amend {
   std::optional<std::vector<std::string>> excluded;  // its ExcNodeList
   std::optional<Spread> spread;
   std::optional<bool> requeue;
-  bool eligible = false;  // StartTime: now
+  bool eligible = false;   // StartTime: now
   int64_t not_before = 0;  // StartTime: that, unix time
   bool hold = false;
   bool release = false;  // from a hold

@@ -12,9 +12,9 @@ namespace holdfast::coordinator {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
-// On a node that was lost and answers again something of the job may live on for some seconds. A job
-// that Slurm starts beside that it holds, and drains the node ("Duplicate jobid"). So where such a
-// job can go nowhere else, it waits as long as Slurm has every requeued job wait.
+// On a node that was lost and answers again something of the job may live on for some seconds. A
+// job that Slurm starts beside that it holds, and drains the node ("Duplicate jobid"). So where
+// such a job can go nowhere else, it waits as long as Slurm has every requeued job wait.
 constexpr std::chrono::seconds kAfterNodeFailure{120};
 
 // Slurm was asked before this start of the job, or its departure, began.

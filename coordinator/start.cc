@@ -142,7 +142,8 @@ void Decide(Turn& turn) {
                                       job.bad.empty() ? "" : " but damaged ones: " + job.last_error,
                                       job.id));
       case Prospect::kEnd:
-        return RefuseAll(turn, "it has no checkpoint to go on from, and was submitted with --no-requeue");
+        return RefuseAll(turn,
+                         "it has no checkpoint to go on from, and was submitted with --no-requeue");
       case Prospect::kStartOver:
         return StartOver(turn);
     }
