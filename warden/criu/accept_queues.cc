@@ -109,7 +109,7 @@ Status AwaitAccepts(const Pod& pod, std::chrono::steady_clock::time_point until,
   while (true) {
     if (pollfd end{.fd = pod.exit_fd().get(), .events = POLLIN}; ::poll(&end, 1, 0) > 0)
       return Fail(Code::kUnavailable, "the job's processes have ended");
-    HOLDFAST_CHECK(may_go_on());
+    if (may_go_on) HOLDFAST_CHECK(may_go_on());
     HOLDFAST_TRY(const auto queues, FindQueues(pod));
     if (queues.empty()) return {};
     if (std::chrono::steady_clock::now() < until) {

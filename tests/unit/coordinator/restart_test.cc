@@ -48,6 +48,7 @@ class RestartTest : public ::testing::Test {
     if (stage <= Stage::kRunning) return;
     if (stage == Stage::kEnding || stage == Stage::kEnded) {
       ASSERT_TRUE(world.Happen(Failed(), 0));
+      ASSERT_TRUE(world.Happen(v1::Ended(), 1));
       return Reach(stage);
     }
     ASSERT_TRUE(world.Happen(
