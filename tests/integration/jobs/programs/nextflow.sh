@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A run as of Nextflow's local executor: each task has a directory below work/, in which its wrapper .command.run passes
 # output through named pipes and writes .exitcode, for which the executor looks. One task fails once and is tried
 # again; the last waits for the file "go".
@@ -56,4 +57,4 @@ while [ "$ended" -lt "$tasks" ]; do
 done
 wait
 sort -k 2n -k 4n ended
-echo done
+echo "done"
