@@ -179,7 +179,7 @@ static void tell_dispatch(void) {
 }
 
 // --- many
-static pthread_t many[2000];
+static pthread_t many[400];
 static void* idle(void* mine) {
   while (!go) usleep(200000);
   return mine;
@@ -188,20 +188,20 @@ static void set_many(void) {
   pthread_attr_t small;
   pthread_attr_init(&small);
   pthread_attr_setstacksize(&small, 1 << 16);
-  for (long i = 0; i < 2000; ++i)
+  for (long i = 0; i < 400; ++i)
     if (pthread_create(&many[i], &small, idle, (void*)i) != 0) check(-1, "pthread_create");
   number = check(open("/dev/null", O_RDONLY), "open");
   struct rlimit limit;
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-  for (int i = 0; i < 10000; ++i) check(i % 3 != 0 ? dup(number) : open("/dev/null", O_RDWR), "dup");
+  for (int i = 0; i < 5000; ++i) check(i % 3 != 0 ? dup(number) : open("/dev/null", O_RDWR), "dup");
 }
 static void tell_many(void) {
   long sum = 0, open_files = 0;
   void* returned;
   go = 1;
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 400; ++i) {
     pthread_join(many[i], &returned);
     sum += (long)returned;
   }
@@ -217,5 +217,5 @@ const struct kind thread_kinds[] = {{"wanderer", "a thread with a working direct
                                     {"scheduling", "policies and slices of sched_setattr(2)", set_scheduling, tell_scheduling},
                                     {"landlock", "restrictions by Landlock", set_landlock, tell_landlock},
                                     {"dispatch", "system calls that a program catches itself", set_dispatch, tell_dispatch},
-                                    {"many", "2,000 threads, 10,000 descriptors", set_many, tell_many},
+                                    {"many", "400 threads, 5,000 descriptors", set_many, tell_many},
                                     {0}};
