@@ -296,12 +296,15 @@ void OnRecordHeld(Turn& turn, const Record& record) {
 
 void OnRecordEnding(Turn& turn, const Record& record) {
   if (IsStale(turn, record)) return;
-  if (record.state == Record::State::kPending || GoesOn(turn, record)) {
+  Start& start = turn.job.start;
+  // PREEMPTED may be left of the grace time of an earlier start (docs/operations/ways.md). A script
+  // that then ends by itself would be brought back to end again, for ever.
+  const bool taken = start.eviction || start.preemption_seen || record.being_preempted();
+  if (record.state == Record::State::kPending || (taken && GoesOn(turn, record))) {
     Depart(turn, Reason::kRequeued);
     return Follow(turn, record);
   }
   if (!IsOver(turn.job, record)) return;
-  Start& start = turn.job.start;
   start.ended |= !start.eviction && !start.refused;  // by whatever signal
   End(turn, record.state_name);
 }

@@ -184,6 +184,34 @@ TEST_F(EndingTest, ItsScriptIsNotStartedAgainEvenIfSlurmHasNotHeardThat) {
   EXPECT_TRUE(world.job.start.refused);
 }
 
+// PreemptMode=CANCEL with a grace time: Slurm never takes its mark off the job.
+TEST_F(EndingTest, PreemptedThatIsLeftOfAnEarlierStartBringsNobodyBack) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  EndBySignal(SIGSEGV);
+  ASSERT_EQ(world.job.stage, Stage::kEnding);
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "PREEMPTED";
+  world.KillPods();
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kEnded);
+  EXPECT_EQ(world.requeues, 0);
+}
+
+TEST_F(EndingTest, PreemptedInThisStartItGoesOnWhateverItsScriptEndedWith) {
+  Run();
+  ASSERT_TRUE(Save());
+  world.Settle();
+  EndBySignal(SIGTERM);
+  world.slurm.state = Record::State::kTerminal;
+  world.slurm.state_name = "PREEMPTED";
+  world.slurm.preempt_time = world.slurm.start_time + 5;
+  world.KillPods();
+  world.AnswerAsk();
+  EXPECT_EQ(world.job.stage, Stage::kLeaving);
+}
+
 TEST_F(EndingTest, AScriptThatEndsForWantOfAPodIsNotTheEnd) {
   Run();
   ASSERT_TRUE(Save());
