@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <nlohmann/json.hpp>
-#include <thread>
+#include <utility>
 
 #include "base/deleter.h"
 #include "base/files.h"
@@ -19,7 +19,6 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr seconds kPatience{30};
 constexpr const char* kScope = "https://www.googleapis.com/auth/devstorage.read_write";
 constexpr const char* kRemedy =
     "name a service account key in the configuration (cloud.credentials_file) or in "
@@ -51,22 +50,9 @@ Result<Token> ReadToken(const http::Response& response, const std::string& what)
   return token;
 }
 
-Result<Token> Request(http::Client& client, http::Request request, const std::string& what) {
-  remote::Backoff backoff(http::Clock::now() + kPatience);
-  request.deadline = backoff.deadline();
-  while (true) {
-    const http::Outcome outcome = client.Send(request);
-    const bool final = request.direct && remote::IsNobodyThere(outcome.response);
-    const auto pause = !final && remote::IsTransient(outcome.response)
-                           ? backoff.Next(outcome.response)
-                           : std::nullopt;
-    if (pause) {
-      std::this_thread::sleep_for(*pause);
-      continue;
-    }
-    if (!outcome.response) return std::unexpected(Error(outcome.response.error()).Wrap(what));
-    return ReadToken(*outcome.response, what);
-  }
+Result<Token> TokenIn(Result<http::Response> response, const std::string& what) {
+  if (!response) return std::unexpected(std::move(response).error().Wrap(what));
+  return ReadToken(*response, what);
 }
 
 class ServiceAccount final : public TokenSource {
@@ -85,11 +71,11 @@ class ServiceAccount final : public TokenSource {
     if (!assertion) return std::unexpected(std::move(assertion).error().Wrap(what));
     const std::string form =
         "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=" + *assertion;
-    return Request(client_,
-                   {.method = "POST",
-                    .url = token_uri_,
-                    .headers = {"Content-Type: application/x-www-form-urlencoded"},
-                    .body = AsBytes(form)},
+    return TokenIn(remote::SendPatiently(
+                       client_, {.method = "POST",
+                                 .url = token_uri_,
+                                 .headers = {"Content-Type: application/x-www-form-urlencoded"},
+                                 .body = AsBytes(form)}),
                    what);
   }
 
@@ -126,18 +112,13 @@ class Metadata final : public TokenSource {
   Metadata(std::string url, http::Client& client) : client_(client), url_(std::move(url)) {}
 
   Result<Token> Fetch() override {
-    auto token =
-        Request(client_,
-                {.url = url_ + "/computeMetadata/v1/instance/service-accounts/default/token",
-                 .headers = {"Metadata-Flavor: Google"},
-                 .connect_timeout = std::chrono::seconds(2),
-                 .direct = true},
-                "getting an access token from the metadata server");
+    auto token = TokenIn(
+        remote::AskMetadataServer(
+            client_, {.url = url_ + "/computeMetadata/v1/instance/service-accounts/default/token",
+                      .headers = {"Metadata-Flavor: Google"}}),
+        "getting an access token from the metadata server");
     if (token) return token;
-    // It has had its time: whoever wants the token does not wait for it again.
-    const Code code =
-        token.error().code() == Code::kUnavailable ? Code::kNotFound : token.error().code();
-    return Fail(code, token.error().message() + "; " + kRemedy);
+    return Fail(token.error().code(), token.error().message() + "; " + kRemedy);
   }
 
  private:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <thread>
+#include <utility>
 
 namespace holdfast::storage::remote {
 namespace {
@@ -17,18 +19,32 @@ std::chrono::milliseconds AskedFor(const Result<http::Response>& response) {
   return std::chrono::seconds(std::min(seconds, 60U));
 }
 
+constexpr std::chrono::seconds kPatience{30};
+
+Result<http::Response> SendWhile(bool (*may_help)(const Result<http::Response>&),
+                                 http::Client& client, http::Request request) {
+  Backoff backoff(http::Clock::now() + kPatience);
+  request.deadline = backoff.deadline();
+  while (true) {
+    http::Outcome outcome = client.Send(request);
+    const auto pause = may_help(outcome.response) ? backoff.Next(outcome.response) : std::nullopt;
+    if (!pause) return std::move(outcome.response);
+    std::this_thread::sleep_for(*pause);
+  }
+}
+
+bool MayComeYet(const Result<http::Response>& response) {
+  const int why = response ? 0 : response.error().errno_value();
+  const bool nobody_is_there = why == ECONNREFUSED || why == ENETUNREACH || why == EHOSTUNREACH;
+  return !nobody_is_there && IsTransient(response);
+}
+
 }  // namespace
 
 bool IsTransient(const Result<http::Response>& response) {
   if (!response) return response.error().code() == Code::kUnavailable;
   const int status = response->status;
   return status == 408 || status == 429 || status >= 500;
-}
-
-bool IsNobodyThere(const Result<http::Response>& response) {
-  if (response) return false;
-  const int why = response.error().errno_value();
-  return why == ECONNREFUSED || why == ENETUNREACH || why == EHOSTUNREACH;
 }
 
 Backoff::Backoff(http::Clock::time_point deadline)
@@ -44,6 +60,19 @@ std::optional<std::chrono::milliseconds> Backoff::Next(const Result<http::Respon
   bound_ = std::min(bound_ * 2, kLongest);
   if (now + pause >= deadline_) return std::nullopt;
   return pause;
+}
+
+Result<http::Response> SendPatiently(http::Client& client, http::Request request) {
+  return SendWhile(IsTransient, client, std::move(request));
+}
+
+Result<http::Response> AskMetadataServer(http::Client& client, http::Request request) {
+  request.connect_timeout = std::chrono::seconds(2);
+  request.direct = true;
+  auto response = SendWhile(MayComeYet, client, std::move(request));
+  if (!response && response.error().code() == Code::kUnavailable)
+    return Fail(Code::kNotFound, response.error().message());
+  return response;
 }
 
 }  // namespace holdfast::storage::remote

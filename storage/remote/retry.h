@@ -15,10 +15,6 @@ namespace holdfast::storage::remote {
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html): 408, 429 and 5xx.
 bool IsTransient(const Result<http::Response>& response);
 
-// That nobody is there, at once: of a metadata server, which a machine of a cloud has and another
-// has not, a final answer.
-bool IsNobodyThere(const Result<http::Response>& response);
-
 // Pauses between attempts: random between nothing and a bound ("full jitter"), so that the pods of
 // a job, which all fail at the same moment, do not all come back at the same moment. The bound
 // doubles from 200 ms to 10 s, but is never more than a quarter of the time that is left, so that
@@ -40,5 +36,14 @@ class Backoff {
   std::chrono::milliseconds bound_ = kFirst;
   std::minstd_rand random_;
 };
+
+// Sends it, and again while that may help, for half a minute. The last answer; it may be one that
+// IsTransient.
+Result<http::Response> SendPatiently(http::Client& client, http::Request request);
+
+// The same with a metadata server, which a machine of a cloud has and another has not: that nobody
+// is there is final at once. kNotFound if there was no answer: whoever wants it does not wait
+// again.
+Result<http::Response> AskMetadataServer(http::Client& client, http::Request request);
 
 }  // namespace holdfast::storage::remote

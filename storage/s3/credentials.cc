@@ -6,7 +6,7 @@
 #include <ctime>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
+#include <utility>
 
 #include "storage/remote/retry.h"
 #include "storage/remote/secret_file.h"
@@ -17,7 +17,6 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds kForever{365 * 24 * 3600};
-constexpr seconds kPatience{30};
 constexpr const char* kWhat = "getting credentials from the metadata server";
 constexpr const char* kRemedy =
     "; name a file of access keys in the configuration (cloud.s3_credentials_file), or give this "
@@ -36,29 +35,14 @@ std::string FromEnvironment(const char* name) {
 }
 
 Result<std::string> Ask(http::Client& client, http::Request request) {
-  remote::Backoff backoff(http::Clock::now() + kPatience);
-  request.deadline = backoff.deadline();
-  request.connect_timeout = seconds(2);
-  request.direct = true;
-  while (true) {
-    http::Outcome outcome = client.Send(request);
-    const auto& response = outcome.response;
-    if (remote::IsTransient(response) && !remote::IsNobodyThere(response)) {
-      if (const auto pause = backoff.Next(response)) {
-        std::this_thread::sleep_for(*pause);
-        continue;
-      }
-    }
-    if (!response)
-      // It has had its time: whoever wants the key does not wait for it again.
-      return Fail(
-          response.error().code() == Code::kUnavailable ? Code::kNotFound : response.error().code(),
-          fmt::format("{}: {}{}", kWhat, response.error().message(), kRemedy));
-    if (response->status != 200)
-      return Fail(response->status == 404 ? Code::kNotFound : Code::kDenied,
-                  fmt::format("{}: HTTP status {}{}", kWhat, response->status, kRemedy));
-    return response->body;
-  }
+  const auto response = remote::AskMetadataServer(client, std::move(request));
+  if (!response)
+    return Fail(response.error().code(),
+                fmt::format("{}: {}{}", kWhat, response.error().message(), kRemedy));
+  if (response->status != 200)
+    return Fail(response->status == 404 ? Code::kNotFound : Code::kDenied,
+                fmt::format("{}: HTTP status {}{}", kWhat, response->status, kRemedy));
+  return response->body;
 }
 
 std::string Field(const nlohmann::json& object, const char* name) {
