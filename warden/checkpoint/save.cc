@@ -258,9 +258,6 @@ Result<FileImages> LoadFileImages(const Pod& pod, const UniqueFd& images) {
   HOLDFAST_TRY(loaded.files, LoadImage<image::file_entry>(images, kFilesImage, ImageMagic::kFiles));
   HOLDFAST_TRY(loaded.remaps, LoadImage<image::remap_file_path_entry>(images, kRemapsImage,
                                                                       ImageMagic::kRemapPath));
-  HOLDFAST_TRY(const auto processes,
-               LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
-  HOLDFAST_CHECK(CheckRestorable(loaded.files, processes));
   HOLDFAST_CHECK(UseOtherNames(pod, loaded));
   EndNodeConnections(loaded.files);
   return loaded;
@@ -298,21 +295,18 @@ Status SaveFileRecords(const Pod& pod, Dump& dump, const FileImages& images,
   return {};
 }
 
-Status SaveInfo(const Pod& pod, const UniqueFd& images, storage::PodWriter& writer,
-                const CriuVersion& version, Attributes attributes) {
+void SaveInfo(const Pod& pod, size_t processes, storage::PodWriter& writer,
+              const CriuVersion& version, Attributes attributes) {
   attributes.merge(DescribeNode(version));
-  HOLDFAST_TRY(const auto processes,
-               LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
   char node[256] = {};
   ::gethostname(node, sizeof node - 1);
   writer.SetInfo({.pod = pod.options().index,
                   .node = node,
                   .hostname = pod.options().hostname,
                   .owner = pod.options().owner,
-                  .processes = static_cast<uint32_t>(processes.size()),
+                  .processes = static_cast<uint32_t>(processes),
                   .root_pid = static_cast<uint32_t>(pod.root_pid()),
                   .attributes = std::move(attributes)});
-  return {};
 }
 
 std::string Describe(const SavedMemory& memory) {
@@ -321,10 +315,14 @@ std::string Describe(const SavedMemory& memory) {
   return size + ", " + FormatBytes(memory.unwritten_bytes) + " of it not written since";
 }
 
-Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
-                    const SaveOptions& options, const EventSink& events) {
+// Returns how many processes there are.
+Result<size_t> SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
+                            const SaveOptions& options, const EventSink& events) {
   const UniqueFd& images = dump.images();
+  HOLDFAST_TRY(const auto processes,
+               LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
   HOLDFAST_TRY(const FileImages files, LoadFileImages(pod, images));
+  HOLDFAST_CHECK(CheckRestorable(files.files, processes));
   HOLDFAST_CHECK(SaveFileRecords(pod, dump, files, writer, options));
   auto begin = Clock::now();
   HOLDFAST_TRY(const SavedMemory memory, SaveMemory(pod, images, writer, options.threads,
@@ -343,8 +341,8 @@ Status SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writer,
   HOLDFAST_TRY(const std::string attributes, DescribeAttributes(pod, unseen));
   HOLDFAST_CHECK(writer.AddImage(kAttributesImage, attributes));
   HOLDFAST_TRY(const std::string terminals, SaveTerminals(pod));
-  if (terminals.empty()) return {};
-  return writer.AddImage(kTerminalsImage, terminals);
+  if (!terminals.empty()) HOLDFAST_CHECK(writer.AddImage(kTerminalsImage, terminals));
+  return processes.size();
 }
 
 }  // namespace
@@ -360,9 +358,10 @@ Result<std::unique_ptr<FrozenPod>> FrozenPod::Save(const Pod& pod, storage::PodW
     HOLDFAST_TRY(std::unique_ptr<Dump> frozen, FreezeWhenAccepted(pod, options, events));
     events("frozen", Clock::now() - begin, "");
     auto clocks = DescribeClocks(pod);
-    Status status = SaveContents(pod, *frozen, writer, options, events);
+    const auto processes = SaveContents(pod, *frozen, writer, options, events);
+    Status status = processes.transform([](size_t) {});
     if (status && !clocks) status = std::unexpected(std::move(clocks).error());
-    if (status) status = SaveInfo(pod, frozen->images(), writer, version, *std::move(clocks));
+    if (status) SaveInfo(pod, *processes, writer, version, *std::move(clocks));
     // Last: all that has been read is of one moment. If not, that is also why anything else failed.
     if (Status still = frozen->StillFrozen(); !still) status = std::move(still);
     if (status) return frozen;

@@ -20,6 +20,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "warden/criu/borrowed_thread.h"
@@ -285,19 +286,23 @@ bool LocksOnFault(pid_t process) {
 
 // --- unshare(2)
 
-bool ThreadsShare(pid_t process, int what) {
+// What its threads have each for itself, in the words of dump_refusal.cc; nullptr: nothing.
+const char* ThreadsOwn(pid_t process) {
+  constexpr std::pair<int, const char*> kShared[] = {{KCMP_FS, "directory of a thread"},
+                                                     {KCMP_FILES, "descriptors of a thread"}};
   char path[32];
   std::snprintf(path, sizeof path, "/proc/%d/task", process);
   DIR* const threads = ::opendir(path);
-  if (threads == nullptr) return true;
-  bool alike = true;
+  if (threads == nullptr) return nullptr;
+  const char* found = nullptr;
   while (const dirent* const entry = ::readdir(threads)) {
     const pid_t thread = std::atoi(entry->d_name);
-    if (thread > 0 && thread != process && ::syscall(SYS_kcmp, process, thread, what, 0, 0) > 0)
-      alike = false;
+    if (thread <= 0 || thread == process) continue;
+    for (const auto& [what, words] : kShared)
+      if (::syscall(SYS_kcmp, process, thread, what, 0, 0) > 0) found = words;
   }
   ::closedir(threads);
-  return alike;
+  return found;
 }
 
 // --- Landlock
@@ -329,8 +334,7 @@ bool LookWithin(pid_t tid) {
   static const pid_t first = tid;
   const bool is_main = ::syscall(SYS_tgkill, tid, tid, 0) == 0;
   if (IsDispatched(tid)) return Refuse("dispatched calls", tid);
-  if (is_main && !ThreadsShare(tid, KCMP_FS)) return Refuse("directory of a thread", tid);
-  if (is_main && !ThreadsShare(tid, KCMP_FILES)) return Refuse("descriptors of a thread", tid);
+  if (const char* own = is_main ? ThreadsOwn(tid) : nullptr) return Refuse(own, tid);
   const Signs signs = is_main ? SignsOf(tid) : Signs{};
   const bool is_asked =
       has_protection_keys || !sets.empty() || signs.locks_memory || signs.may_be_restricted;
