@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <functional>
 #include <initializer_list>
 #include <string_view>
 #include <utility>
@@ -60,7 +61,7 @@ const char* Advice(Code code) {
   }
 }
 
-std::string PodsThat(const Job& job, bool (*are)(const Pod&)) {
+std::string PodsThat(const Job& job, const std::function<bool(const Pod&)>& are) {
   std::string names;
   for (uint32_t i = 0; i < job.pods.size(); ++i)
     if (are(job.pods[i])) names += (names.empty() ? "" : ", ") + PodName(job, i);
@@ -70,9 +71,7 @@ std::string Away(const Job& job) {
   return PodsThat(job, [](const Pod& pod) { return !pod.connected; });
 }
 std::string NotIn(const Job& job, v1::Phase phase) {
-  std::string names;
-  for (uint32_t i = 0; i < job.pods.size(); ++i)
-    if (job.pods[i].phase != phase) names += (names.empty() ? "" : ", ") + PodName(job, i);
+  const std::string names = PodsThat(job, [&](const Pod& pod) { return pod.phase != phase; });
   return names.empty() ? "nobody any more" : names;
 }
 
