@@ -56,6 +56,8 @@ lab_stop() {
     local pid
     if lab_running && pid=$(cat "$state/pid" 2>/dev/null); then
         kill -KILL "$pid" 2>/dev/null || true
+    else # its janitor may have been killed with it
+        "$src/lab/lib/janitor" "$LAB" 2>/dev/null || true
     fi
     for _ in $(seq 300); do
         [ -d "$state" ] || return 0
