@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "coordinator/transitions.h"
 
@@ -19,10 +20,13 @@ std::string Describe(const v1::Ended& ended) {
 
 // While it ran Slurm's record had to allow what its user forbids (records.cc). With nothing to go
 // on to, it is to say so again before Slurm looks at RequeueExit, or somebody requeues the job.
-void ForbidRequeue(Turn& turn) {
-  const Job& job = turn.job;
-  if (job.requeue.value_or(true)) return;
-  if (job.start.ended || ProspectOf(job) == Prospect::kEnd) turn.Do(Amend{.requeue = false});
+bool IsToForbidRequeue(const Job& job) {
+  return !job.requeue.value_or(true) && !job.start.eviction &&
+         (job.start.ended || ProspectOf(job) == Prospect::kEnd);
+}
+
+void TellAllTheEnd(Turn& turn) {
+  for (uint32_t pod = 0; pod < turn.job.pods.size(); ++pod) TellTheEnd(turn, pod);
 }
 
 void EndScript(Turn& turn, v1::Ended ended) {
@@ -32,14 +36,20 @@ void EndScript(Turn& turn, v1::Ended ended) {
   // that a signal ended may not have ended by itself. Slurm's last word on it counts
   // (OnRecordEnding).
   job.start.ended = !job.start.eviction && !job.start.preemption_seen && ended.signal() == 0;
-  if (!job.start.eviction) ForbidRequeue(turn);
   NoteEnd(turn, IsGood(ended) && job.start.ended);
   GiveUpCheckpoint(turn, "the job ended meanwhile");
   turn.Mark("script-ended", 0, Describe(ended));
   CountTime(turn, /*interrupted=*/false);
-  for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
   DisarmRunTimers(turn);
-  turn.Enter(Stage::kEnding);
+  if (!IsToForbidRequeue(job)) {
+    TellAllTheEnd(turn);
+    return turn.Enter(Stage::kEnding);
+  }
+  // Slurm changes no job that has ended, so its pods, and with them its script, end afterwards.
+  job.forbidding = true;
+  turn.Do(Amend{.requeue = false});
+  turn.Do(Ask{});
+  turn.Enter(Stage::kEnding, turn.policy.forbid_timeout);
 }
 
 // From a checkpoint, or because Slurm too would start it over after the loss of a node.
@@ -110,7 +120,7 @@ void RefuseAll(Turn& turn, const std::string& why) {
   turn.Do(Comment{why});
   job.commented = true;
   job.start.refused = true;
-  for (uint32_t pod = 0; pod < job.pods.size(); ++pod) TellTheEnd(turn, pod);
+  TellAllTheEnd(turn);
   DisarmRunTimers(turn);
   turn.Enter(Stage::kEnding, turn.policy.settle_timeout);
 }
@@ -124,7 +134,18 @@ void TellTheEnd(Turn& turn, uint32_t pod) {
   turn.Tell(pod, std::move(message));
 }
 
+void NoteForbidden(Turn& turn, const Record& record) {
+  Job& job = turn.job;
+  if (!job.forbidding) return;
+  if (record.requeue && record.state == Record::State::kRunning)
+    return turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
+  job.forbidding = false;
+  TellAllTheEnd(turn);
+}
+
 void OnEndingTimeout(Turn& turn, const Timer&) {
+  // slurmctld does not answer, and a job that has ended is not to wait for it.
+  if (std::exchange(turn.job.forbidding, false)) TellAllTheEnd(turn);
   // Nobody is left to end the job with an error, so it is taken off its nodes.
   if (turn.job.start.refused && !turn.job.any_connected()) return Hold(turn, turn.job.last_error);
   turn.Do(Arm{TimerKind::kPhase, turn.policy.settle_timeout});

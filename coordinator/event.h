@@ -36,6 +36,7 @@ struct Record {
   int64_t end_time = 0;      // of a running job, by its time limit; 0: it has none
   int64_t begin_time = 0;    // of a pending job: not before
   int64_t preempt_time = 0;  // or 0
+  int64_t leave_by = 0;      // of a running job that is being preempted: when its grace time ends
   bool held = false;
   bool requeued_too_often = false;  // held for that: SchedulerParameters=max_batch_requeue
   std::string queued_for;           // of a pending job: Slurm's word for why
@@ -52,6 +53,11 @@ struct Record {
   uint32_t max_nodes = 0;       // 0: as many as it takes
   uint64_t node_memory_mb = 0;  // --mem; 0: not by node
   uint32_t tasks_per_node = 0;  // 0: not said
+
+  // Slurm has told it to leave within a grace time, and requeues it when its script ends, by itself
+  // or not, if that is its partition's or QOS's PreemptMode. This takes the mark off; a requeue
+  // that comes before the script's end does not.
+  bool marked = false;
 
   // How long Slurm leaves it, at least.
   uint32_t notice_seconds() const { return std::max(grace_seconds, kill_wait_seconds); }
@@ -138,6 +144,8 @@ struct Policy {
   uint32_t notice_lookups = 6;
   std::chrono::milliseconds retry_pause{3'000};
   std::chrono::milliseconds ask_pause{200};
+  std::chrono::milliseconds forbid_timeout{
+      3'000};  // that Slurm may take to note --no-requeue again
   // Until slurmstepd gives up telling an srun that is gone how its tasks ended.
   std::chrono::milliseconds step_end{6'000};
   bool continue_cancelled = true;  // jobs that Slurm has ended as PREEMPTED are requeued
@@ -167,6 +175,8 @@ struct Ask {};
 struct Requeue {
   bool hold;
   uint32_t restart_count;
+  bool unmark =
+      false;  // by the end of its script, so that Slurm takes off its mark (Record::marked)
 };
 // End it for good, as its user would.
 struct Cancel {};

@@ -41,6 +41,7 @@ bool NoteHello(Turn& turn, const v1::Hello& hello) {
   pod.notice_seconds = hello.notice_seconds();
   job.limit.warning_seconds = hello.warning_seconds();
   pod.connected = true;
+  pod.welcomed = false;
   pod.awaited = false;
   pod.phase = hello.phase();
   pod.asks = hello.asks_before_commit();
@@ -59,11 +60,7 @@ bool NoteHello(Turn& turn, const v1::Hello& hello) {
 
 void Greet(Turn& turn) {
   Job& job = turn.job;
-  if (turn.pod().phase != v1::PHASE_FRESH) {
-    v1::ToWarden credential_only;
-    credential_only.mutable_welcome();
-    turn.Tell(turn.event.pod, std::move(credential_only));
-  }
+  if (turn.pod().phase != v1::PHASE_FRESH) turn.Tell(turn.event.pod, CredentialOnly());
   if (!job.all_connected()) return;
   TrustAgain(turn);
   turn.Do(Disarm{TimerKind::kReconnect});

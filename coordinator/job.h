@@ -160,6 +160,7 @@ struct Start {
   bool ended =
       false;         // its script has, by itself: should Slurm start it again, that is another run
   std::string note;  // why its script starts over, for want of a checkpoint; for its stderr
+  bool unmarking = false;  // it leaves at once, so that Slurm's mark of a grace time is taken off
 
   bool operator==(const Start&) const = default;
 };
@@ -179,6 +180,7 @@ struct Departure {
   bool hurry = false;    // make it eligible at once
   bool release = false;  // from a hold, until Slurm says that it is
   bool holding = false;  // until Slurm says that it is held
+  bool marked = false;   // in the queue it still has Slurm's mark of a grace time (Record::marked)
 
   bool operator==(const Departure&) const = default;
 };
@@ -258,6 +260,9 @@ struct Durable {
   // A checkpoint of it may have been committed without word of it: storage knows, and pod 0 tells
   // at the next start.
   bool perhaps_saved = false;
+  // A start was given up for Slurm's mark (Record::marked) in vain: with PreemptMode=CANCEL it is
+  // never taken off.
+  bool mark_stays = false;
 
   bool operator==(const Durable&) const = default;
 
@@ -280,6 +285,7 @@ struct Pod {
   uint32_t mtu = 0;             // of the node's interface
   uint32_t notice_seconds = 0;  // that the node's cloud gives before it takes it back, or 0
   bool connected = false;
+  bool welcomed = false;              // on the stream that it has
   bool awaited = false;               // a new coordinator has not heard of it yet
   bool precopied = false;             // has stored ahead what it can
   bool asks = false;                  // pod 0: before it writes the manifest
@@ -324,6 +330,7 @@ struct Live {
   int64_t vacated_s = 0;          // its nodes are known to be rid of it since then; 0: they are not
   uint32_t awaited_start = 0;     // Slurm has begun it; its wardens have not come yet
   int64_t end_asked_ns = 0;       // Slurm was asked whether the script's end is its doing, or 0
+  bool forbidding = false;        // its script has ended: Slurm is told not to start it again
   bool suspended = false;         // by Slurm: nobody of it can answer, and no time passes for it
   std::chrono::milliseconds stage_limit{0};  // how long the stage may take; 0: as long as it does
 };

@@ -66,9 +66,9 @@ auto Members(Is<Eviction> auto& eviction) {
 
 auto Members(Is<Start> auto& start) {
   auto& [restart_count, nodes, restore_job, restore_checkpoint, preemption_seen, refused, wish,
-         suspicion, doubted_end, eviction, ended, note] = start;
+         suspicion, doubted_end, eviction, ended, note, unmarking] = start;
   return std::tie(restart_count, nodes, restore_job, restore_checkpoint, preemption_seen, refused,
-                  wish, suspicion, doubted_end, eviction, ended, note);
+                  wish, suspicion, doubted_end, eviction, ended, note, unmarking);
 }
 
 auto Members(Is<Request> auto& request) {
@@ -77,8 +77,8 @@ auto Members(Is<Request> auto& request) {
 }
 
 auto Members(Is<Departure> auto& departure) {
-  auto& [hold, hurry, release, holding] = departure;
-  return std::tie(hold, hurry, release, holding);
+  auto& [hold, hurry, release, holding, marked] = departure;
+  return std::tie(hold, hurry, release, holding, marked);
 }
 
 auto Members(Is<Exclusions> auto& exclusions) {
@@ -100,12 +100,12 @@ auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
          departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array,
-         cluster, submitted, pod_count, asked_nodes, perhaps_saved] = job;
+         cluster, submitted, pod_count, asked_nodes, perhaps_saved, mark_stays] = job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
                   last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
                   saved_once, requeue, renewals, array, cluster, submitted, pod_count, asked_nodes,
-                  perhaps_saved);
+                  perhaps_saved, mark_stays);
 }
 
 template <typename T>

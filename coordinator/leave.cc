@@ -90,7 +90,9 @@ void Leave(Turn& turn, Reason reason) {
   if (requeued) return;
   // Slurm holds a suspended job that is requeued, whoever asked for it.
   job.departure.release = job.suspended && !job.departure.hold;
-  turn.Do(Requeue{.hold = job.departure.hold, .restart_count = job.start.restart_count});
+  turn.Do(Requeue{.hold = job.departure.hold,
+                  .restart_count = job.start.restart_count,
+                  .unmark = job.start.unmarking});
 }
 
 Prospect ProspectOf(const Job& job) {

@@ -110,7 +110,8 @@ class LibslurmClient : public SlurmClient {
     if (record.restart_count != how.restart_count) return {};
     HOLDFAST_TRY(std::string job, Name(job_id));  // it is known now
     const std::string operation = "requeueing job " + job;
-    if (record.state == Record::State::kRunning && record.being_preempted())
+    if (record.state == Record::State::kRunning &&
+        (record.being_preempted() || (how.unmark && record.marked)))
       return LeavePreempted(job_id, operation);
     const bool ended = record.may_return();
     int error = RequeueOnce(job, hold, ended);

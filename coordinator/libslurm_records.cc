@@ -63,6 +63,9 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   if (base == JOB_RUNNING && info.time_limit != INFINITE) record.end_time = info.end_time;
   record.begin_time = info.eligible_time;
   record.preempt_time = info.preempt_time;
+  // Slurm has moved its end there, whether a partition, a QOS or a reservation says how long it
+  // has.
+  if (base == JOB_RUNNING && record.being_preempted()) record.leave_by = info.end_time;
   record.held = info.priority == 0;
   record.requeued_too_often = info.state_reason == WAIT_MAX_REQUEUE;
   if (base == JOB_PENDING)
@@ -70,6 +73,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
         slurm_job_state_reason_string(static_cast<job_state_reason>(info.state_reason));
   record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
   record.requeue = info.requeue != 0;
+  record.marked = (info.bitflags & GRACE_PREEMPT) != 0;
   record.partition = info.partition != nullptr ? info.partition : "";
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);

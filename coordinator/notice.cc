@@ -67,11 +67,10 @@ void ConsiderRecord(Turn& turn, const Record& record) {
   const bool preempted = record.being_preempted();
   if (preempted && !job.start.preemption_seen) {
     job.start.preemption_seen = true;
-    const int64_t end = record.grace_seconds == 0 ? 0 : record.preempt_time + record.grace_seconds;
     return turn.Follow(Wish{.reason = Reason::kPreemption,
                             .stop = true,
                             .begun_ns = NoticedAt(turn),
-                            .deadline_unix_ms = end * 1000});
+                            .deadline_unix_ms = record.leave_by * 1000});
   }
   if (preempted || job.notice.begun_ns == 0) return;
   // slurmctld may note the time shortly after its SIGTERM has gone out.

@@ -114,9 +114,18 @@ bool RetryLaunch(Turn& turn, const Record& record) {
   return true;
 }
 
+// Slurm would start its script over once more after it has ended well, so its next start is given
+// up for that, unless that has been tried in vain.
+void NoteMark(Job& job, const Record& record) {
+  if (record.state != Record::State::kPending) return;
+  job.mark_stays = record.marked && (job.mark_stays || job.start.unmarking);
+  job.departure.marked = record.marked && !job.mark_stays;
+}
+
 // One look at how far the requeue has got.
 void Follow(Turn& turn, const Record& record) {
   Job& job = turn.job;
+  NoteMark(job, record);
   if (RetryLaunch(turn, record)) return;
   // slurmctld was killed before it had kept that it requeued the job, or before it was asked to,
   // and has taken the end of the released step for the job's.
@@ -129,9 +138,9 @@ void Follow(Turn& turn, const Record& record) {
   if (IsOver(job, record) && !forgotten) return End(turn, record.state_name);
   // On a node that is DOWN Slurm does not wait for what is left of the job. It could not start it
   // there beside that, and may yet end it there, which would end the new start as well.
+  const int64_t step_end = std::chrono::nanoseconds(turn.policy.step_end).count();
   const bool lives_on =
-      job.start.eviction && job.start.eviction->dead_node &&
-      turn.now() - job.since_ns < std::chrono::nanoseconds(turn.policy.step_end).count();
+      job.start.eviction && job.start.eviction->dead_node && turn.now() - job.since_ns < step_end;
   if (record.state == Record::State::kPending && !record.completing) {
     if (job.vacated_s == 0) job.vacated_s = turn.now() / kSecond;
     if (!lives_on && !IsTooSoon(turn)) return Arrive(turn, record);
@@ -141,9 +150,13 @@ void Follow(Turn& turn, const Record& record) {
     turn.Do(Disarm{TimerKind::kAsk});
     return turn.Enter(Stage::kWaiting);
   }
-  if (record.state == Record::State::kRunning && job.requeue_failed) {
+  // A signal to its script may have been lost.
+  const bool unheard = job.start.unmarking && turn.now() - job.since_ns > step_end;
+  if (record.state == Record::State::kRunning && (job.requeue_failed || unheard)) {
     job.requeue_failed = false;
-    turn.Do(Requeue{.hold = job.departure.hold, .restart_count = job.start.restart_count});
+    turn.Do(Requeue{.hold = job.departure.hold,
+                    .restart_count = job.start.restart_count,
+                    .unmark = job.start.unmarking});
   }
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }
@@ -153,6 +166,7 @@ bool IsQueued(Turn& turn, const Record& record) {
   Job& job = turn.job;
   if (IsStale(turn, record)) return false;
   job.queued_for = record.queued_for;
+  NoteMark(job, record);
   if (GoesOn(turn, record)) {
     // It was preempted before its wardens could come.
     turn.Do(Requeue{.hold = false, .restart_count = record.restart_count});
@@ -296,6 +310,7 @@ void OnRecordHeld(Turn& turn, const Record& record) {
 
 void OnRecordEnding(Turn& turn, const Record& record) {
   if (IsStale(turn, record)) return;
+  NoteForbidden(turn, record);
   Start& start = turn.job.start;
   // PREEMPTED may be left of the grace time of an earlier start (docs/operations/ways.md). A script
   // that then ends by itself would be brought back to end again, for ever.

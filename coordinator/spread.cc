@@ -20,13 +20,6 @@ constexpr uint32_t kMostOnANode = 16;
 // Pods of each node, when so many are on that many nodes; of the fullest.
 uint32_t OnEach(uint32_t pods, uint32_t nodes) { return (pods + nodes - 1) / nodes; }
 
-// The first message to a warden that has said Hello bears the coordinator's credential.
-v1::ToWarden MakeBareWelcome() {
-  v1::ToWarden message;
-  message.mutable_welcome();
-  return message;
-}
-
 v1::ToWarden MakeRegroup(uint32_t pods) {
   v1::ToWarden message;
   message.mutable_regroup()->set_pods(pods);
@@ -89,7 +82,6 @@ void Regroup(Turn& turn) {
   if (const auto why = WhyNotOn(job, std::min<uint32_t>(pods, job.pods.size())))
     return Hold(turn, *why);
   turn.Mark("regrouped", 0, fmt::format("{} parts on {} nodes", pods, job.pods.size()));
-  turn.TellAll(MakeBareWelcome());
   turn.TellAll(MakeRegroup(pods));
   job.pods = std::vector<Pod>(pods);
   job.start.nodes = std::vector<std::string>(pods);
@@ -101,7 +93,7 @@ bool RegroupsAgain(Turn& turn, const v1::Hello& hello) {
   if (hello.phase() != v1::PHASE_FRESH || job.pod_count == 0 || job.pods.size() != job.pod_count ||
       hello.pods() == job.pod_count || hello.restart_count() != job.start.restart_count)
     return false;
-  for (const auto& message : {MakeBareWelcome(), MakeRegroup(job.pod_count)})
+  for (const auto& message : {CredentialOnly(), MakeRegroup(job.pod_count)})
     turn.Do(Send{hello.pod(), std::make_shared<const v1::ToWarden>(message)});
   return true;
 }

@@ -48,7 +48,8 @@ void BeginStart(Turn& turn, const v1::Hello& hello, JobOptions options) {
   job.options = std::move(options);
   job.checkpoint.reset();
   job.start = Start{.restart_count = hello.restart_count(),
-                    .nodes = std::vector<std::string>(hello.pods())};
+                    .nodes = std::vector<std::string>(hello.pods()),
+                    .unmarking = job.departure.marked};
   job.departure = {};
   job.aftermath = {};
   static_cast<Live&>(job) = Live{.pods = std::vector<Pod>(hello.pods()),
@@ -121,6 +122,10 @@ void StartOver(Turn& turn) {
 // All wardens are there: fresh, or which checkpoint?
 void Decide(Turn& turn) {
   Job& job = turn.job;
+  if (job.start.unmarking) {
+    turn.Mark("unmarked", 0, "Slurm takes off the mark of a grace time that has passed");
+    return Leave(turn, Reason::kPreemption);
+  }
   job.start.restore_job = job.start.restore_checkpoint = 0;
   const bool wanted_exists = std::ranges::contains(job.saved, job.request.checkpoint);
   const uint32_t own = wanted_exists ? job.request.checkpoint : job.newest();

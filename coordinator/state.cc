@@ -275,15 +275,27 @@ std::string DrawStages() {
       drawing, rows);
 }
 
+v1::ToWarden CredentialOnly() {
+  v1::ToWarden message;
+  message.mutable_welcome();
+  return message;
+}
+
 void Turn::Tell(uint32_t pod_number, v1::ToWarden message) {
-  if (job.pods[pod_number].connected)
-    Do(Send{pod_number, std::make_shared<const v1::ToWarden>(std::move(message))});
+  Tell(pod_number, std::make_shared<const v1::ToWarden>(std::move(message)));
 }
 
 void Turn::TellAll(const v1::ToWarden& message) {
   const auto shared = std::make_shared<const v1::ToWarden>(message);
-  for (uint32_t i = 0; i < job.pods.size(); ++i)
-    if (job.pods[i].connected) Do(Send{i, shared});
+  for (uint32_t i = 0; i < job.pods.size(); ++i) Tell(i, shared);
+}
+
+void Turn::Tell(uint32_t pod_number, std::shared_ptr<const v1::ToWarden> message) {
+  Pod& pod = job.pods[pod_number];
+  if (!pod.connected) return;
+  if (!std::exchange(pod.welcomed, true) && !message->has_welcome())
+    Do(Send{pod_number, std::make_shared<const v1::ToWarden>(CredentialOnly())});
+  Do(Send{pod_number, std::move(message)});
 }
 
 void Turn::Enter(Stage stage, std::chrono::milliseconds limit) {

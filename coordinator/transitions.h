@@ -27,7 +27,9 @@ struct Turn {
   void Do(A action) {
     actions.emplace_back(std::move(action));
   }
-  void Tell(uint32_t pod, v1::ToWarden message);  // if it is connected
+  // If it is connected. Its warden believes nobody before it has been welcomed, so it is first.
+  void Tell(uint32_t pod, v1::ToWarden message);
+  void Tell(uint32_t pod, std::shared_ptr<const v1::ToWarden> message);
   void TellAll(const v1::ToWarden& message);
   // Enters a stage and arms its time limit; 0: none.
   void Enter(Stage stage, std::chrono::milliseconds limit = {});
@@ -41,6 +43,9 @@ struct Turn {
   // What follows from it at once: what the table has for that, as if it had happened next.
   void Follow(decltype(Event::body) body);
 };
+
+// A Welcome to one that is welcome already, or whose pod is told something else.
+v1::ToWarden CredentialOnly();
 
 // hello.cc: a warden comes, or comes back.
 // Takes note of what every Hello tells. False: it is refused.
@@ -259,6 +264,8 @@ void OnEndingTimeout(Turn&, const Timer&);
 bool EndIfBelieved(Turn&, const Record&);
 // The end of the script that was doubted is a lost node's doing.
 void BlameLostNode(Turn&);
+// Slurm may have noted that its script is not to be started again: then its pods may go.
+void NoteForbidden(Turn&, const Record&);
 // A pod of an ending job may go: Finish or, if it was refused, Refuse.
 void TellTheEnd(Turn&, uint32_t pod);
 // Its wardens end it with this message.

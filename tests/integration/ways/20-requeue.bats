@@ -4,7 +4,10 @@ load ../lib
 load ways
 
 setup() { options=(); }
-teardown() { on ctl scontrol update nodename=n1,n2,n3 state=resume 2>/dev/null || true; }
+teardown() {
+    stop_watching
+    on ctl scontrol update nodename=n1,n2,n3 state=resume 2>/dev/null || true
+}
 
 # Slurm refuses to requeue its own that were submitted with --no-requeue, but not ours: while they
 # run its record has to allow it.
@@ -63,6 +66,7 @@ teardown() { on ctl scontrol update nodename=n1,n2,n3 state=resume 2>/dev/null |
 all_have_begun_again() { [ "$(cat $way/*.yes.starts | wc -l)" = 8 ]; }
 
 @test "the script ends with an exit code of RequeueExit: it starts over" {
+    nudged=("${!place[@]}") # once they have ended, Slurm lets ours wait, too
     begin_way -p nograce
     all_do 'trap "exit 142" EXIT'
     way_ends RequeueExit "starts over / ends, FAILED" "starts over / ends, FAILED" \
@@ -70,6 +74,8 @@ all_have_begun_again() { [ "$(cat $way/*.yes.starts | wc -l)" = 8 ]; }
 }
 
 @test "its node is set DOWN: saved, goes on, with nothing of ours in its output" {
+    patience=180
+    nudged=("${!place[@]}") # those that may go nowhere else
     begin_way -p nograce
     on ctl scontrol update nodename=n1,n2,n3 state=down reason=test
     sleep 3

@@ -5,6 +5,7 @@ load ways
 
 setup() { options=(); }
 teardown() {
+    stop_watching
     local node
     for node in n1 n2 n3; do
         ip link set "port-$node" up

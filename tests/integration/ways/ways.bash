@@ -70,13 +70,16 @@ END
     wait $!
     for name in saved.yes saved.no unsaveable.yes unsaveable.no; do touch "$way/$name.hinder"; done
     for name in saved.yes saved.no unsaveable.yes unsaveable.no; do eventually 120 test -e "$way/$name.hindered"; done
-    alice env -C / sh -c "while :; do squeue -h -t all -j $all -o '%i %t'; sleep 0.1; done" >"$BATS_TEST_TMPDIR/squeue" 2>/dev/null 3>&- &
-    squeue_poller=$!
-    alice env -C / sh -c "while :; do sacct -X -n -P -j $all -o JobID,State; sleep 0.3; done" >"$BATS_TEST_TMPDIR/sacct" 2>/dev/null 3>&- &
-    sacct_poller=$!
-    (while sleep 0.5; do nudge; done) >/dev/null 2>&1 3>&- &
-    nudger=$!
+    watched=$(mktemp "$way/watched.XXXXXX")
+    chmod a+r "$watched"
+    alice env -C / sh -c "while [ -e $watched ]; do squeue -h -t all -j $all -o '%i %t'; sleep 0.1; done" >"$BATS_TEST_TMPDIR/squeue" 2>/dev/null 3>&- &
+    alice env -C / sh -c "while [ -e $watched ]; do sacct -X -n -P -j $all -o JobID,State; sleep 0.3; done" >"$BATS_TEST_TMPDIR/sacct" 2>/dev/null 3>&- &
+    (while [ -e "$watched" ]; do nudge; sleep 0.5; done) >/dev/null 2>&1 3>&- &
 }
+# Whoever watches the jobs does so as long as there is this file.
+watched=
+stop_watching() { rm -f "$watched"; }
+teardown() { stop_watching; } # of a test that has failed; bats waits for all that it has started
 
 # The command that submits it, and prints its name and id.
 submission() { # NAME SBATCH-OPTION...
@@ -145,13 +148,9 @@ all_are() { # FUNCTION NAME...
 
 # end_way: waits for the end of all and stops watching.
 end_way() {
-    local pid
     wait_until "$patience" is_settled "${!jobs[@]}"
     sleep 1
-    for pid in "$squeue_poller" "$sacct_poller" "$nudger"; do
-        pkill -P "$pid" 2>/dev/null || true
-        kill "$pid" 2>/dev/null || true
-    done
+    stop_watching
 }
 
 # squeue_saw NAME, sacct_saw NAME: the states that they showed of it.
@@ -224,9 +223,13 @@ take_nodes() {
     local urgent
     urgent=$(preempt n1,n2,n3 "$@")
     wait_until 60 is_taken plain.yes
+    leave_nodes "$urgent"
+}
+# leave_nodes JOB: lets the others go on, and when that one has got its nodes, it ends.
+leave_nodes() {
     go
-    eventually 100 job_is "$urgent" RUNNING
-    alice scancel "$urgent"
+    eventually 100 job_is "$1" RUNNING
+    alice scancel "$1"
 }
 
 # way_table: the table of docs/operations/ways.md, from what the tests have seen.

@@ -69,6 +69,39 @@ TEST_F(EndingTest, ItIsOfOneThatMayNot) {
   EXPECT_EQ(world.job.stage, Stage::kEnding);
 }
 
+// Slurm changes nothing of a job that has ended, and RequeueExit would start its script again.
+TEST_F(EndingTest, OfOneThatMayNotBeStartedAgainItsPodsEndWhenSlurmHasNotedThat) {
+  world.slurm.requeue = false;
+  Run();
+  ASSERT_TRUE(world.slurm.requeue);
+  ASSERT_TRUE(world.Happen(v1::Ended(), 0));
+  EXPECT_TRUE(world.wardens[0].inbox.empty());
+  EXPECT_FALSE(world.slurm.requeue);
+  world.AnswerAsk();
+  EXPECT_TRUE(world.wardens[0].inbox.back().has_finish());
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kEnded);
+}
+
+TEST_F(EndingTest, AndNotLongAfterIfSlurmIsAway) {
+  world.slurm.requeue = false;
+  Run();
+  ASSERT_TRUE(world.Happen(v1::Ended(), 0));
+  world.Fire(TimerKind::kPhase);
+  EXPECT_TRUE(world.wardens[0].inbox.back().has_finish());
+}
+
+TEST_F(EndingTest, AStartThatIsRefusedBeforeItsPodsAreWelcomedEndsAtOnce) {
+  world.slurm.requeue = false;
+  Run();
+  world.KillPods();
+  ++world.slurm.restart_count;
+  world.StartJob();
+  world.Settle();
+  EXPECT_EQ(world.job.stage, Stage::kEnded);
+  EXPECT_THAT(world.job.last_error, HasSubstr("--no-requeue"));
+}
+
 TEST_F(EndingTest, WhenAllPodsHaveEndedTheEndIsBelievedAtOnce) {
   Run();
   ASSERT_TRUE(Save());

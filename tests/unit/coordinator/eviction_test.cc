@@ -261,6 +261,34 @@ TEST_F(EvictionTest, NoRequeueIsKeptAndAJobNeverSavedIsNotStartedAgain) {
   EXPECT_EQ(other.slurm.state_name, "CANCELLED");
 }
 
+// Slurm would start its script over after it has ended well.
+TEST_F(EvictionTest, AJobThatIsRequeuedAfterItsGraceTimeLosesTheMarkOfThatBeforeItGoesOn) {
+  world.slurm.marked = true;
+  world.slurm.preempt_time = world.slurm.start_time + 5;
+  world.slurm.leave_by = world.slurm.start_time + 35;
+  world.Evict(/*cancel=*/false);
+  world.AnswerAsk();
+  world.RunThroughQueue();  // it was saved, and its next start is given up
+  EXPECT_EQ(world.requeues, 1);
+  EXPECT_FALSE(world.slurm.marked);
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_EQ(world.job.start.restore_checkpoint, 1U);
+  EXPECT_EQ(world.requeues, 1);
+}
+
+// One that Slurm ended as PREEMPTED keeps the mark, whoever brings it back.
+TEST_F(EvictionTest, WhatKeepsTheMarkIsNotMovedForItForEver) {
+  world.slurm.marked = true;
+  world.mark_stays = true;
+  world.Evict(/*cancel=*/true);
+  world.AnswerAsk();
+  world.RunThroughQueue();
+  world.RunThroughQueue();
+  EXPECT_EQ(world.job.stage, Stage::kRunning);
+  EXPECT_TRUE(world.slurm.marked);
+}
+
 TEST_F(EvictionTest, ACancelledJobGetsItsSignalsAtOnce) {
   world.slurm.state = Record::State::kTerminal;
   world.slurm.state_name = "CANCELLED";

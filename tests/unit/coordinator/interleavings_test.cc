@@ -117,7 +117,9 @@ class Chaos {
   World::Fault AnyFault() { return static_cast<World::Fault>(Pick(4)); }
 
   void Preempt(uint32_t pod) {
-    if (world.slurm.state != Record::State::kRunning || !world.wardens[pod].connected) return;
+    if (world.slurm.state != Record::State::kRunning || !world.wardens[pod].connected ||
+        !world.wardens[pod].knows_coordinator)
+      return;
     if (Pick(2) == 0) world.slurm.preempt_time = world.slurm.start_time + 1;
     v1::Notice notice;
     notice.set_signal(SIGTERM);

@@ -164,11 +164,11 @@ TEST_F(IntervalsTest, ANoticeThatIsTooShortIsTriedAllTheSame) {
 
 TEST_F(IntervalsTest, APreemptionsDeadlineIsTheEndOfItsGraceTime) {
   Run();
-  world.slurm.grace_seconds = 60;
+  world.slurm.leave_by = world.slurm.start_time + 65;
   Preempt();
   world.AnswerAsk();
   ASSERT_EQ(world.job.stage, Stage::kFreezing);
-  EXPECT_EQ(Prepared().deadline_unix_ms(), (world.slurm.preempt_time + 60) * 1000);
+  EXPECT_EQ(Prepared().deadline_unix_ms(), world.slurm.leave_by * 1000);
 }
 
 TEST_F(IntervalsTest, ACheckpointInFlightTakesTheNoticesDeadline) {

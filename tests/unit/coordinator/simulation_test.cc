@@ -156,7 +156,7 @@ class Chaos {
         return;
       case 11:
       case 12:
-        return slurm->Preempt(sim.Between(1s, 3min), sim.Chance(0.7));
+        return slurm->Preempt(sim.Between(1s, 3min));
       case 13:
         slurm->GoAway(sim.Between(1s, 10min));
         return;

@@ -27,6 +27,7 @@ class World {
   struct Warden {
     bool alive = false;
     bool connected = false;
+    bool knows_coordinator = false;  // has seen its credential, on this stream
     v1::Phase phase = v1::PHASE_FRESH;
     uint32_t checkpoint = 0;
     uint32_t committed = 0;
@@ -57,9 +58,10 @@ class World {
   std::set<TimerKind> timers;
   std::chrono::milliseconds interval{0};  // as last armed
   Record slurm{.state = Record::State::kRunning, .job_id = 7, .start_time = 1, .requeue = true};
-  uint32_t start = 0;      // of the wardens: Slurm counts up as soon as it takes them away
-  bool check_kept = true;  // at every step, not only at restarts
-  bool ran = false;        // some process of the job has run
+  uint32_t start = 0;       // of the wardens: Slurm counts up as soon as it takes them away
+  bool check_kept = true;   // at every step, not only at restarts
+  bool mark_stays = false;  // Slurm never takes it off
+  bool ran = false;         // some process of the job has run
   int deliveries = 0;
   std::string note;  // that the script began with
   int requeues = 0;
@@ -138,6 +140,7 @@ class World {
   }
   void Connect(uint32_t pod) {
     wardens[pod].connected = true;
+    wardens[pod].knows_coordinator = false;
     const Status posted = Happen(HelloOf(pod), pod);
     if (!posted) wardens[pod] = Warden{};  // refused
   }
@@ -173,6 +176,9 @@ class World {
     Warden& warden = wardens[pod];
     const v1::ToWarden message = warden.inbox.front();
     warden.inbox.pop_front();
+    EXPECT_TRUE(warden.knows_coordinator || message.has_welcome())
+        << "it believes nobody that it does not know: " << message.ShortDebugString();
+    warden.knows_coordinator = true;
     v1::FromWarden answer;
     if (message.has_welcome())
       ReadWelcome(warden, message.welcome(), fault, answer);
@@ -232,6 +238,7 @@ class World {
       slurm.state = Record::State::kPending;
       slurm.state_name = "PENDING";
       slurm.held = requeue_hold_;
+      slurm.marked &= !requeue_unmarks_ || mark_stays;
       ++slurm.restart_count;
       if (!ended) {
         slurm.completing = true;
@@ -334,6 +341,7 @@ class World {
     } else if (const auto* requeue = std::get_if<Requeue>(&action)) {
       requeue_asked_ = true;
       requeue_hold_ = requeue->hold;
+      requeue_unmarks_ = requeue->unmark;
       ++requeues;
     } else if (std::holds_alternative<Cancel>(action)) {
       slurm.state = Record::State::kTerminal;
@@ -479,6 +487,7 @@ class World {
   bool asked_ = false;
   bool requeue_asked_ = false;
   bool requeue_hold_ = false;
+  bool requeue_unmarks_ = false;
   bool ended_ = false;
 };
 

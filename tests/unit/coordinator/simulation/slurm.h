@@ -22,6 +22,7 @@ class Slurm {
     record_.job_id = kJob;
     record_.uid = kUser;
     record_.requeue = sim_.Chance(0.7);
+    preempted_to_queue_ = sim_.Chance(0.7);
     record_.kill_wait_seconds = 30;
     Become(Record::State::kPending, "PENDING");
     Schedule();
@@ -55,9 +56,10 @@ class Slurm {
   // False: not in this state of the job. What libslurm_client.cc does about it.
   bool Requeue(const coordinator::Requeue& how) {
     if (record_.restart_count != how.restart_count) return true;
-    if (!is(Record::State::kRunning) || !record_.being_preempted()) return Requeue(how.hold);
-    // It leaves, and Slurm goes on with what it is at.
-    TakePreempted();
+    const bool unmarks = how.unmark && record_.marked;
+    if (!is(Record::State::kRunning) || (!record_.being_preempted() && !unmarks))
+      return Requeue(how.hold);
+    EndMarked();  // it leaves, and Slurm goes on with what it is at
     return true;
   }
   bool Requeue(bool hold) {
@@ -91,13 +93,14 @@ class Slurm {
     if (amend.release) record_.held = false;
   }
   // At the start of GraceTime the job gets SIGTERM; at its end it is taken off its nodes.
-  void Preempt(milliseconds grace, bool requeue) {
-    preempted_to_queue_ = requeue && record_.requeue;
+  void Preempt(milliseconds grace) {
     if (!is(Record::State::kRunning) || record_.being_preempted()) return;
     sim_.Trace("slurm: preempts it, {} s grace", grace.count() / 1000);
-    record_.grace_seconds = static_cast<uint32_t>(grace.count() / 1000);
-    sim_.After(sim_.Between(0ms, 500ms), start_,
-               [this, now = sim_.now_ns()] { record_.preempt_time = now / 1'000'000'000; });
+    record_.marked = true;
+    sim_.After(sim_.Between(0ms, 500ms), start_, [this, grace, now = sim_.now_ns()] {
+      record_.preempt_time = now / 1'000'000'000;
+      record_.leave_by = (now + std::chrono::nanoseconds(grace).count()) / 1'000'000'000;
+    });
     Signal(SIGTERM);
     sim_.After(grace, start_, [this] {
       if (is(Record::State::kRunning)) TakePreempted();
@@ -177,7 +180,9 @@ class Slurm {
     // srun --kill-on-bad-exit takes all away.
     if (pod == 0 || failed)
       sim_.After(sim_.Between(0ms, 1s), start_, [this, pod, failed] {
-        if (is(Record::State::kRunning)) End(pod == 0 && !failed ? "COMPLETED" : "FAILED");
+        if (!is(Record::State::kRunning)) return;
+        if (record_.marked) return EndMarked();
+        End(pod == 0 && !failed ? "COMPLETED" : "FAILED");
       });
   }
   // Of wardens that have left.
@@ -200,8 +205,17 @@ class Slurm {
     if (ran) TakeOff([] {});
   }
 
+  // Its script has ended while it has the mark, and that is taken for the end of its grace time.
+  void EndMarked() {
+    if (preempted_to_queue_ && record_.requeue) {
+      record_.marked = false;
+      Requeue(false);
+    } else {
+      End("PREEMPTED");
+    }
+  }
   void TakePreempted() {
-    if (preempted_to_queue_)
+    if (preempted_to_queue_ && record_.requeue)
       Requeue(false);
     else
       End("PREEMPTED");
@@ -318,7 +332,7 @@ class Slurm {
   SteadyTime away_until_;
   std::map<std::string, SteadyTime> down_;
   int64_t suspended_ns_ = 0;
-  bool preempted_to_queue_ = false;
+  bool preempted_to_queue_ = false;  // PreemptMode=REQUEUE, or CANCEL
   std::shared_ptr<int> start_ = std::make_shared<int>();
   std::vector<std::unique_ptr<WardenProcess>> wardens_;
 };

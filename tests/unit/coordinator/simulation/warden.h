@@ -93,7 +93,9 @@ class FakeLine final : public warden::CoordinatorLine {
   }
   void Hear(const v1::ToWarden& message) {
     if (!std::exchange(attached_, true)) {
-      if (!message.has_welcome()) return connection_->Cut(0ms);
+      if (!message.has_welcome())
+        return world_.sim.Violate("a warden is told something by it knows not whom: " +
+                                  message.ShortDebugString());
       for (const v1::FromWarden& waiting : std::exchange(outgoing_, {}))
         connection_->ToCoordinator(waiting);
     }
