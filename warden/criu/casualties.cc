@@ -2,8 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -72,6 +75,25 @@ bool HasUnusedUserfault(pid_t pid) {
          });
 }
 
+// CRIU has TCP connections in repair mode while it reads them: nobody can receive by them then
+// (EPERM of tcp_recvmsg in net/ipv4/tcp.c of Linux), and what is sent stays here.
+bool HasConnectionInRepair(pid_t pid, const UniqueFd& pidfd) {
+  const std::string directory = fmt::format("/proc/{}/fd", pid);
+  const auto numbers = ListDirectory(directory);
+  return numbers && std::ranges::any_of(*numbers, [&](const std::string& number) {
+           if (!ReadLink(directory + "/" + number).value_or("").starts_with("socket:"))
+             return false;
+           const auto fd = ParseNumber<int>(number);
+           const UniqueFd socket(
+               static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd.value_or(-1), 0)));
+           int in_repair = 0;
+           socklen_t size = sizeof in_repair;
+           return socket.valid() &&
+                  ::getsockopt(socket.get(), IPPROTO_TCP, TCP_REPAIR, &in_repair, &size) == 0 &&
+                  in_repair != 0;
+         });
+}
+
 }  // namespace
 
 Result<Casualties> Casualties::Watch(const Pod& pod) {
@@ -90,6 +112,13 @@ Result<Casualties> Casualties::Watch(const Pod& pod) {
 }
 
 Status Casualties::Check() const {
+  // First: who has been told of an error by one closes it.
+  for (const Watched& process : processes_)
+    if (HasConnectionInRepair(process.pid, process.pidfd))
+      return Fail(Code::kUnavailable,
+                  fmt::format("CRIU was killed while it read connections of process {}, which has "
+                              "gone on and could not use them",
+                              process.pid));
   const auto until = steady_clock::now() + kPatience;
   std::vector<const Watched*> alive;
   for (const Watched& process : processes_) alive.push_back(&process);

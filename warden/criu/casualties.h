@@ -4,7 +4,8 @@
 // is killed just then (kill -9, or for want of memory), the kernel lets the process go on, into the
 // breakpoint, and it dies of SIGTRAP. Nobody can prevent that, and the rest of the job would take
 // it for a failure of the program's own, or not notice. Or it keeps a descriptor that it was made
-// to open (preload_tracking.cc), and CRIU would not save it again.
+// to open (preload_tracking.cc), and CRIU would not save it again. Or its TCP connections stay in
+// repair mode, and it has gone on and met errors there.
 //
 // Used by operations.cc. One thread.
 #pragma once
@@ -25,7 +26,7 @@ class Casualties {
   static Result<Casualties> Watch(const Pod& pod);
 
   // After a save that has failed, when CRIU has ended: kUnavailable, naming it, if a process has
-  // died of that, for which it waits a tenth of a second, or has such a descriptor.
+  // died of that, for which it waits a tenth of a second, or has such a descriptor or connection.
   Status Check() const;
 
  private:

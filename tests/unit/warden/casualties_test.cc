@@ -84,5 +84,43 @@ TEST_F(CasualtiesTest, IfCriuIsKilledAtAnyMoment) {
   RecordProperty("noticed", noticed);
 }
 
+// Nor does a program get an error from a connection without that being known.
+TEST_F(CasualtiesTest, AndSoIfTheyTalkByTcp) {
+  int noticed = 0;
+  for (int delay_ms = 40; delay_ms < 200; delay_ms += 8) {
+    MakePod();
+    StartRoot(
+        "exec python3 - <<END\n"
+        "import socket\n"
+        "listener = socket.create_server(('127.0.0.1', 0))\n"
+        "pairs = []\n"
+        "for i in range(60):\n"
+        "    caller = socket.create_connection(listener.getsockname())\n"
+        "    pairs.append((caller, listener.accept()[0]))\n"
+        "print('here', flush=True)\n"
+        "while True:\n"
+        "    for a, b in pairs:\n"
+        "        try:\n"
+        "            a.sendall(b'x'); assert b.recv(1) == b'x'\n"
+        "        except OSError as error: print('hurt:', error, flush=True); a.close()\n"
+        "END");
+    ASSERT_TRUE(Sees("/tmp/out", "here"));
+    const auto casualties = Casualties::Watch(*pod_);
+    ASSERT_TRUE(casualties);
+    std::thread killer([&] {
+      for (int i = 0; i < 500 && KillCriu() == 0; ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(i == 0 ? delay_ms : 1));
+    });
+    const auto frozen = Save();
+    killer.join();
+    const Status intact = casualties->Check();
+    noticed += intact ? 0 : 1;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_TRUE(!intact || ReadInPod("/tmp/out").find("hurt") == std::string::npos)
+        << delay_ms << " ms: an error was met, and nobody noticed";
+  }
+  RecordProperty("noticed", noticed);
+}
+
 }  // namespace
 }  // namespace holdfast::warden
