@@ -12,7 +12,7 @@ teardown() {
         on "$node" true 2>/dev/null || /src/lab/lib/node-start "$node"
     done
     on ctl scontrol update partition=nograce state=up
-    ! on ctl test -e /etc/slurm/slurm.conf.site || without_slurm_settings
+    without_slurm_settings
     rm -f /shared/health /shared/sick-*
     resume_nodes
     # A test that failed may have left something.
@@ -105,21 +105,6 @@ let_in() { ip link set "port-$1" up; }
     resume_nodes
 }
 
-# with_slurm_settings LINE...: adds these to every slurm.conf; without_slurm_settings takes them back.
-with_slurm_settings() {
-    local node
-    for node in ctl n1 n2 n3 n4; do
-        on "$node" cp /etc/slurm/slurm.conf /etc/slurm/slurm.conf.site
-        printf '%s\n' "$@" | on "$node" tee -a /etc/slurm/slurm.conf >/dev/null
-    done
-    on ctl scontrol reconfigure
-}
-without_slurm_settings() {
-    local node
-    for node in ctl n1 n2 n3 n4; do on "$node" mv /etc/slurm/slurm.conf.site /etc/slurm/slurm.conf; done
-    on ctl scontrol reconfigure
-}
-
 # with_health_check STATE: a site's program that sets a node that is sick to that.
 with_health_check() {
     on ctl tee /shared/health >/dev/null <<END
@@ -134,6 +119,7 @@ is_noticed() { on ctl test ! -e "/shared/sick-$1"; }
 
 @test "the health check sets its node DOWN: saved, goes on" {
     with_health_check down
+    nudged=("${!place[@]}")
     begin_way -p nograce
     on ctl touch /shared/sick-n1 /shared/sick-n2 /shared/sick-n3
     wait_until 60 is_taken "${!jobs[@]}"
@@ -216,7 +202,7 @@ reserve() { on ctl scontrol create reservation reservationname=work nodes=n1,n2,
 # A job may run on nodes of a reservation that is not its own if it can leave them in time
 # (--signal=R, MaxStartDelay), and what the reservation is for then takes them.
 @test "what a reservation is for takes its nodes back" {
-    reserve starttime=now duration=10 users=root maxstartdelay=60
+    reserve starttime=now duration=10 users=alice maxstartdelay=60
     begin_way -p nograce --signal=R:USR1@20
     take_nodes --reservation=work
     way_ends "its reservation's own job comes" "starts over" "goes on" "goes on" "starts over"

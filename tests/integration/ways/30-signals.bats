@@ -118,19 +118,22 @@ preempted() {
     row "preemption, GraceTime=0, unsaveable" same
 }
 
-@test "the user's signal at a preemption" {
+preempt_with_the_users_signal() {
     slurm_conf=changed
     on ctl sed -i '/^PreemptMode=/i PreemptParameters=send_user_signal' /etc/slurm/slurm.conf
     on ctl scontrol reconfigure
+    eventually 20 on ctl sh -c 'scontrol show config | grep -q "PreemptParameters.*send_user_signal"'
+}
+
+@test "the user's signal at a preemption" {
+    preempt_with_the_users_signal
     both -p spot --signal=B:USR2@30
     preempted saved
     row "preemption, GraceTime=60, --signal=B:USR2 and send_user_signal, saved" nobody
 }
 
 @test "the user's signal at a preemption, and it cannot be saved" {
-    slurm_conf=changed
-    on ctl sed -i '/^PreemptMode=/i PreemptParameters=send_user_signal' /etc/slurm/slurm.conf
-    on ctl scontrol reconfigure
+    preempt_with_the_users_signal
     both -p spot --signal=B:USR2@30 --export=ALL,UNSAVEABLE=1
     preempted unsaveable
     row "preemption, GraceTime=60, --signal=B:USR2 and send_user_signal, unsaveable" same

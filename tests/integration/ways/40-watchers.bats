@@ -3,6 +3,8 @@
 load ../lib
 load ways
 
+teardown() { without_slurm_settings; }
+
 @test "sbatch --wait returns once, with the script's exit code" {
     # shellcheck disable=SC2016 # the script's
     alice sbatch --wait -p nograce -w n2 -J waited -o waited.out --checkpoint --wrap 'for i in $(seq 40); do echo $i; sleep 0.1; done; exit 3' >"$BATS_TEST_TMPDIR/wait" 2>&1 3>&- &
@@ -57,7 +59,7 @@ preempt_beside() {
     shift
     # shellcheck disable=SC2016 # the script's
     local script='for i in $(seq 40); do echo $i; sleep 0.1; done; until [ -e go ]; do sleep 0.1; done; exit 3'
-    alice rm -f go
+    alice rm -f go plain.out ours.out
     plain=$(alice sbatch --parsable -J beside -p "$partition" -w n1 -o plain.out "$@" --wrap "$script")
     ours=$(alice sbatch --parsable -J beside -p "$partition" -w n2 -o ours.out --checkpoint "$@" --wrap "$script")
     for name in plain ours; do wait_for_text /shared/alice/$name.out 5; done
@@ -205,6 +207,7 @@ all_have_begun() { [ "$(on ctl cat /shared/alice/flow/begun 2>/dev/null | wc -l)
 snakemake_has_submitted() { [ "$(grep -c 'has been submitted' /tmp/snakemake.out)" = "$1" ]; }
 
 @test "a workflow of Snakemake's Slurm executor, preempted again and again: every rule is run once" {
+    with_slurm_settings KillWait=30 # Slurm's default; the lab's is shorter
     flow=/usr/share/holdfast/examples/snakemake
     alice mkdir -p flow/bin
     alice tee flow/bin/sacct >/dev/null <<<'#!/bin/sh

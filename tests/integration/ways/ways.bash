@@ -93,17 +93,20 @@ all_count() { [ "$(grep -lx 5 $way/*.out 2>/dev/null | wc -l)" = ${#jobs[@]} ]; 
 save_before() { alice holdfast save "${jobs[$1]}" 3>&-; }
 
 # Slurm leaves a requeued job waiting for two minutes, and ours too if they can go nowhere but to a
-# node that was lost; nobody wants to watch that. Not while slurmd has something of it, nor in the
-# second in which that ended: it would refuse to start it.
+# node that was lost; nobody wants to watch that. Not while slurmd has something of it: it would refuse
+# to start it, or end it when slurmctld asks once more for the end of the start before. Nor while the
+# coordinator waits for that.
 nudged=(plain.yes plain.no)
+declare -gA waits_since=()
 nudge() {
     local name waiting
     waiting=$(on ctl squeue -h -j "$all" -t pending -o '%i/%r')
     for name in "${nudged[@]}"; do
-        [[ $waiting = *"${jobs[$name]}/BeginTime"* ]] || continue
+        [[ $waiting = *"${jobs[$name]}/BeginTime"* ]] || { unset "waits_since[$name]"; continue; }
+        [ $((SECONDS - ${waits_since[$name]:=$SECONDS})) -ge 6 ] || continue
         ! on "${place[$name]}" pgrep -f "slurmstepd: \[${jobs[$name]}\." || continue
-        sleep 1.1
-        on ctl scontrol update jobid="${jobs[$name]}" starttime=now
+        ! alice holdfast show "${jobs[$name]}" | grep "^job .*: leaving" || continue
+        on ctl scontrol update jobid="${jobs[$name]}" starttime=now || true # Slurm was faster
     done
 }
 
@@ -230,6 +233,22 @@ leave_nodes() {
     go
     eventually 100 job_is "$1" RUNNING
     alice scancel "$1"
+}
+
+# with_slurm_settings LINE...: of slurm.conf, until without_slurm_settings.
+with_slurm_settings() {
+    local node
+    for node in ctl n1 n2 n3 n4; do
+        on "$node" cp /etc/slurm/slurm.conf /etc/slurm/slurm.conf.site
+        printf '%s\n' "$@" | on "$node" tee -a /etc/slurm/slurm.conf >/dev/null
+    done
+    on ctl scontrol reconfigure
+}
+without_slurm_settings() {
+    local node
+    on ctl test -e /etc/slurm/slurm.conf.site || return 0
+    for node in ctl n1 n2 n3 n4; do on "$node" mv /etc/slurm/slurm.conf.site /etc/slurm/slurm.conf; done
+    on ctl scontrol reconfigure
 }
 
 # way_table: the table of docs/operations/ways.md, from what the tests have seen.
