@@ -9,8 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <climits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <string_view>
 
 #include "base/duration.h"
 #include "base/files.h"
@@ -177,6 +181,19 @@ Check JudgeConfig(const std::string& path, const Result<config::Config>& config)
                 "correct the file; docs/operations/configuration.md has all keys");
 }
 
+// Null: they do, or Slurm does not say.
+const char* WhyNoJobsRunHere() {
+  if (!Output({"slurmd", "-V"})) return "no slurmd here";
+  const auto known = Output({"sinfo", "--noheader", "--format=%n"});
+  std::array<char, HOST_NAME_MAX + 1> buffer{};
+  if (!known || ::gethostname(buffer.data(), buffer.size() - 1) != 0) return nullptr;
+  const auto name = [](std::string_view host) { return host.substr(0, host.find('.')); };
+  std::istringstream hosts(*known);
+  for (std::string host; hosts >> host;)
+    if (name(host) == name(buffer.data())) return nullptr;
+  return "none of the nodes that sinfo lists";
+}
+
 }  // namespace
 
 std::vector<Check> Examine(const std::string& config_path, const Result<config::Config>& config) {
@@ -189,8 +206,9 @@ std::vector<Check> Examine(const std::string& config_path, const Result<config::
   add(ExamineCoordinator(settings));
   checks.push_back(ExamineCheckpointDirectory(settings.checkpoint.directory));
   add(ExamineSlurm());
-  if (!Output({"slurmd", "-V"})) {
-    checks.push_back(NotChecked("compute node", "no slurmd here: jobs do not run on this machine"));
+  if (const char* why = WhyNoJobsRunHere()) {
+    checks.push_back(
+        NotChecked("compute node", fmt::format("{}: jobs do not run on this machine", why)));
     return checks;
   }
   checks.push_back(ExamineSiteKey(settings.node.key_file));
