@@ -71,6 +71,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.unsatisfiable = info.state_reason == FAIL_BAD_CONSTRAINTS;
   record.requeue = info.requeue != 0;
   record.partition = info.partition != nullptr ? info.partition : "";
+  record.account = info.account != nullptr ? info.account : "";
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
   record.listed = ExpandHosts(info.req_nodes);
