@@ -49,6 +49,8 @@ class Checkpoints {
     Identity owner;
     std::optional<nlohmann::json> record;  // the coordinator's, unless it has forgotten the job
   };
+  // Returns the bytes that this freed.
+  Result<uint64_t> PruneAsUser(const nlohmann::json& job);
   Result<Place> Find(const Request& request);
   // Of a job that the coordinator does not know, or not any more.
   Result<storage::JobName> FindForgotten(const Request& request, const Place& place);

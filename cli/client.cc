@@ -27,6 +27,19 @@ Error ToError(int status, const std::string& body) {
 
 }  // namespace
 
+Result<json> AllJobs(Api& api) {
+  json jobs = json::array();
+  std::string cursor;
+  do {
+    HOLDFAST_TRY(const json page,
+                 api.Get(cursor.empty() ? "/v1/jobs" : "/v1/jobs?cursor=" + cursor));
+    for (const json& job : page.at("jobs")) jobs.push_back(job);
+    const json next = page.value("next", json());
+    cursor = next.is_string() ? next.get<std::string>() : "";
+  } while (!cursor.empty());
+  return jobs;
+}
+
 Client::Verifier Client::OfUser(std::string user) {
   return [user = std::move(user)](const std::string& credential,
                                   const std::string& payload) -> Status {

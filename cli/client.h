@@ -28,6 +28,9 @@ class Api {
   virtual Result<nlohmann::json> Post(const std::string& target, const nlohmann::json& body) = 0;
 };
 
+// Of the caller, page by page.
+Result<nlohmann::json> AllJobs(Api& api);
+
 class Client : public Api {
  public:
   // Makes the credential over a text; protocol::Seal, but in tests.

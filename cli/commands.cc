@@ -33,8 +33,8 @@ class Command {
 
   Status List() {
     HOLDFAST_CHECK(Connect());
-    HOLDFAST_TRY(const json answer, api_->Get("/v1/jobs"));
-    Show(answer, JobListText);
+    HOLDFAST_TRY(const json jobs, AllJobs(*api_));
+    Show(json{{"jobs", jobs}}, JobListText);
     return {};
   }
 

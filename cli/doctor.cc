@@ -159,9 +159,9 @@ std::vector<Check> ExamineCoordinator(const config::Config& config) {
     checks.push_back(Failed("coordinator", health.error().message(), remedy));
   } else {
     checks.push_back(JudgeHealth(*health));
-    if (const auto jobs = client.Get("/v1/jobs"); jobs) {
+    if (const auto jobs = AllJobs(client); jobs) {
       checks.push_back(Ok("coordinator knows me", "requests are accepted"));
-      checks.push_back(JudgeTimes(*jobs));
+      checks.push_back(JudgeTimes({{"jobs", *jobs}}));
     } else {
       checks.push_back(
           Failed("coordinator knows me", jobs.error().message(),

@@ -48,6 +48,21 @@ constexpr std::array kKeys = {
         "Whether the REST API's port shows figures for Prometheus at `/metrics`, to anybody who "
         "reaches it: sums over all jobs, without names ([monitoring](monitoring.md)).",
         Applies::kReload},
+    Key{"rest", "certificate", Kind::kPath, HOLDFAST_MEMBER(rest.certificate), 0, 0,
+        "PEM file of the REST API's certificate, and of those that sign it. With it the same port "
+        "speaks TLS too, to whoever begins with that. Empty: it does not.",
+        Applies::kReload},
+    Key{"rest", "key", Kind::kPath, HOLDFAST_MEMBER(rest.key), 0, 0,
+        "PEM file of the certificate's key, which `coordinator.user` may read and not everybody.",
+        Applies::kReload},
+    Key{"rest", "jwt_key", Kind::kPath, HOLDFAST_MEMBER(rest.jwt_key), 0, 0,
+        "Slurm's jwt_hs256.key, which `coordinator.user` may read and not everybody: tokens of "
+        "`scontrol token` are accepted over TLS, and from this machine. Empty: none is.",
+        Applies::kReload},
+    Key{"rest", "rate", Kind::kCount, HOLDFAST_MEMBER(rest.rate), 0, 1000000,
+        "How many requests a user may make in a minute; those beyond are answered with 429. `0`: "
+        "as many as they like. Not for root, Slurm's user and the coordinator's.",
+        Applies::kReload},
     Key{"checkpoint", "directory", Kind::kDirectory, HOLDFAST_MEMBER(checkpoint.directory), 0, 0,
         "Where checkpoints go if the job gives no `--checkpoint-dir`. On a filesystem that all "
         "nodes share; `%h` is the user's home, `%u` their name."},

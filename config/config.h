@@ -52,6 +52,12 @@ struct Config {
     std::string metrics = "on";  // or off: whether anybody may see /metrics
   } coordinator;
   struct {
+    std::string certificate;  // both empty: no TLS
+    std::string key;
+    std::string jwt_key;  // of Slurm's auth/jwt; empty: no tokens
+    uint32_t rate = 1200;
+  } rest;
+  struct {
     std::string directory = "%h/.holdfast";  // default for --checkpoint-dir; %h home, %u user
     uint32_t keep = 2;                       // default for --checkpoint-keep
     std::chrono::seconds keep_after_failure{7 * 24 * 3600};  // of a job that did not end well

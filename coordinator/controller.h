@@ -70,13 +70,27 @@ class Controller {
   void NoteShut();
   void Detach(const v1::Hello& hello, const WardenLink* link);
 
-  std::vector<Job> List();
+  // Those after that id that `wanted` says, in the order of their ids, at most `limit`.
+  std::vector<Job> List(const std::function<bool(const Job&)>& wanted, uint32_t after = 0,
+                        size_t limit = SIZE_MAX);
   // Ended jobs whose checkpoints are no longer to be kept, but for those that a job is being
   // restored from which has none of its own yet.
   std::vector<Job> Expired();
   // Checkpoints of the job were removed.
   Status NoteRemoved(uint32_t job_id, const Removed& removed);
+  // It is never restored any more, and is to be removed; kConflict if it may be needed.
+  Status Unwant(uint32_t job_id, uint32_t checkpoint);
+  // Points of all timelines that are durable, after that one, at most `limit`, in the order in
+  // which they became so.
+  Result<std::vector<NumberedEvent>> EventsAfter(int64_t number, unsigned limit) {
+    return journal_.EventsAfter(number, limit);
+  }
+  Result<int64_t> LastEvent() { return journal_.LastEvent(); }
+  // Nodes that are being emptied, with why and until when.
+  std::vector<Evacuation> Evacuated();
   Policy policy();
+  // Whether there is that job, and it is so.
+  bool Is(uint32_t job_id, const std::function<bool(const Job&)>& so);
   std::optional<Job> Find(uint32_t job_id);
   std::optional<Job> Find(ArrayTask array);
   // What the job has been through; of its timeline the newest `limit` points.

@@ -47,6 +47,11 @@ Result<std::vector<uint32_t>> Controller::Evacuate(Evacuation evacuation) {
   return BeginEvacuation(evacuation);
 }
 
+std::vector<Evacuation> Controller::Evacuated() {
+  const std::lock_guard lock(mutex_);
+  return evacuations_.List();
+}
+
 void Controller::OnSpotNotice(const v1::Hello& hello, const v1::Notice& notice) {
   const Evacuation evacuation{.node = hello.node(),
                               .cause = Reason::kSpot,

@@ -34,6 +34,12 @@ const Evacuation* Evacuations::Find(const std::string& node) const {
   return found == nodes_.end() ? nullptr : &found->second;
 }
 
+std::vector<Evacuation> Evacuations::List() const {
+  std::vector<Evacuation> all;
+  for (const auto& [node, evacuation] : nodes_) all.push_back(evacuation);
+  return all;
+}
+
 Evacuations::Findings Evacuations::Consider(const std::vector<NodeRecord>& records,
                                             int64_t now_ns) {
   Findings findings;

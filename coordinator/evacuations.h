@@ -45,6 +45,7 @@ class Evacuations {
   // Under way, or begun again with a new deadline.
   void Begin(const Evacuation& evacuation);
   const Evacuation* Find(const std::string& node) const;
+  std::vector<Evacuation> List() const;
   // Whether Consider is of use.
   bool watching() const { return pattern_ || !nodes_.empty(); }
 

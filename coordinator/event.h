@@ -42,6 +42,7 @@ struct Record {
   std::string queued_for;           // of a pending job: Slurm's word for why
   bool unsatisfiable = false;       // no nodes can ever fit what it asks for
   std::string partition;
+  std::string account;
   uint32_t grace_seconds = 0;         // that the partition leaves a preempted job, or 0
   uint32_t kill_wait_seconds = 0;     // between Slurm's SIGTERM and its SIGKILL
   bool requeue = false;               // Slurm would start its script again
@@ -110,6 +111,11 @@ struct Removed {
   bool all = false;  // and everything else of the job
 };
 
+// Its user, or an operator, wants this checkpoint gone.
+struct Unwant {
+  uint32_t checkpoint = 0;
+};
+
 // How the last Requeue action went.
 struct RequeueResult {
   std::string error;  // empty: Slurm took it
@@ -125,7 +131,7 @@ struct Event {
   uint32_t pod = 0;  // whom messages of the protocol come from
   std::variant<v1::Hello, Lost, v1::Ready, v1::Running, v1::Precopied, v1::Prepared, v1::Stored,
                v1::Stays, v1::Committed, v1::Settled, v1::Failed, v1::Notice, v1::Ended, Wish,
-               Resume, Record, RequeueResult, Timer, Restarted, Removed, Kin>
+               Resume, Record, RequeueResult, Timer, Restarted, Removed, Unwant, Kin>
       body;
 };
 const char* EventName(const Event& event);
@@ -223,6 +229,13 @@ struct TimelineEvent {
   std::string node;
   std::string detail;
   uint32_t checkpoint = 0;
+};
+
+// The same among those of all jobs: numbers rise in the order in which they became durable.
+struct NumberedEvent {
+  int64_t number = 0;
+  uint32_t job_id = 0;
+  TimelineEvent event;
 };
 
 // What a job has been through.

@@ -146,6 +146,12 @@ uint32_t Durable::newest() const {
   return best;
 }
 
+void Durable::FoundSaved(std::vector<uint32_t> found) {
+  std::erase_if(unwanted, [&](uint32_t number) { return !std::ranges::contains(found, number); });
+  std::erase_if(found, [&](uint32_t number) { return std::ranges::contains(unwanted, number); });
+  saved = std::move(found);
+}
+
 void Durable::Learn(const Checkpoint& committed) {
   const auto since = [](int64_t begin_ns, int64_t unix_ns) {
     return std::chrono::nanoseconds(std::max<int64_t>(0, unix_ns - begin_ns));

@@ -263,11 +263,16 @@ struct Durable {
   // A start was given up for Slurm's mark (Record::marked) in vain: with PreemptMode=CANCEL it is
   // never taken off.
   bool mark_stays = false;
+  std::string account;  // in Slurm, once it has been asked; so too the partition
+  std::string partition;
+  std::vector<uint32_t> unwanted;  // committed, to be removed from storage, and never restored
 
   bool operator==(const Durable&) const = default;
 
   // The newest checkpoint that may be restored, or 0.
   uint32_t newest() const;
+  // What storage has, but for what is to be removed from it.
+  void FoundSaved(std::vector<uint32_t> found);
   // Takes note of what a committed checkpoint has cost.
   void Learn(const Checkpoint& committed);
 };
@@ -319,6 +324,7 @@ struct Live {
   int64_t counted_ns = 0;
   std::vector<std::string> listed;  // its --nodelist, once Slurm has been asked
   std::string queued_for;           // Slurm's word for why it is pending, when it last was
+  std::string slurm_state;          // Slurm's word for its state, when it was last asked
   TimeLimit limit;
   uint32_t grace_seconds = 0;     // that Slurm leaves it when it takes it off its nodes, or 0
   Plan plan;                      // since it last began to run

@@ -100,12 +100,13 @@ auto Members(Is<Durable> auto& job) {
   auto& [id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint, next_checkpoint,
          saved, bad, attempts, moves, unsaved_ns, costs, commented, last_error, start, request,
          departure, exclusions, aftermath, checkpoint, move, saved_once, requeue, renewals, array,
-         cluster, submitted, pod_count, asked_nodes, perhaps_saved, mark_stays] = job;
+         cluster, submitted, pod_count, asked_nodes, perhaps_saved, mark_stays, account, partition,
+         unwanted] = job;
   return std::tie(id, uid, gid, stage, options, vni, hostnames, started, first_checkpoint,
                   next_checkpoint, saved, bad, attempts, moves, unsaved_ns, costs, commented,
                   last_error, start, request, departure, exclusions, aftermath, checkpoint, move,
                   saved_once, requeue, renewals, array, cluster, submitted, pod_count, asked_nodes,
-                  perhaps_saved, mark_stays);
+                  perhaps_saved, mark_stays, account, partition, unwanted);
 }
 
 template <typename T>

@@ -28,6 +28,18 @@ Result<int64_t> ReadNumber(sqlite3* database, const char* sql) {
   return found ? statement.Int() : 0;
 }
 
+TimelineEvent ReadEvent(Statement& rows) {
+  TimelineEvent event;
+  event.name = rows.Text();
+  event.unix_ns = rows.Int();
+  event.duration_ns = rows.Int();
+  event.pod = static_cast<int32_t>(rows.Int());
+  event.node = rows.Text();
+  event.detail = rows.Text();
+  event.checkpoint = rows.Uint();
+  return event;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
@@ -149,7 +161,8 @@ Status Journal::WriteEvent(uint32_t job_id, const TimelineEvent& event) {
   untrimmed_.erase(job_id);
   return Statement(database_,
                    "DELETE FROM events WHERE job_id = ? AND unix_ns < (SELECT unix_ns FROM events "
-                   "WHERE job_id = ? ORDER BY unix_ns DESC LIMIT 1 OFFSET ?)")
+                   "WHERE job_id = ? ORDER BY unix_ns DESC LIMIT 1 OFFSET ?) "
+                   "AND rowid < (SELECT max(rowid) FROM events)")
       .Bind(job_id, job_id, kHistoryKept - 1)
       .Run();
 }
@@ -256,16 +269,31 @@ Result<std::vector<TimelineEvent>> Journal::Events(uint32_t job_id, unsigned lim
     HOLDFAST_TRY(const bool more, rows.Step());
     if (!more) return events;
     rows.NextRow();
-    TimelineEvent event;
-    event.name = rows.Text();
-    event.unix_ns = rows.Int();
-    event.duration_ns = rows.Int();
-    event.pod = static_cast<int32_t>(rows.Int());
-    event.node = rows.Text();
-    event.detail = rows.Text();
-    event.checkpoint = rows.Uint();
-    events.push_back(std::move(event));
+    events.push_back(ReadEvent(rows));
   }
+}
+
+Result<std::vector<NumberedEvent>> Journal::EventsAfter(int64_t number, unsigned limit) {
+  const std::lock_guard lock(mutex_);
+  Statement rows(database_,
+                 "SELECT rowid, job_id, name, unix_ns, duration_ns, pod, node, detail, checkpoint "
+                 "FROM events WHERE rowid > ? ORDER BY rowid LIMIT ?");
+  rows.Bind(number, limit);
+  std::vector<NumberedEvent> events;
+  while (true) {
+    HOLDFAST_TRY(const bool more, rows.Step());
+    if (!more) return events;
+    rows.NextRow();
+    NumberedEvent& event = events.emplace_back();
+    event.number = rows.Int();
+    event.job_id = rows.Uint();
+    event.event = ReadEvent(rows);
+  }
+}
+
+Result<int64_t> Journal::LastEvent() {
+  const std::lock_guard lock(mutex_);
+  return ReadNumber(database_, "SELECT ifnull(max(rowid), 0) FROM events");
 }
 
 Result<uint32_t> Journal::FirstJob() {
@@ -286,6 +314,13 @@ Result<Interruptions> Journal::Interrupted() {
 
 Status Journal::Forget(uint32_t job_id) {
   untrimmed_.erase(job_id);
+  // SQLite numbers rows after the highest there is, and no number of an event may come again.
+  HOLDFAST_CHECK(Execute(
+      database_, fmt::format("DELETE FROM events WHERE job_id = 0 AND rowid < (SELECT "
+                             "max(rowid) FROM events); UPDATE events SET job_id = 0 "
+                             "WHERE job_id = {} AND rowid = (SELECT max(rowid) FROM events);",
+                             job_id)
+                     .c_str()));
   for (const char* table : {"jobs", "unreadable", "checkpoints", "moves", "events"})
     HOLDFAST_CHECK(Execute(
         database_, fmt::format("DELETE FROM {} WHERE job_id = {};", table, job_id).c_str()));

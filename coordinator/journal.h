@@ -61,6 +61,11 @@ class Journal {
   // The newest `limit` points of the timeline, oldest first.
   Result<std::vector<TimelineEvent>> Events(uint32_t job_id, unsigned limit);
 
+  // Points of all jobs' timelines, after that number, at most `limit`.
+  Result<std::vector<NumberedEvent>> EventsAfter(int64_t number, unsigned limit);
+  // The number of the newest one, or 0.
+  Result<int64_t> LastEvent();
+
   // Of all jobs so far.
   Result<Interruptions> Interrupted();
   // The first job ever written, or 0. Job ids rise: one above it that is unknown has never been

@@ -208,6 +208,8 @@ class LibslurmClient : public SlurmClient {
     return SlurmError("cancelling job " + job, errno);
   }
 
+  Result<std::vector<SlurmUser>> LoadUsers() override { return LoadUsersOfDatabase(); }
+
   Result<Cluster> LoadCluster() override {
     HOLDFAST_TRY(const Configuration configuration, LoadConfiguration());
     return Cluster{

@@ -75,6 +75,7 @@ Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns) {
   record.requeue = info.requeue != 0;
   record.marked = (info.bitflags & GRACE_PREEMPT) != 0;
   record.partition = info.partition != nullptr ? info.partition : "";
+  record.account = info.account != nullptr ? info.account : "";
   record.nodes = ExpandHosts(info.nodes);
   record.excluded = ExpandHosts(info.exc_nodes);
   record.listed = ExpandHosts(info.req_nodes);

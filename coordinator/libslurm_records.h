@@ -9,6 +9,7 @@
 
 #include "coordinator/evacuations.h"
 #include "coordinator/event.h"
+#include "coordinator/slurm_client.h"
 
 namespace holdfast::coordinator {
 
@@ -20,6 +21,9 @@ template <typename T, void (*Free)(T*)>
 using Owned = std::unique_ptr<T, Freeing<T, Free>>;
 using JobMessage = Owned<job_info_msg_t, slurm_free_job_info_msg>;
 using NodeMessage = Owned<node_info_msg_t, slurm_free_node_info_msg>;
+
+// libslurm_users.cc
+Result<std::vector<SlurmUser>> LoadUsersOfDatabase();
 
 Record ToRecord(const slurm_job_info_t& info, int64_t asked_ns);
 std::vector<NodeRecord> ToRecords(const NodeMessage& message);

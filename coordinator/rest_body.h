@@ -1,4 +1,4 @@
-// What the bodies of REST requests say. Used by rest_server.cc. Pure.
+// What the bodies and queries of REST requests say. Used by rest_*.cc. Pure.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,10 @@
 #include <vector>
 
 #include "base/result.h"
+
+namespace httplib {
+struct Request;
+}
 
 namespace holdfast::coordinator {
 
@@ -19,5 +23,16 @@ Result<bool> ReadFlag(const nlohmann::json& body, const char* key);
 Result<uint32_t> ReadNumber(const nlohmann::json& body, const char* key);
 // Names of nodes; none if the body does not have them.
 Result<std::vector<std::string>> ReadNodes(const nlohmann::json& body, const char* key);
+
+// Of the query. Parameters other than `known` are refused.
+Status KnowParameters(const httplib::Request& request, std::initializer_list<const char*> known);
+// Empty if the query does not have it.
+Result<std::string> ReadWord(const httplib::Request& request, const char* name);
+// Between commas.
+Result<std::vector<std::string>> ReadWords(const httplib::Request& request, const char* name);
+Result<uint32_t> ReadParameter(const httplib::Request& request, const char* name, uint32_t preset,
+                               uint32_t least, uint32_t most);
+// How much one page of an answer has.
+Result<uint32_t> ReadLimit(const httplib::Request& request);
 
 }  // namespace holdfast::coordinator

@@ -1,15 +1,12 @@
 #include "coordinator/rest_gate.h"
 
-#include <netdb.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cerrno>
 #include <functional>
 #include <map>
 #include <optional>
@@ -23,22 +20,14 @@ namespace {
 
 using std::chrono::steady_clock;
 
+thread_local RestGate::Exchange* exchange_of_thread = nullptr;
+
 constexpr std::string_view kEndOfHead = "\r\n\r\n";
 
 int MillisecondsUntil(steady_clock::time_point time) {
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(time - steady_clock::now()).count();
   return static_cast<int>(std::max<int64_t>(left, 0));
-}
-
-std::string AddressOf(const UniqueFd& socket) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  char host[NI_MAXHOST] = "";
-  if (::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0)
-    ::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host, sizeof host, nullptr, 0,
-                  NI_NUMERICHOST);
-  return host;
 }
 
 // Of the body, as the head says; nothing if it is not a number.
@@ -82,14 +71,14 @@ class AtOnce final : public httplib::TaskQueue {
 // A request that is there, and the way back.
 class RestGate::Stream final : public httplib::Stream {
  public:
-  Stream(const Connection& connection, std::chrono::milliseconds patience)
+  Stream(Connection& connection, std::chrono::milliseconds patience)
       : connection_(connection), patience_(patience) {}
 
   bool is_readable() const override { return read_ < connection_.received.size(); }
   bool is_writable() const override {
     // From when there is an answer.
     if (!deadline_) deadline_ = steady_clock::now() + patience_;
-    pollfd polled{.fd = connection_.socket.get(), .events = POLLOUT, .revents = 0};
+    pollfd polled{.fd = connection_.channel.fd(), .events = wants_, .revents = 0};
     return ::poll(&polled, 1, MillisecondsUntil(*deadline_)) == 1;
   }
   ssize_t read(char* to, size_t size) override {
@@ -98,24 +87,31 @@ class RestGate::Stream final : public httplib::Stream {
     return static_cast<ssize_t>(read);
   }
   ssize_t write(const char* from, size_t size) override {
-    if (!is_writable()) return -1;
-    return ::send(connection_.socket.get(), from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (is_writable()) {
+      size_t sent = 0;
+      const RestChannel::Outcome outcome = connection_.channel.Send(from, size, sent);
+      wants_ = outcome == RestChannel::Outcome::kLater ? connection_.channel.events() : POLLOUT;
+      if (outcome == RestChannel::Outcome::kClosed) return -1;
+      if (outcome == RestChannel::Outcome::kSome) return static_cast<ssize_t>(sent);
+    }
+    return -1;
   }
   void get_remote_ip_and_port(std::string& ip, int& port) const override {
-    ip = connection_.address;
+    ip = connection_.channel.address();
     port = 0;
   }
   void get_local_ip_and_port(std::string& ip, int& port) const override {
     ip.clear();
     port = 0;
   }
-  socket_t socket() const override { return connection_.socket.get(); }
+  socket_t socket() const override { return connection_.channel.fd(); }
 
  private:
-  const Connection& connection_;
+  Connection& connection_;
   const std::chrono::milliseconds patience_;
   mutable std::optional<Time> deadline_;
   size_t read_ = 0;
+  short wants_ = POLLOUT;
 };
 
 RestGate::RestGate(const Limits& limits)
@@ -147,19 +143,24 @@ void RestGate::Stop() {
   workers_.clear();
 }
 
+void RestGate::ServeTls(std::shared_ptr<const RestTls> tls) {
+  const std::lock_guard lock(mutex_);
+  tls_ = std::move(tls);
+}
+
+RestGate::Exchange& RestGate::current() { return *exchange_of_thread; }
+
 size_t RestGate::Waiting() {
   const std::lock_guard lock(mutex_);
   return complete_.size();
 }
 
 bool RestGate::process_and_close_socket(socket_t socket) {
-  Connection connection{.socket = UniqueFd(socket),
-                        .address = {},
-                        .deadline = steady_clock::now() + limits_.patience,
-                        .received = {}};
-  connection.address = AddressOf(connection.socket);
   const std::lock_guard lock(mutex_);
-  accepted_.push_back(std::move(connection));
+  accepted_.push_back({.channel = RestChannel(UniqueFd(socket), tls_),
+                       .deadline = steady_clock::now() + limits_.patience,
+                       .received = {},
+                       .size = {}});
   ::eventfd_write(wake_.get(), 1);
   return true;
 }
@@ -169,7 +170,8 @@ void RestGate::RunGate() {
   while (true) {
     polled.assign(1, {.fd = wake_.get(), .events = POLLIN, .revents = 0});
     for (const Connection& connection : waiting_)
-      polled.push_back({.fd = connection.socket.get(), .events = POLLIN, .revents = 0});
+      polled.push_back(
+          {.fd = connection.channel.fd(), .events = connection.channel.events(), .revents = 0});
     ::poll(polled.data(), polled.size(),
            waiting_.empty() ? -1 : MillisecondsUntil(waiting_.front().deadline));
     auto readiness = polled.begin();
@@ -189,13 +191,11 @@ void RestGate::RunGate() {
 }
 
 bool RestGate::Receive(Connection& connection) {
-  std::array<char, 16384> buffer;
-  const ssize_t size = ::recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (size < 0) return errno == EAGAIN || errno == EINTR;
-  if (size == 0) return false;
   // Each byte is looked at once, however small the pieces are that they come in.
   const size_t known = connection.received.size();
-  connection.received.append(buffer.data(), static_cast<size_t>(size));
+  const auto outcome = connection.channel.Receive(connection.received, limits_.request_bytes);
+  if (outcome == RestChannel::Outcome::kClosed) return false;
+  if (outcome == RestChannel::Outcome::kLater) return true;
   if (!connection.size) connection.size = RequestBytes(connection.received, known);
   if (connection.received.size() < connection.size.value_or(SIZE_MAX) &&
       connection.received.size() < limits_.request_bytes)
@@ -209,12 +209,14 @@ bool RestGate::Receive(Connection& connection) {
 void RestGate::MakeRoom() {
   if (waiting_.size() + complete_.size() <= limits_.waiting) return;
   std::map<std::string, size_t> counts;
-  for (const Connection& connection : waiting_) ++counts[connection.address];
-  for (const Connection& connection : complete_) ++counts[connection.address];
+  for (const Connection& connection : waiting_) ++counts[connection.channel.address()];
+  for (const Connection& connection : complete_) ++counts[connection.channel.address()];
   while (waiting_.size() + complete_.size() > limits_.waiting) {
     const auto most = std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; });
     --most->second;
-    const auto is_theirs = [&](const Connection& each) { return each.address == most->first; };
+    const auto is_theirs = [&](const Connection& each) {
+      return each.channel.address() == most->first;
+    };
     // Before a thread has come to their requests, if the threads are held up.
     if (const auto asked = std::ranges::find_if(complete_, is_theirs); asked != complete_.end())
       complete_.erase(asked);
@@ -228,13 +230,19 @@ void RestGate::RunWorker() {
     std::unique_lock lock(mutex_);
     complete_changed_.wait(lock, [this] { return stopping_ || !complete_.empty(); });
     if (complete_.empty()) return;
-    const Connection connection = std::move(complete_.front());
+    Connection connection = std::move(complete_.front());
     complete_.pop_front();
     lock.unlock();
     Stream stream(connection, limits_.patience);
+    Exchange exchange{.channel = connection.channel, .keep = {}};
+    exchange_of_thread = &exchange;
     bool closed = false;
-    process_request(stream, connection.address, 0, "", 0, true, closed, nullptr);
-    ::shutdown(connection.socket.get(), SHUT_RDWR);
+    process_request(stream, connection.channel.address(), 0, "", 0, true, closed, nullptr);
+    exchange_of_thread = nullptr;
+    if (exchange.keep)
+      exchange.keep(std::move(connection.channel));
+    else
+      connection.channel.Close();
   }
 }
 

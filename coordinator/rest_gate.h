@@ -1,7 +1,8 @@
-// httplib's server with a gate before its threads. A connection waits at the gate, where it costs a
-// descriptor and no thread, until its whole request is there and a thread is free, which answers it
-// and closes it. Who sends slowly, or nothing, is sent away after a while; when too many wait, the
-// oldest of the address that most come from. So nobody without a credential can keep others out.
+// httplib's server with a gate before its threads, and TLS on the same port for who speaks it. A
+// connection waits at the gate, where it costs a descriptor and no thread, until its whole request
+// is there and a thread is free, which answers it and closes it. Who sends slowly, or nothing, is
+// sent away after a while; when too many wait, the oldest of the address that most come from. So
+// nobody without a credential can keep others out.
 //
 // Used by rest_server.cc. Its functions are httplib's; its threads are its own.
 #pragma once
@@ -11,7 +12,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -19,6 +22,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "coordinator/rest_channel.h"
 
 namespace holdfast::coordinator {
 
@@ -33,14 +37,23 @@ class RestGate final : public httplib::Server {
   explicit RestGate(const Limits& limits);
   ~RestGate() override;
 
+  // From now on, for connections that come; null: none.
+  void ServeTls(std::shared_ptr<const RestTls> tls);
   // Requests that are there and wait for a thread.
   size_t Waiting();
+
+  // The request that this thread is answering; for handlers alone.
+  struct Exchange {
+    const RestChannel& channel;
+    // Set: takes the connection when the answer is out, instead of its being closed.
+    std::function<void(RestChannel)> keep;
+  };
+  static Exchange& current();
 
  private:
   using Time = std::chrono::steady_clock::time_point;
   struct Connection {
-    UniqueFd socket;
-    std::string address;
+    RestChannel channel;
     Time deadline;
     std::string received;
     std::optional<size_t> size;  // of the request, once its head is there
@@ -61,6 +74,7 @@ class RestGate final : public httplib::Server {
   UniqueFd wake_;  // an eventfd
   std::mutex mutex_;
   std::condition_variable complete_changed_;
+  std::shared_ptr<const RestTls> tls_;
   std::vector<Connection> accepted_;  // for the gate's thread
   std::deque<Connection> complete_;   // for the workers
   bool stopping_ = false;

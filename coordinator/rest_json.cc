@@ -16,11 +16,25 @@ json SpanOrNull(int64_t from_ns, int64_t to_ns) {
   return from_ns == 0 || to_ns == 0 ? json(nullptr) : json(to_ns - from_ns);
 }
 
+bool IsUnderWay(const Checkpoint& checkpoint, const Job& job) {
+  return checkpoint.committed_ns == 0 && job.checkpoint &&
+         job.checkpoint->number == checkpoint.number;
+}
+
+// How far it is; null: it is over, or has been committed.
+json ProgressOf(const Checkpoint& checkpoint, const Job& job) {
+  if (!IsUnderWay(checkpoint, job)) return nullptr;
+  return {{"stage", StateOf(job)},
+          {"pods", job.pods.size()},
+          {"pods_saved",
+           std::ranges::count_if(job.pods, [](const Pod& pod) { return pod.part.has_value(); })}};
+}
+
 const char* StateOf(const Checkpoint& checkpoint, const Job& job) {
   if (checkpoint.committed_ns == 0) {
-    const bool in_flight = job.checkpoint && job.checkpoint->number == checkpoint.number;
-    return in_flight ? "in-progress" : "failed";
+    return IsUnderWay(checkpoint, job) ? "in-progress" : "failed";
   }
+  if (std::ranges::contains(job.unwanted, checkpoint.number)) return "removing";
   if (std::ranges::contains(job.bad, checkpoint.number)) return "damaged";
   return std::ranges::contains(job.saved, checkpoint.number) ? "committed" : "removed";
 }
@@ -36,16 +50,6 @@ json ToJson(const Move& move) {
           {"pending_ns", SpanOrNull(move.requeued_ns, move.chosen_ns)},
           {"restore_ns", SpanOrNull(move.chosen_ns, move.restored_ns)},
           {"total_ns", SpanOrNull(move.left_ns, move.running_ns)}};
-}
-
-json ToJson(const TimelineEvent& event) {
-  return {{"name", event.name},
-          {"unix_ns", event.unix_ns},
-          {"duration_ns", event.duration_ns},
-          {"pod", event.pod < 0 ? json(nullptr) : json(event.pod)},
-          {"node", event.node},
-          {"detail", event.detail},
-          {"checkpoint", event.checkpoint}};
 }
 
 json DurationOrNull(Seconds duration) {
@@ -119,10 +123,21 @@ json ToJson(const JobOptions& options) {
 
 }  // namespace
 
+json ToJson(const TimelineEvent& event) {
+  return {{"name", event.name},
+          {"unix_ns", event.unix_ns},
+          {"duration_ns", event.duration_ns},
+          {"pod", event.pod < 0 ? json(nullptr) : json(event.pod)},
+          {"node", event.node},
+          {"detail", event.detail},
+          {"checkpoint", event.checkpoint}};
+}
+
 json ToJson(const Checkpoint& checkpoint, const Job& job) {
   return {{"number", checkpoint.number},
           {"state", StateOf(checkpoint, job)},
           {"reason", ReasonName(checkpoint.reason)},
+          {"progress", ProgressOf(checkpoint, job)},
           {"stop", checkpoint.stop},
           {"begun_unix_ns", TimeOrNull(checkpoint.begun_ns)},
           {"committed_unix_ns", TimeOrNull(checkpoint.committed_ns)},
@@ -144,6 +159,9 @@ json Summary(const Job& job) {
           {"cluster", job.cluster},
           {"submitted", job.submitted},
           {"uid", job.uid},
+          {"account", job.account},
+          {"partition", job.partition},
+          {"slurm_state", job.slurm_state},
           {"state", StateOf(job)},
           {"restart_count", job.start.restart_count},
           {"nodes", IsActive(job.stage) ? job.nodes() : std::vector<std::string>{}},
@@ -184,15 +202,15 @@ json Details(const Job& job, const History& history, int64_t now_ns) {
   return details;
 }
 
-json ToProblem(const Error& error, int status, const std::string& title, const std::string& next) {
+json ToProblem(const Refusal& refusal, const std::string& title) {
   return {
       {"type", "about:blank"},
       {"title", title},
-      {"status", status},
-      {"detail", error.message()},
-      {"code", CodeName(error.code())},
-      {"next", next},
-      {"error", {{"code", CodeName(error.code())}, {"message", error.message()}, {"next", next}}}};
+      {"status", refusal.status},
+      {"detail", refusal.message},
+      {"code", refusal.code},
+      {"next", refusal.next},
+      {"error", {{"code", refusal.code}, {"message", refusal.message}, {"next", refusal.next}}}};
 }
 
 }  // namespace holdfast::coordinator

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "base/result.h"
 #include "coordinator/event.h"
 #include "coordinator/job.h"
+#include "coordinator/rest_answer.h"
 
 namespace holdfast::coordinator {
 
@@ -15,8 +15,8 @@ nlohmann::json ToJson(const Checkpoint& checkpoint, const Job& job);
 // One line of the list.
 nlohmann::json Summary(const Job& job);
 nlohmann::json Details(const Job& job, const History& history, int64_t now_ns);
+nlohmann::json ToJson(const TimelineEvent& event);
 // RFC 9457, and `error` as it was before.
-nlohmann::json ToProblem(const Error& error, int status, const std::string& title,
-                         const std::string& next);
+nlohmann::json ToProblem(const Refusal& refusal, const std::string& title);
 
 }  // namespace holdfast::coordinator

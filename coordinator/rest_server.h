@@ -1,11 +1,12 @@
-// The REST API for people and tools: docs/operations/rest-api.md. Every request carries a MUNGE
-// credential (protocol/rest.h), but for what rest_public.h tells anybody; users reach their own
-// jobs, root, Slurm's user and the coordinator's all.
+// The REST API for people and tools: docs/operations/rest-api.md. Here are its routes, and what
+// every request goes through: who asks (rest_caller.h), how often (rest_rates.h), a line of the
+// audit log for what changes something. What is answered is in rest_jobs.h, rest_nodes.h,
+// rest_events.h and, to anybody, rest_public.h.
 #pragma once
 
-#include <map>
+#include <cstdint>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
@@ -13,17 +14,12 @@
 #include "coordinator/authenticator.h"
 #include "coordinator/controller.h"
 #include "coordinator/metrics.h"
+#include "coordinator/rest_caller.h"
 #include "coordinator/slurm_client.h"
-
-namespace httplib {
-struct Request;
-struct Response;
-}  // namespace httplib
 
 namespace holdfast::coordinator {
 
 class RestGate;
-class RestPublic;
 
 class RestServer {
  public:
@@ -32,43 +28,32 @@ class RestServer {
              Metrics& metrics);
   ~RestServer();
 
+  struct Settings {
+    bool figures = true;                // anybody may see /metrics
+    uint32_t requests_each_minute = 0;  // of one user; 0: as many as they like
+    std::string certificate, key;       // files, of TLS; empty: there is none
+    std::string token_key;              // a file, of Slurm's tokens; empty: none is accepted
+  };
+  // From now on. On an error what was before stands, but for the first two.
+  Status Apply(const Settings& settings);
   // Port 0 picks a free one.
   Status Listen(const std::string& host, int port);
   int port() const { return port_; }
-  // Whether anybody may see /metrics.
-  void ShowFigures(bool show);
   // Waits for requests under way. Stop the controller first.
   void Shutdown();
 
  private:
-  class Seat;
-  // Whose request it is: kDenied unless its credential proves it.
-  Result<uid_t> Authenticate(const httplib::Request& request);
-  // So that the answer is known to be the coordinator's, and the one to this request.
-  void Prove(const httplib::Request& request, httplib::Response& response);
-  bool SeesAll(uid_t uid);
-  // The job named in the request's path, if this user may know of it.
-  Result<Job> FindJob(const httplib::Request& request, uid_t uid);
+  struct Parts;
+  using Handler = std::function<void(const httplib::Request&, const Caller&, httplib::Response&)>;
+  // What every request goes through that needs to be somebody's.
+  void Serve(const httplib::Request& request, httplib::Response& response, const Handler& handler);
   void Route();
   // What needs no credential.
   void RoutePublic();
-
-  // Each answers a request of the user `uid`.
-  Result<std::string> ListJobs(uid_t uid);
-  Result<std::string> ShowJob(const httplib::Request& request, uid_t uid);
-  // Save and migrate; sets the HTTP status of a success.
-  Result<std::string> Save(const httplib::Request& request, uid_t uid, bool migrate, int& status);
-  Result<std::string> ResumeJob(const httplib::Request& request, uid_t uid);
-  Result<std::string> ListExpired(uid_t uid);
-  Result<std::string> NoteRemoved(const httplib::Request& request, uid_t uid);
-  Result<std::string> Evacuate(const httplib::Request& request, uid_t uid);
+  RestGate& server();
 
   Controller& controller_;
-  Authenticator& authenticator_;
-  std::unique_ptr<RestPublic> public_;
-  std::unique_ptr<RestGate> server_;
-  std::mutex seats_mutex_;
-  std::map<uid_t, size_t> seats_;  // who has how many
+  std::unique_ptr<Parts> parts_;
   std::thread thread_;
   int port_ = 0;
 };

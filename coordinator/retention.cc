@@ -5,6 +5,8 @@
 // That time is counted here, in pieces by a clock that only runs forward and only while the
 // coordinator does. So no jump of the machine's clock, and no absence of the coordinator, lets them
 // expire early; each restart prolongs it by at most one piece.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "coordinator/state.h"
@@ -19,7 +21,8 @@ constexpr std::chrono::seconds kPiece{3600};
 
 std::optional<std::chrono::seconds> KeptFor(const Job& job, const Policy& policy) {
   if (job.stage != Stage::kEnded || job.aftermath.removed) return std::nullopt;
-  if (job.aftermath.ended_well) return std::chrono::seconds(0);
+  const bool none_wanted = job.saved.empty() && !job.unwanted.empty();
+  if (job.aftermath.ended_well || none_wanted) return std::chrono::seconds(0);
   return std::max(std::chrono::seconds(0),
                   policy.keep_after_failure - std::chrono::seconds(job.aftermath.kept_seconds));
 }
@@ -51,18 +54,46 @@ void OnRemoved(Turn& turn, const Removed& removed) {
     turn.refusal = "it has not ended, so its checkpoints are needed";
     return;
   }
-  std::erase_if(turn.job.saved, [&](uint32_t number) {
+  const auto is_gone = [&](uint32_t number) {
     return std::ranges::contains(removed.checkpoints, number);
-  });
+  };
+  std::erase_if(turn.job.saved, is_gone);
+  std::erase_if(turn.job.unwanted, is_gone);
 }
 
 void OnRemovedEnded(Turn& turn, const Removed& removed) {
   Job& job = turn.job;
   if (!removed.all) return OnRemoved(turn, removed);
   job.saved.clear();
+  job.unwanted.clear();
   job.aftermath.removed = true;
   turn.Do(Disarm{TimerKind::kKept});
   turn.Mark("removed");
+}
+
+void OnUnwant(Turn& turn, const Unwant& unwant) {
+  Job& job = turn.job;
+  const uint32_t number = unwant.checkpoint;
+  const bool is_read = IsActive(job.stage) && job.start.restore_checkpoint == number &&
+                       job.start.restore_job == job.id;
+  if (!job.saved.empty() && number == std::ranges::max(job.saved))
+    turn.refusal = "it has not ended, so its newest checkpoint is needed";
+  else if (number == job.newest())
+    turn.refusal = "it has not ended, and no newer checkpoint can be restored";
+  else if (is_read || job.request.checkpoint == number)
+    turn.refusal = fmt::format("its present start is restored from checkpoint {}", number);
+  else
+    OnUnwantEnded(turn, unwant);
+}
+
+void OnUnwantEnded(Turn& turn, const Unwant& unwant) {
+  Job& job = turn.job;
+  if (std::erase(job.saved, unwant.checkpoint) == 0) {
+    turn.refusal = fmt::format("it has no checkpoint {}", unwant.checkpoint);
+    return;
+  }
+  job.unwanted.push_back(unwant.checkpoint);
+  turn.Mark("unwanted", 0, fmt::format("checkpoint {}", unwant.checkpoint));
 }
 
 }  // namespace holdfast::coordinator

@@ -229,11 +229,12 @@ void OnStays(Turn& turn, const v1::Stays& stays) {
 void OnCommitted(Turn& turn, const v1::Committed& committed) {
   Job& job = turn.job;
   if (turn.event.pod != 0 || committed.checkpoint() != job.checkpoint->number) return;
-  job.saved.clear();
+  std::vector<uint32_t> found;
   for (const v1::Saved& saved : committed.saved())
-    if (saved.number() >= job.first_checkpoint) job.saved.push_back(saved.number());
-  if (!std::ranges::contains(job.saved, committed.checkpoint()))
-    job.saved.push_back(committed.checkpoint());
+    if (saved.number() >= job.first_checkpoint) found.push_back(saved.number());
+  if (!std::ranges::contains(found, committed.checkpoint()))
+    found.push_back(committed.checkpoint());
+  job.FoundSaved(std::move(found));
   Commit(turn);
 }
 

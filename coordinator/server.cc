@@ -57,6 +57,14 @@ Controller::Options ToOptions(const config::Config& config) {
   return options;
 }
 
+RestServer::Settings ToSettings(const config::Config& config) {
+  return {.figures = config.coordinator.metrics == "on",
+          .requests_each_minute = config.rest.rate,
+          .certificate = config.rest.certificate,
+          .key = config.rest.key,
+          .token_key = config.rest.jwt_key};
+}
+
 }  // namespace
 
 struct Server::Parts {
@@ -95,7 +103,8 @@ void Server::Reload(const config::Config& read) {
   }
   config_ = config::Reloaded(config_, read);
   parts_->controller->Reload(ToOptions(config_));
-  parts_->rest->ShowFigures(config_.coordinator.metrics == "on");
+  if (const Status applied = parts_->rest->Apply(ToSettings(config_)); !applied)
+    log::Failure("reload", applied.error(), {{"next", "what was read before stands"}});
   log::Info("reloaded");
 }
 
@@ -116,7 +125,7 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config) {
   HOLDFAST_CHECK(parts.wardens->Listen(fmt::format("[::]:{}", config.coordinator.warden_port)));
   parts.rest = std::make_unique<RestServer>(*parts.controller, *parts.slurm, parts.authenticator,
                                             parts.metrics);
-  parts.rest->ShowFigures(config.coordinator.metrics == "on");
+  HOLDFAST_CHECK(parts.rest->Apply(ToSettings(config)));
   HOLDFAST_CHECK(parts.rest->Listen("::", config.coordinator.rest_port));
   log::Info("listening", {{"wardens", parts.wardens->port()},
                           {"rest", parts.rest->port()},

@@ -18,6 +18,14 @@ struct Cluster {
   uid_t slurm_user;  // who may see everything, beside root
 };
 
+// A user who has more rights than others.
+struct SlurmUser {
+  enum class Level { kNone, kOperator, kAdministrator };
+  std::string name;
+  Level level = Level::kNone;
+  std::vector<std::string> coordinates;  // accounts
+};
+
 class SlurmClient {
  public:
   virtual ~SlurmClient() = default;
@@ -45,6 +53,8 @@ class SlurmClient {
   // The node gets no new jobs, for this reason; success, and no effect, if it gets none already.
   // kNotFound: Slurm has no such node. kDenied: Slurm lets administrators do this, not operators.
   virtual Status Drain(const std::string& node, const std::string& reason) = 0;
+  // From Slurm's database; none where there is no database.
+  virtual Result<std::vector<SlurmUser>> LoadUsers() = 0;
   // From slurmctld, each time.
   virtual Result<Cluster> LoadCluster() = 0;
 };

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/result.h"
 #include "coordinator/job_codec.h"
 #include "coordinator/transitions.h"
 
@@ -253,13 +252,14 @@ std::string Describe(const Turn& turn, const v1::Failed& failed) {
 void NoteSaved(Turn& turn, const v1::Hello& hello) {
   Job& job = turn.job;
   uint32_t newest = job.next_checkpoint - 1;
-  job.saved.clear();
+  std::vector<uint32_t> found;
   for (const v1::Saved& saved : hello.saved()) {
     newest = std::max(newest, saved.number());
     if (saved.number() >= job.first_checkpoint &&
         saved.pods() == (job.pod_count != 0 ? job.pod_count : job.pods.size()))
-      job.saved.push_back(saved.number());
+      found.push_back(saved.number());
   }
+  job.FoundSaved(std::move(found));
   for (const v1::Damaged& damaged : hello.damaged()) newest = std::max(newest, damaged.number());
   job.next_checkpoint = newest + 1;
   if (job.start.restart_count == 0) {

@@ -178,7 +178,7 @@ constexpr auto kTable = std::to_array<Row>({
     On<OnResume>(In(kWaiting, kHeld), In(kWaiting)), On<OnResumeElsewhere>(kAny, kStay),
     On<OnKinWaiting>(In(kWaiting, kHeld), kStay), On<OnKin>(In(kLeaving), kStay), Ignore<Kin>(kAny),
     On<OnKept>(TimerKind::kKept, In(kEnded), kStay), On<OnRemovedEnded>(In(kEnded), kStay),
-    On<OnRemoved>(kAny, kStay),
+    On<OnRemoved>(kAny, kStay), On<OnUnwantEnded>(In(kEnded), kStay), On<OnUnwant>(kAny, kStay),
 
     // Another process of the coordinator takes it up.
     On<OnRestartedGathering>(In(kGathering), kStay), On<OnRestartedRunning>(In(kRunning), kStay),
@@ -200,9 +200,10 @@ const Row* Find(const Event& event, const Job& job) {
 }
 
 constexpr auto kEventNames = std::to_array<const char*>(
-    {"hello",  "lost",      "ready",          "running", "precopied", "prepared", "stored",
-     "stays",  "committed", "settled",        "failed",  "notice",    "ended",    "wish",
-     "resume", "record",    "requeue-result", "timer",   "restarted", "removed",  "kin"});
+    {"hello",     "lost",    "ready",     "running", "precopied",      "prepared",
+     "stored",    "stays",   "committed", "settled", "failed",         "notice",
+     "ended",     "wish",    "resume",    "record",  "requeue-result", "timer",
+     "restarted", "removed", "unwant",    "kin"});
 static_assert(kEventNames.size() == std::variant_size_v<Body>);
 
 constexpr auto kTimerNames =
@@ -234,7 +235,7 @@ bool FromPod(const Event& event) { return event.body.index() <= IndexOf<v1::Ende
 bool MayBeRefused(const Event& event) {
   return std::holds_alternative<v1::Hello>(event.body) ||
          std::holds_alternative<Wish>(event.body) || std::holds_alternative<Resume>(event.body) ||
-         std::holds_alternative<Removed>(event.body);
+         std::holds_alternative<Removed>(event.body) || std::holds_alternative<Unwant>(event.body);
 }
 
 }  // namespace
@@ -344,10 +345,22 @@ void Turn::Follow(decltype(Event::body) body) {
   refusal = std::move(turn.refusal);
 }
 
+namespace {
+
+void NoteSlurm(Job& job, const Record& record) {
+  if (record.state == Record::State::kGone) return;
+  job.slurm_state = record.state_name;
+  job.account = record.account;
+  job.partition = record.partition;
+}
+
+}  // namespace
+
 Result<std::vector<Action>> Step(Job& job, const Event& event, const Policy& policy) {
   if (FromPod(event) && !std::holds_alternative<v1::Hello>(event.body) &&
       event.pod >= job.pods.size())
     return Fail(Code::kInvalid, fmt::format("job {} has no pod {}", job.id, event.pod));
+  if (const auto* record = std::get_if<Record>(&event.body)) NoteSlurm(job, *record);
   const Row* row = Find(event, job);
   if (row == nullptr)
     return Fail(Code::kConflict, fmt::format("job {} is {}: no {} is expected", job.id,

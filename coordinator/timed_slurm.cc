@@ -39,6 +39,9 @@ class TimedSlurm final : public SlurmClient {
   Status Drain(const std::string& node, const std::string& reason) override {
     return Time("drain", [&] { return slurm_->Drain(node, reason); });
   }
+  Result<std::vector<SlurmUser>> LoadUsers() override {
+    return Time("users", [&] { return slurm_->LoadUsers(); });
+  }
   Result<Cluster> LoadCluster() override {
     return Time("cluster", [&] { return slurm_->LoadCluster(); });
   }

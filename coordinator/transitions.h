@@ -185,6 +185,9 @@ bool GoesOn(const Turn&, const Record&);
 void OnKept(Turn&, const Timer&);
 void OnRemoved(Turn&, const Removed&);
 void OnRemovedEnded(Turn&, const Removed&);
+// Never the newest one of a job that has not ended, nor one that is being read.
+void OnUnwant(Turn&, const Unwant&);
+void OnUnwantEnded(Turn&, const Unwant&);
 // The script ended, well or not, which decides what becomes of its checkpoints.
 void NoteEnd(Turn&, bool well);
 // They are kept, for as long as they are to be.

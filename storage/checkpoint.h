@@ -243,11 +243,13 @@ class JobStore {
   virtual Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) = 0;
   // Reads all that the manifest names, by several threads: kCorrupt names what is damaged.
   virtual Result<Verified> Verify(const Manifest& manifest, unsigned threads) = 0;
-  // Keeps the newest `keep` committed checkpoints and those in `spared`. Removes the other
-  // committed ones, what uncommitted ones older than the newest have left, and packs that no kept
-  // manifest names. Safe while another checkpoint is being written. If a kept checkpoint's part
-  // cannot be read, it fails and removes nothing. keep = 0 removes the job's directory.
-  virtual Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared = {}) = 0;
+  // Keeps those in `spared`, and of the others that are not in `unwanted` the newest `keep`
+  // committed checkpoints. Removes the other committed ones, what uncommitted ones older than the
+  // newest have left, and packs that no kept manifest names. Safe while another checkpoint is being
+  // written. If a kept checkpoint's part cannot be read, it fails and removes nothing. keep = 0
+  // removes the job's directory.
+  virtual Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared = {},
+                               const std::set<uint32_t>& unwanted = {}) = 0;
 };
 
 }  // namespace holdfast::storage

@@ -50,8 +50,9 @@ class JobStoreImpl : public JobStore {
   Result<Manifest> ReadManifest(uint32_t checkpoint) override {
     return LoadManifest(job_, checkpoint);
   }
-  Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared) override {
-    return PruneCheckpoints(job_, keep, spared);
+  Result<Pruned> Prune(uint32_t keep, const std::set<uint32_t>& spared,
+                       const std::set<uint32_t>& unwanted) override {
+    return PruneCheckpoints(job_, keep, spared, unwanted);
   }
 
   Result<std::unique_ptr<PodReader>> Read(const Manifest& manifest, uint32_t pod) override {

@@ -1,17 +1,19 @@
 // What goes is decided by numbers and names alone, never by clocks:
 //
 //   newest  the committed checkpoint with the highest number
-//   kept    the newest `keep` committed checkpoints and the spared ones, with everything that they
-//           and their parts name
+//   kept    the spared ones, and of those that somebody wants the newest `keep`, with everything
+//   that
+//           they and their parts name
 //   above   whatever has a higher number than the newest also stays: it may be a checkpoint that is
 //           being written
 //   goes    the rest, manifests first, so that a crash in between leaves no manifest that names
 //           something removed
 //
 // A checkpoint that is being written refers to packs of the newest committed one only
-// (job_store.cc), and that one is always kept.
+// (job_store.cc), and that one is unwanted only when its job has ended (coordinator/retention.cc).
 #include "storage/retention.h"
 
+#include <ranges>
 #include <set>
 
 #include "storage/layout.h"
@@ -40,7 +42,8 @@ Result<Pruned> DeleteIf(Backend& backend, Goes goes) {
 
 }  // namespace
 
-Result<Pruned> PruneCheckpoints(const Job& job, uint32_t keep, const std::set<uint32_t>& spared) {
+Result<Pruned> PruneCheckpoints(const Job& job, uint32_t keep, const std::set<uint32_t>& spared,
+                                const std::set<uint32_t>& unwanted) {
   if (keep == 0) {
     HOLDFAST_TRY(Pruned pruned,
                  DeleteIf(job.backend, [](const auto&, const auto&) { return true; }));
@@ -50,11 +53,11 @@ Result<Pruned> PruneCheckpoints(const Job& job, uint32_t keep, const std::set<ui
   HOLDFAST_TRY(const JobStore::Listing listing, ListCheckpoints(job));
   if (listing.good.empty()) return Pruned{};
   const uint32_t newest = listing.good.back().checkpoint;
-  const size_t first = listing.good.size() > keep ? listing.good.size() - keep : 0;
   std::set<std::string> named;
-  for (size_t i = 0; i < listing.good.size(); ++i) {
-    const Manifest& manifest = listing.good[i];
-    if (i < first && !spared.contains(manifest.checkpoint)) continue;
+  for (const Manifest& manifest : std::views::reverse(listing.good)) {
+    const bool wanted = !unwanted.contains(manifest.checkpoint) && keep > 0;
+    if (wanted) --keep;
+    if (!wanted && !spared.contains(manifest.checkpoint)) continue;
     named.insert(ManifestKey(manifest.checkpoint));
     for (const PartSummary& summary : manifest.AllParts()) {
       // If one cannot be read, what it needs is not known, and nothing is removed.

@@ -9,6 +9,7 @@
 
 namespace holdfast::storage {
 
-Result<Pruned> PruneCheckpoints(const Job& job, uint32_t keep, const std::set<uint32_t>& spared);
+Result<Pruned> PruneCheckpoints(const Job& job, uint32_t keep, const std::set<uint32_t>& spared,
+                                const std::set<uint32_t>& unwanted);
 
 }  // namespace holdfast::storage

@@ -42,6 +42,7 @@ class QuietSlurm final : public coordinator::SlurmClient {
     return std::vector<coordinator::NodeRecord>{};
   }
   Status Drain(const std::string&, const std::string&) override { return Count(); }
+  Result<std::vector<coordinator::SlurmUser>> LoadUsers() override { return {}; }
   Result<coordinator::Cluster> LoadCluster() override {
     return coordinator::Cluster{.name = "lab", .slurm_user = 64030};
   }

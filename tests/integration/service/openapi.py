@@ -42,6 +42,8 @@ def operation(method, path):
 
 def ask(method, target, body, known):
     headers = {"Content-Type": "application/json"}
+    if target.startswith("/v1/events"):
+        headers["Last-Event-ID"] = "0"
     if known:
         digest = hashlib.blake2b(body, digest_size=32).hexdigest()
         made = subprocess.run(["munge"], input=f"holdfast-rest {method} {target} {digest}".encode(),
@@ -50,10 +52,24 @@ def ask(method, target, body, known):
     request = urllib.request.Request("http://ctl:6829" + target, method=method, headers=headers,
                                      data=body if method == "POST" else None)
     try:
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.urlopen(request, timeout=100) as answer:
+            if answer.headers.get_content_type() == "text/event-stream":
+                return answer.status, answer.headers, first_event(answer)
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as answer:
         return answer.code, answer.headers, answer.read()
+
+
+def first_event(stream):
+    """The first event of a stream, which has no end; held to its description, too."""
+    event = b""
+    while b"data: " not in event or not event.endswith(b"\n\n"):
+        event += stream.readline()
+    told = json.loads(event.split(b"data: ")[1])
+    if not isinstance(told.pop("job_id"), int):
+        sys.exit("an event without a job")
+    jsonschema.validate(told, {"components": API["components"], "$ref": "#/components/schemas/Event"})
+    return event
 
 
 def check(described, status, headers, body):

@@ -99,6 +99,10 @@ class FakeSlurm : public SlurmClient {
     if (deny_drain) return Fail(Code::kDenied, "not an administrator");
     return DrainAsRoot(node, reason);
   }
+  Result<std::vector<SlurmUser>> LoadUsers() override {
+    const std::lock_guard lock(mutex_);
+    return users;
+  }
   Result<Cluster> LoadCluster() override {
     if (away) return Fail(Code::kUnavailable, "slurmctld does not answer");
     return Cluster{.name = "lab", .slurm_user = 64030};
@@ -138,6 +142,10 @@ class FakeSlurm : public SlurmClient {
     const std::lock_guard lock(mutex_);
     return jobs[job_id];
   }
+  void Grant(const SlurmUser& user) {
+    const std::lock_guard lock(mutex_);
+    users.push_back(user);
+  }
   std::string CommentOf(uint32_t job_id) {
     const std::lock_guard lock(mutex_);
     return comments[job_id];
@@ -152,6 +160,7 @@ class FakeSlurm : public SlurmClient {
   std::map<std::string, NodeRecord> node_records{
       {"n1", {"n1"}}, {"n2", {"n2"}}, {"n3", {"n3"}}, {"n4", {"n4"}}};
   std::map<uint32_t, std::string> comments;
+  std::vector<SlurmUser> users;
 };
 
 // Credentials are "UID:PAYLOAD", good for one use each.

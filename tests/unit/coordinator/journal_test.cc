@@ -162,6 +162,27 @@ TEST_F(JournalTest, HistoryIsKeptPerJobAndReplacedByNumber) {
   EXPECT_THAT(*journal_->Events(1, 1), SizeIs(1));
 }
 
+TEST_F(JournalTest, EventsOfAllJobsHaveNumbersThatNeverComeAgain) {
+  ASSERT_TRUE(Write(SomeJob(1), {TimelineEvent{.name = "one", .unix_ns = 20}}));
+  ASSERT_TRUE(Write(SomeJob(2), {TimelineEvent{.name = "two", .unix_ns = 10, .detail = "x"}}));
+  const auto events = journal_->EventsAfter(0, 10);
+  ASSERT_THAT(*events, SizeIs(2));
+  EXPECT_EQ(events->front().event.name, "one");
+  EXPECT_EQ(events->back().job_id, 2U);
+  EXPECT_EQ(events->back().event.detail, "x");
+  EXPECT_THAT(*journal_->EventsAfter(0, 1), SizeIs(1));
+  const int64_t last = *journal_->LastEvent();
+  EXPECT_EQ(last, events->back().number);
+  EXPECT_THAT(*journal_->EventsAfter(last, 10), IsEmpty());
+  ASSERT_TRUE(Forget(2));
+  EXPECT_EQ(*journal_->LastEvent(), last);
+  EXPECT_THAT(*journal_->Events(2, 10), IsEmpty());
+  ASSERT_TRUE(Write(SomeJob(3), {TimelineEvent{.name = "three", .unix_ns = 5}}));
+  ASSERT_THAT(*journal_->EventsAfter(last, 10), SizeIs(1));
+  ASSERT_TRUE(Forget(3));
+  EXPECT_GT(*journal_->LastEvent(), last);
+}
+
 TEST_F(JournalTest, OfAJobsHistoryTheNewestIsKept) {
   Job job = SomeJob(1);
   job.checkpoint.reset();

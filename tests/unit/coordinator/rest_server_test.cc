@@ -54,8 +54,9 @@ class RestServerTest : public CoordinatorTest {
              const httplib::Headers& headers) {
     httplib::Client client("127.0.0.1", server_->port());
     client.set_read_timeout(20);
-    const httplib::Result result = method == "GET"
-                                       ? client.Get(path, headers)
+    const httplib::Result result = method == "GET" ? client.Get(path, headers)
+                                   : method == "DELETE"
+                                       ? client.Delete(path, headers)
                                        : client.Post(path, headers, body, "application/json");
     if (!result) return {};
     return {result->status, json::parse(result->body, nullptr, false)};
@@ -283,6 +284,11 @@ TEST_F(RestServerTest, BadRequestsSayWhatIsExpected) {
   EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save", "{").status, 400);
   EXPECT_THAT(Ask(kUser, "POST", job_path_ + "/save", R"({"stopp":true})").error(),
               HasSubstr("known are: stop"));
+  EXPECT_THAT(Ask(kUser, "GET", "/v1/jobs?uesr=1").error(), HasSubstr("known are: state, user"));
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs?limit=0").status, 400);
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs?cursor=x").status, 400);
+  EXPECT_EQ(Ask(kUser, "GET", "/v1/jobs?user=no-such-user").status, 400);
+  EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/stop", R"({"hold":true})").status, 400);
   EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save", R"({"stop":1})").status, 400);
   EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/migrate", R"({"exclude":["n1;n2"]})").status, 400);
   EXPECT_EQ(Ask(kUser, "POST", job_path_ + "/save?wait=x").status, 400);
@@ -323,7 +329,7 @@ TEST_F(RestServerTest, FiguresNeedNoCredentialAndHaveNoNames) {
   EXPECT_THAT(figures->body, HasSubstr("\nholdfast_checkpoint_data_bytes_total 2000\n"));
   for (const char* name : {"4242", "n1", "n2", "1000", "/ckpt"})
     EXPECT_THAT(figures->body, Not(HasSubstr("\"" + std::string(name) + "\"")));
-  server_->ShowFigures(false);
+  ASSERT_TRUE(server_->Apply({.figures = false}));
   EXPECT_EQ(client.Get("/metrics")->status, 404);
 }
 

@@ -39,6 +39,19 @@ TEST_F(RetentionTest, TheNewestStayAndAreReadable) {
   EXPECT_EQ(Good(), (std::vector<uint32_t>{4, 5}));
 }
 
+TEST_F(RetentionTest, TheUnwantedGoAndDoNotCount) {
+  for (uint32_t checkpoint = 1; checkpoint <= 4; ++checkpoint) Save(checkpoint);
+  ASSERT_OK(store_->Prune(1000, {}, {2}));
+  EXPECT_EQ(Good(), (std::vector<uint32_t>{1, 3, 4}));
+  ExpectReadable(3);
+  ASSERT_OK(store_->Prune(2, {}, {3}));
+  EXPECT_EQ(Good(), (std::vector<uint32_t>{1, 4}));
+  ExpectReadable(1);
+  ASSERT_OK(store_->Prune(2, {}, {4}));
+  EXPECT_EQ(Good(), (std::vector<uint32_t>{1})) << "of a job that has ended";
+  ExpectReadable(1);
+}
+
 TEST_F(RetentionTest, PacksGoWhenNoKeptManifestNamesThem) {
   Save(1);
   Save(2);
