@@ -38,6 +38,7 @@
 #include "warden/criu/images.h"
 #include "warden/criu/known_waits.h"
 #include "warden/criu/node_connections.h"
+#include "warden/criu/orphans.h"
 #include "warden/criu/terminals.h"
 #include "warden/criu/tracking_socket.h"
 #include "warden/criu/unrestorable.h"
@@ -320,8 +321,9 @@ Result<size_t> SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writ
                             const SaveOptions& options, const EventSink& events) {
   const UniqueFd& images = dump.images();
   HOLDFAST_TRY(const auto processes,
-               LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
+               LoadImage<image::pstree_entry>(images, kPstreeImage, ImageMagic::kPstree));
   HOLDFAST_TRY(const FileImages files, LoadFileImages(pod, images));
+  HOLDFAST_CHECK(CheckOrphans(processes));
   HOLDFAST_CHECK(CheckRestorable(files.files, processes));
   HOLDFAST_CHECK(SaveFileRecords(pod, dump, files, writer, options));
   auto begin = Clock::now();

@@ -86,6 +86,7 @@ ends_well() {
     needs_python distributed
     moves "python3 $programs/dasks.py"
 }
+@test "the shell in a step" { moves "srun bash $programs/shell.sh"; }
 @test "Perl: children, pipes and a ticking timer" { moves "perl $programs/pool.pl"; }
 @test "Java: executors, fork and join, parallel streams (if installed)" {
     needs java
