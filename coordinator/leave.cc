@@ -77,8 +77,10 @@ std::optional<std::vector<std::string>> ChangeExclusions(
     std::ranges::sort(*present);
     if (*present != exclusions.set && !exclusions.setting) exclusions.user = *present;
   }
-  exclusions.set = WantedExclusions(job);
-  exclusions.setting = present != exclusions.set;
+  const std::vector<std::string> before = std::exchange(exclusions.set, WantedExclusions(job));
+  // What its user has told Slurm since its record came is not overwritten for nothing.
+  exclusions.setting =
+      present ? *present != exclusions.set : exclusions.setting || before != exclusions.set;
   if (!exclusions.setting) return std::nullopt;
   return exclusions.set;
 }

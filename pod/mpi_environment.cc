@@ -94,8 +94,6 @@ std::vector<std::string> AddEnvironment(std::vector<std::string> environment) {
       {"I_MPI_HYDRA_IFACE", interface},
       {"FI_PROVIDER", "tcp"},
       {"FI_TCP_IFACE", interface},
-      // libuv, which Node.js is built on: CRIU cannot save io_uring.
-      {"UV_USE_IO_URING", "0"},
   };
   for (const auto& [name, value] : kAdded)
     if (!Find(environment, name)) environment.push_back(name + "=" + value);

@@ -41,13 +41,16 @@ build_product() {
 
 # build_preset PRESET TARGET...: configures one build tree and compiles TARGETs.
 build_preset() {
-    local quiet=(-- --quiet)
+    local quiet=(-- --quiet) fresh=()
     [ ! -t 2 ] || quiet=()
+    # What CMake has found in the packages of another root may not be in this one.
+    [ "$(cat "$build_dir/$1/root" 2>/dev/null)" = "$root_dir" ] || fresh=(--fresh)
     say "compiling ($1)"
-    build_in cmake --preset "$1" -B "/build/$1" --log-level=WARNING -DCMAKE_INSTALL_PREFIX=/usr >"$build_dir/$1-configure.log" 2>&1 || {
+    build_in cmake "${fresh[@]}" --preset "$1" -B "/build/$1" --log-level=WARNING -DCMAKE_INSTALL_PREFIX=/usr >"$build_dir/$1-configure.log" 2>&1 || {
         cat "$build_dir/$1-configure.log" >&2
         die "configuring $src ($1) failed; lab/up --plain boots without Holdfast"
     }
+    echo "$root_dir" >"$build_dir/$1/root"
     build_in cmake --build "/build/$1" --target "${@:2}" "${quiet[@]}" >&2 ||
         die "compiling $src ($1) failed; lab/up --plain boots without Holdfast"
 }

@@ -39,6 +39,7 @@
 #include "warden/criu/images.h"
 #include "warden/criu/images_rights.h"
 #include "warden/criu/late_calls.h"
+#include "warden/criu/orphans.h"
 #include "warden/criu/terminals.h"
 #include "warden/files/gone_names.h"
 #include "warden/files/nameless.h"
@@ -63,6 +64,7 @@ struct Images {
   FileImages of_files;
   MemoryImages memory;
   SavedProcesses processes;
+  Orphans orphans;
   std::string terminals, attributes;  // checkpoints of earlier versions have none
   uint32_t highest_pid = 0;
 };
@@ -84,7 +86,7 @@ Status InspectImage(const Pod& pod, const std::string& label, const std::string&
   } else if (name == "remap-fpath.img") {
     HOLDFAST_TRY(images.of_files.remaps,
                  ParseImage<image::remap_file_path_entry>(name, contents, ImageMagic::kRemapPath));
-  } else if (name == "pstree.img") {
+  } else if (name == kPstreeImage) {
     HOLDFAST_TRY(const auto processes,
                  ParseImage<image::pstree_entry>(name, contents, ImageMagic::kPstree));
     for (const image::pstree_entry& process : processes) {
@@ -93,6 +95,7 @@ Status InspectImage(const Pod& pod, const std::string& label, const std::string&
       for (const uint32_t thread : process.threads())
         images.highest_pid = std::max(images.highest_pid, thread);
     }
+    images.orphans = PlaceOrphans(processes);
   }
   return {};
 }
@@ -112,8 +115,9 @@ Result<Images> LoadImages(const Pod& pod, storage::PodReader& reader, const Uniq
         name == kTerminalsImage)
       continue;
     if (!IsImageName(name)) return Fail(Code::kCorrupt, "an image is called " + name);
-    HOLDFAST_TRY(const std::string contents, reader.ReadImage(name));
+    HOLDFAST_TRY(std::string contents, reader.ReadImage(name));
     HOLDFAST_CHECK(InspectImage(pod, label, name, contents, images));
+    if (name == kPstreeImage) contents = images.orphans.Image();
     HOLDFAST_CHECK(images.processes.Note(name, contents));
     if (lazy) HOLDFAST_CHECK(NoteMemoryImage(name, contents, images.memory));
     HOLDFAST_TRY(const UniqueFd file, CreateImage(directory, name, pod.options().owner));
@@ -142,19 +146,19 @@ Status SkipPids(const Pod& pod, uint32_t highest_pid) {
   return {};
 }
 
-// CRIU's library, if it is needed.
+// What CRIU's library is told.
 struct Library {
   std::string calls;  // records of late_calls.h
   UniqueFd file;      // where they go, when all is restored
   NamelessFiles nameless;
-
-  bool needed() const { return !calls.empty() || !nameless.empty(); }
+  std::string adopters;  // orphans.h
 };
 
 Result<Library> PrepareLibrary(const Pod& pod, const Images& images, const UniqueFd& directory) {
   Library library;
   HOLDFAST_TRY(library.nameless, NamelessFiles::Open(pod, images.of_files, directory));
   HOLDFAST_TRY(library.calls, LateCalls(images.attributes));
+  library.adopters = images.orphans.Variable();
   library.file = UniqueFd(::memfd_create("holdfast-calls", MFD_CLOEXEC));
   if (!library.file.valid()) return FailErrno("making a file in memory");
   return library;
@@ -217,15 +221,14 @@ Result<Criu> RunCriu(Pod& pod, const RestoreOptions& options, const UniqueFd& di
   request.mutable_opts()->set_lazy_pages(lazy);
   CriuRun run{.program = options.criu,
               .log_path = options.log_directory + "/restore.log",
-              .images = &directory};
-  if (library.needed()) {
-    run.preload = options.criu_preload;
-    run.preload_fds = {{library.file.get(), kCallsFd}};
-    library.nameless.GiveTo(run);
-  }
+              .images = &directory,
+              .preload = options.criu_preload,
+              .preload_fds = {{library.file.get(), kCallsFd}},
+              .preload_environment = {library.adopters}};
+  library.nameless.GiveTo(run);
   HOLDFAST_TRY(Criu criu, Criu::Start(pod, run, request, Clock::now() + options.timeout));
   HOLDFAST_CHECK(criu.WaitForStage("setup-namespaces"));
-  if (!run.preload.empty()) HOLDFAST_CHECK(criu.CheckPreload(run));
+  HOLDFAST_CHECK(criu.CheckPreload(run));
   HOLDFAST_CHECK(pod.CoverSysctls());
   HOLDFAST_CHECK(criu.WaitForStage("post-setup-namespaces"));
   HOLDFAST_CHECK(pod.UncoverSysctls());

@@ -38,6 +38,7 @@
 #include "warden/criu/images.h"
 #include "warden/criu/known_waits.h"
 #include "warden/criu/node_connections.h"
+#include "warden/criu/orphans.h"
 #include "warden/criu/terminals.h"
 #include "warden/criu/tracking_socket.h"
 #include "warden/criu/unrestorable.h"
@@ -189,16 +190,15 @@ Result<std::unique_ptr<Dump>> FreezeEitherWay(const Pod& pod, const SaveOptions&
                                               const EventSink& events) {
   const auto begin = Clock::now();
   auto frozen = Freeze(pod, options, true);
-  if (frozen) return frozen;
-  if (!IsAboutLazyPages(frozen.error())) {
-    const Error& error = frozen.error();
-    return std::unexpected(
-        Error(error.code(), error.message() + ExplainRefusal(pod, error.message())));
+  if (!frozen && IsAboutLazyPages(frozen.error())) {
+    const std::string why = frozen.error().message();
+    frozen = Freeze(pod, options, false);
+    if (frozen) events("plain-dump", Clock::now() - begin, why);
   }
-  const std::string why = frozen.error().message();
-  frozen = Freeze(pod, options, false);
-  if (frozen) events("plain-dump", Clock::now() - begin, why);
-  return frozen;
+  if (frozen) return frozen;
+  const Error& error = frozen.error();
+  return std::unexpected(
+      Error(error.code(), error.message() + ExplainRefusal(pod, error.message())));
 }
 
 // Whoever connects shortly before the freeze is found by CRIU.
@@ -320,9 +320,10 @@ Result<size_t> SaveContents(const Pod& pod, Dump& dump, storage::PodWriter& writ
                             const SaveOptions& options, const EventSink& events) {
   const UniqueFd& images = dump.images();
   HOLDFAST_TRY(const auto processes,
-               LoadImage<image::pstree_entry>(images, "pstree.img", ImageMagic::kPstree));
+               LoadImage<image::pstree_entry>(images, kPstreeImage, ImageMagic::kPstree));
   HOLDFAST_TRY(const FileImages files, LoadFileImages(pod, images));
   HOLDFAST_CHECK(CheckRestorable(files.files, processes));
+  HOLDFAST_CHECK(CheckOrphans(processes));
   HOLDFAST_CHECK(SaveFileRecords(pod, dump, files, writer, options));
   auto begin = Clock::now();
   HOLDFAST_TRY(const SavedMemory memory, SaveMemory(pod, images, writer, options.threads,

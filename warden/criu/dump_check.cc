@@ -42,10 +42,16 @@ int ExitSignal(const std::string& process) {
   return ParseNumber<int>(field).value_or(SIGCHLD);
 }
 
-// What stands in the way; empty if nothing does. `proc`: the pod's.
-std::string Obstacle(const std::string& proc, const std::string& pid, const std::string& user) {
+// What stands in the way; empty if nothing does. `proc`: the pod's; `root`: pod-root there.
+std::string Obstacle(const std::string& proc, const std::string& pid, const std::string& root,
+                     const std::string& user) {
   const std::string process = proc + "/" + pid;
   const std::string status = ReadFile(process + "/status").value_or("");
+  if (Field(status, "PPid") == "1" && pid != root && !Field(status, "State").starts_with("Z"))
+    return "is not below the job's first process, which is where CRIU looks (it was left behind by "
+           "a process that an earlier version of Holdfast restored)\n  next: save again when it "
+           "has "
+           "ended";
   if (const std::string tracer = Field(status, "TracerPid"); !tracer.empty() && tracer != "0") {
     const std::string by = ReadFile(proc + "/" + tracer + "/status").value_or("");
     return fmt::format(
@@ -78,9 +84,10 @@ std::string Obstacle(const std::string& proc, const std::string& pid, const std:
 Status CheckProcesses(const Pod& pod) {
   HOLDFAST_TRY(const std::string user, ReadLink(pod.proc_path() + "/1/ns/user"));
   HOLDFAST_TRY(const auto processes, ListDirectory(pod.proc_path()));
+  const std::string root = std::to_string(pod.root_pid());
   for (const std::string& pid : processes) {
     if (!ParseNumber<pid_t>(pid) || pid == "1") continue;
-    const std::string why = Obstacle(pod.proc_path(), pid, user);
+    const std::string why = Obstacle(pod.proc_path(), pid, root, user);
     if (why.empty()) continue;
     const std::string name =
         Field(ReadFile(pod.proc_path() + "/" + pid + "/status").value_or(""), "Name");

@@ -10,7 +10,8 @@
 namespace holdfast::warden {
 
 // kUnsupported, naming the process, if one is traced, has lost its main thread, is in a user
-// namespace of its own, or has a file open that belongs to one of its threads.
+// namespace of its own, has a file open that belongs to one of its threads, or is not below
+// pod-root: CRIU would leave it out.
 Status CheckProcesses(const Pod& pod);
 
 }  // namespace holdfast::warden

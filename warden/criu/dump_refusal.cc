@@ -21,9 +21,6 @@ struct Known {
 
 // By how /proc/PID/fd/N begins.
 constexpr Known kKnown[] = {
-    // The kernel does not even let such a descriptor be passed on (CRIU issue 2131).
-    {"anon_inode:[io_uring]", "io_uring",
-     "turn it off in the program (libuv and Node.js: UV_USE_IO_URING=0)"},
     {"/dev/infiniband/", "InfiniBand verbs",
      "use TCP between the job's nodes (Open MPI: --mca pml ob1 --mca btl tcp,sm,self)"},
     {"/dev/nvidia", "an NVIDIA GPU", "jobs that use GPUs cannot be saved"},

@@ -36,6 +36,9 @@ enum class ImageMagic : uint32_t {
   kFs = 0x51403912,
 };
 
+// The tree of processes.
+inline constexpr const char* kPstreeImage = "pstree.img";
+
 // remap_type of a remap_file_path_entry (images/remap-file-path.proto of CRIU 4.2).
 inline constexpr uint32_t kRemapLinked = 0;
 inline constexpr uint32_t kRemapGhost = 1;

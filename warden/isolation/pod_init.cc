@@ -2,7 +2,7 @@
 //   1. Isolate      no mount made here reaches the node; clocks of its own
 //   2. MountPrivate /tmp, /dev/shm, /dev/pts, the pod's directory, /proc, /sys, /etc/hosts,
 //                   /etc/resolv.conf, srun, sbcast, directories of the pod's on the node's disk
-//   3. NameHost     the host name, and `lo` up
+//   3. NameHost     the host name, and `lo` up; what CRIU cannot save turned off
 //   4. Serve        start pod-root when asked, as the user; drop every capability; reap and report
 #include "warden/isolation/pod_init.h"
 
@@ -31,6 +31,7 @@
 #include "base/identity.h"
 #include "base/process.h"
 #include "pod/pod_directory.h"
+#include "warden/isolation/io_uring.h"
 #include "warden/isolation/pod.h"
 #include "warden/isolation/pod_control.h"
 
@@ -351,6 +352,7 @@ Result<InitArguments> MakePod(int argc, char** argv) {
   HOLDFAST_CHECK(MountPrivate(arguments));
   HOLDFAST_CHECK(NameHost(arguments.hostname));
   HOLDFAST_CHECK(TurnOffMptcp());
+  HOLDFAST_CHECK(RefuseIoUring());
   return arguments;
 }
 

@@ -10,6 +10,8 @@ listed() {
 }
 running_on() { details_are "$1" '.state + " " + (.nodes | join(","))' "running $2"; }
 
+counts() { diff <(seq 5) <(on ctl head -n 5 /shared/alice/listed.out); }
+
 teardown() { alice scancel --user=alice; }
 
 @test "a list of more nodes than it needs: to another of them, and nowhere else" {
@@ -55,6 +57,8 @@ teardown() { alice scancel --user=alice; }
     waits() { [[ $(alice squeue -h -j "$job" -o %k) == *'nowhere without n3'* ]]; }
     eventually 60 waits
     on ctl scontrol update nodename=n3 state=resume
-    wait_for_restart "$job" 1
-    assert_equal "$(details "$job" '.nodes[0]')" n3
+    # Slurm may start it there before the coordinator has asked whether the node is in use again, every two
+    # seconds; it then leaves once more.
+    eventually 90 running_on "$job" n3
+    counts
 }

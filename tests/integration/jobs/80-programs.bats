@@ -1,8 +1,6 @@
 # Programs that people run, with pools of workers, in environments and as workflows: each runs unmoved, as a job of plain
 # Slurm, and in a job that is saved every few seconds, migrated twice and preempted once; what they print must be
 # the same. The programs are in programs/. Those that print a line for each round do as many unmoved as they did when moved.
-#
-# A program that is not installed where these tests run is skipped, by its name.
 
 load ../lib
 
@@ -14,15 +12,6 @@ setup() {
     alice rm -rf unmoved moved
     alice mkdir unmoved moved
 }
-
-# needs COMMAND...
-needs() {
-    local command
-    for command in "$@"; do
-        on n1 sh -c "command -v $command" >/dev/null || skip "$command is not installed on the nodes"
-    done
-}
-needs_python() { on n1 python3 -c "import $1" 2>/dev/null || skip "Python's $1 is not installed on the nodes"; }
 
 # moves COMMAND: a shell command that runs one of the programs, in a directory of its own. It ends when there is a file "go",
 # or after $ROUNDS rounds, between which it waits for $PAUSE seconds.
@@ -78,39 +67,28 @@ ends_well() {
 @test "Python: processes by fork" { moves "python3 $programs/pools.py fork"; }
 @test "Python: processes by forkserver" { moves "python3 $programs/pools.py forkserver"; }
 @test "Python: processes by spawn" { moves "python3 $programs/pools.py spawn"; }
-@test "Python: joblib's processes (if installed)" {
-    needs_python joblib
-    moves "python3 $programs/loky.py"
-}
-@test "Python: a local cluster of dask (if installed)" {
-    needs_python distributed
-    moves "python3 $programs/dasks.py"
-}
+@test "Python: joblib's processes" { moves "python3 $programs/loky.py"; }
+@test "Python: a local cluster of dask" { moves "python3 $programs/dasks.py"; }
 @test "Perl: children, pipes and a ticking timer" { moves "perl $programs/pool.pl"; }
-@test "Java: executors, fork and join, parallel streams (if installed)" {
-    needs java
-    moves "java -Xmx300m $programs/Pool.java"
+@test "Java: executors, fork and join, parallel streams" {
+    alice java -cp /usr/share/java/eclipse-jdt-core-compiler-batch.jar org.eclipse.jdt.internal.compiler.batch.Main \
+        -17 -nowarn -d classes "$programs/Pool.java"
+    moves "java -Xmx300m -cp ../classes Pool"
 }
-@test "Node: worker threads, cluster, children (if installed)" {
-    needs node
-    moves "node $programs/pool.js"
-}
-@test "Go: goroutines, an HTTP server (if installed)" {
-    needs go
+@test "Node: worker threads, cluster, children" { moves "node $programs/pool.js"; }
+@test "Go: goroutines, an HTTP server" {
     alice env HOME=/shared/alice GOFLAGS=-p=1 go build -o /shared/alice/pool "$programs/pool.go"
     moves ../pool
 }
-@test "R: mclapply and makeCluster (if installed)" {
-    needs Rscript
-    moves "Rscript $programs/pools.R"
-}
+@test "R: mclapply and makeCluster" { moves "Rscript $programs/pools.R"; }
 @test "a runtime as Julia's: safepoints by SIGSEGV, tasks on threads, code that is compiled meanwhile" {
     alice cc -O1 -o safepoints "$programs/safepoints.c" -lpthread
     moves ../safepoints
 }
 @test "the shell: make, xargs, coprocesses, locks, stopped jobs" { moves "bash $programs/shell.sh"; }
+@test "the shell in a step" { moves "srun bash $programs/shell.sh"; }
 @test "environments: of Python, moved to another prefix and activated as conda's, and modules" {
-    moves "bash $programs/environment.sh $programs"
+    moves "bash $programs/environment.sh"
 }
 @test "a workflow of Snakemake's within the job" {
     moves "HOME=\$PWD snakemake --quiet all --cores 3 --snakefile $programs/Snakefile >log 2>&1; cat sum; echo done"

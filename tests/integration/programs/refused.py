@@ -9,10 +9,6 @@ import time
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def io_uring():
-    return libc.syscall(425, 8, ctypes.create_string_buffer(120))
-
-
 def counter():
     attributes = bytearray(112)
     attributes[0:4] = (1).to_bytes(4, "little")  # PERF_TYPE_SOFTWARE

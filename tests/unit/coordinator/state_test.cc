@@ -296,7 +296,9 @@ TEST_F(StateTest, SaveWithStopHolds) {
   world.RunThroughQueue();
   EXPECT_EQ(world.job.stage, Stage::kHeld);
   EXPECT_EQ(world.comment, "saved as checkpoint 1 and held; next: holdfast resume 7");
+  world.slurm.excluded = {"n9"};  // the user's, and no record has come since
   ASSERT_TRUE(world.Happen(Resume{}));
+  EXPECT_THAT(world.slurm.excluded, ElementsAre("n9"));
   world.StartJob();
   world.Settle();
   EXPECT_EQ(world.job.stage, Stage::kRunning);

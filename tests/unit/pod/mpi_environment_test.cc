@@ -40,7 +40,6 @@ TEST(AddEnvironment, LeavesWhatTheUserHasSet) {
   EXPECT_THAT(environment, Contains("OMPI_MCA_btl=self,tcp"));
   EXPECT_THAT(environment, Not(Contains("OMPI_MCA_btl=self,sm,tcp")));
   EXPECT_THAT(environment, Contains("HYDRA_LAUNCHER=ssh"));
-  EXPECT_THAT(environment, Contains("UV_USE_IO_URING=0"));
   EXPECT_THAT(environment,
               Contains("I_MPI_HYDRA_BOOTSTRAP_EXEC=" + std::string("/run/holdfast/holdfast-rsh")));
 }

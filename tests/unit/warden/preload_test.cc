@@ -67,10 +67,10 @@ TEST_F(PreloadTest, WaitsLastWhenTheSaveFails) {
 TEST_F(PreloadTest, WaitsLastWhenCriuRefuses) {
   StartWaits("2", std::string(kContinued) + " " + kBegunAgain,
              "python3 -c 'import ctypes, time; libc = ctypes.CDLL(None); "
-             "print(\"ring\", libc.syscall(425, 4, ctypes.create_string_buffer(120)), flush=True); "
-             "time.sleep(1000)' & until grep -q ring /tmp/out; do sleep 0.02; done; ");
-  if (ReadInPod("/tmp/out").find("ring -1") != std::string::npos)
-    GTEST_SKIP() << "this kernel has no io_uring";
+             "print(\"userfaultfd\", libc.syscall(323, 1), flush=True); "
+             "time.sleep(1000)' & until grep -q userfaultfd /tmp/out; do sleep 0.02; done; ");
+  if (ReadInPod("/tmp/out").find("userfaultfd -1") != std::string::npos)
+    GTEST_SKIP() << "this kernel has no userfaultfd";
   ASSERT_FALSE(Save());
   ExpectEnd();
 }

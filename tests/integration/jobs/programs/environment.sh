@@ -1,9 +1,9 @@
 # An environment of Python's beside the job, made, moved to another prefix as conda does it, activated and used by name, together
 # with modules; a subshell, a login shell and a program by its shebang find the same. A line a round,
 # until there is a file "go", or as many as ROUNDS says.
-set -eu
+set -e
 here=$PWD
-. "$1/modules.sh"
+. /etc/profile.d/modules.sh
 mkdir -p modulefiles tools
 printf '#%%Module1.0\nprepend-path PATH %s/tools\nsetenv TOOLS_VERSION 1.2\n' "$here" >modulefiles/tools
 printf '#!/bin/bash\necho "tool $TOOLS_VERSION"\n' >tools/tool
@@ -19,9 +19,7 @@ printf '#!%s/built/bin/python3\nimport sys\nsys.path.insert(0, sys.prefix + "/li
 chmod +x built/bin/told
 mv built environment
 grep -rlIF "$here/built" environment | xargs sed -i "s|$here/built|$here/environment|g"
-set +u
 . environment/bin/activate
-set -u
 
 n=0
 while if [ -n "${ROUNDS:-}" ]; then [ "$n" -lt "$ROUNDS" ]; else [ ! -e go ]; fi; do

@@ -18,7 +18,7 @@ def work(n):
 def mark(arguments):
     name, n = arguments
     memory = shared_memory.SharedMemory(name)
-    memory.buf[n] += n
+    memory.buf[n] = (memory.buf[n] + n) % 256
     memory.close()
     return n
 

@@ -1,5 +1,5 @@
 # What scripts do in parallel: make with a job server, xargs, coprocesses, process substitution, locks, timeouts, job
-# control, pipes. A line a round, until there is a file "go", or as many as ROUNDS says.
+# control, pipes, processes left behind: in the script's session, in one whose leader has ended, with children. A line a round, until there is a file "go", or as many as ROUNDS says.
 set -u
 cat >Makefile <<'END'
 parts = $(shell seq -f 'o%g' 1 12)
@@ -14,6 +14,10 @@ set -m
 sleep 1000 & sleeper=$!
 set +m
 kill -STOP $sleeper
+(sleep 1001 & echo $! >left)
+(sh -c 'sleep 1002; true' 2>/dev/null & echo $! >parent)
+setsid sh -c 'sleep 1003 & echo $! >daemon'
+session() { ps -o sid= "$@" | sort -u | wc -l; }
 n=0
 while if [ -n "${ROUNDS:-}" ]; then [ "$n" -lt "$ROUNDS" ]; else [ ! -e go ]; fi; do
     echo "$n" >&"${answer[1]}"
@@ -23,11 +27,12 @@ while if [ -n "${ROUNDS:-}" ]; then [ "$n" -lt "$ROUNDS" ]; else [ ! -e go ]; fi
     flock -u 9
     echo "round $n $(make -s clean; make -s --no-print-directory -j3 all) $(seq 6 | xargs -P 3 -I{} sh -c 'sleep 0.1; echo x{}' | sort | paste -sd,)" \
         "$said $locked $(timeout 5 sh -c 'sleep 0.1; echo in time') $(paste -d, <(seq 3) <(sleep 0.1; seq 4 6) | paste -sd+)" \
-        "$(head -c 300000 /dev/zero | (sleep 0.1; gzip -c) | gzip -dc | cksum) $(ps -o stat= $sleeper | cut -c 1)"
+        "$(head -c 300000 /dev/zero | (sleep 0.1; gzip -c) | gzip -dc | cksum) $(ps -o stat= $sleeper | cut -c 1)" \
+        "$(ps -o args= $(cat left parent daemon) | paste -sd,) $(session $$ $(cat left parent)) $(session $(cat left daemon)) $(ps -o args= --ppid "$(cat parent)")"
     sleep "$PAUSE"
     n=$((n + 1))
 done
 kill -CONT $sleeper
-kill $sleeper
+kill $sleeper $(cat left daemon) $(ps -o pid= --ppid "$(cat parent)")
 wait $sleeper 2>/dev/null
 echo "done $?"

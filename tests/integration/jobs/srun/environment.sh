@@ -5,7 +5,7 @@ export LC_ALL=C OURS='two words'
 # Without what is different in every run, where the job's programs listen, and what makes MPI work
 # in a checkpointed job, by mpirun and by srun.
 fixed() {
-    grep -vE '^ *[0-9]+ (SLURM_(STEP_LAUNCHER_PORT|SRUN_COMM_PORT|SRUN_COMM_HOST|LAUNCH_NODE_IPADDR|TASK_PID|JOB_START_TIME|JOB_END_TIME|SUBMIT_DIR|SPANK_.*)|PWD|PMI_(FD|JOBID|RANK|SIZE)|PMIX_[A-Z0-9_]*|FI_(PROVIDER|TCP_IFACE)|I_MPI_HYDRA_[A-Z_]*|HYDRA_(HOST_FILE|IFACE|LAUNCHER|LAUNCHER_EXEC)|OMPI_MCA_(btl.*|pml)|PRTE_MCA_(plm|plm_ssh_agent|ras|prte_.*)|UCX_NET_DEVICES|UV_USE_IO_URING)='
+    grep -vE '^ *[0-9]+ (SLURM_(STEP_LAUNCHER_PORT|SRUN_COMM_PORT|SRUN_COMM_HOST|LAUNCH_NODE_IPADDR|TASK_PID|JOB_START_TIME|JOB_END_TIME|SUBMIT_DIR|SPANK_.*)|PWD|PMI_(FD|JOBID|RANK|SIZE)|PMIX_[A-Z0-9_]*|FI_(PROVIDER|TCP_IFACE)|I_MPI_HYDRA_[A-Z_]*|HYDRA_(HOST_FILE|IFACE|LAUNCHER|LAUNCHER_EXEC)|OMPI_MCA_(btl.*|pml)|PRTE_MCA_(plm|plm_ssh_agent|ras|prte_.*)|UCX_NET_DEVICES)='
 }
 show() { echo "== $*"; srun "$@" /usr/bin/env | sort | uniq -c | fixed; }
 show
