@@ -205,6 +205,7 @@ reserve() { on ctl scontrol create reservation reservationname=work nodes=n1,n2,
     reserve starttime=now duration=10 users=alice maxstartdelay=60
     begin_way -p nograce --signal=R:USR1@20
     take_nodes --reservation=work
-    way_ends "its reservation's own job comes" "starts over" "goes on" "goes on" "starts over"
+    way_ends "its reservation's own job comes" \
+        "starts over / ends, PREEMPTED" "goes on" "goes on" "starts over / ends, PREEMPTED"
     on ctl scontrol delete reservation=work
 }
