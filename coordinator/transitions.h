@@ -68,14 +68,16 @@ void OnHelloPreparing(Turn&, const v1::Hello&);
 void OnHelloStarting(Turn&, const v1::Hello&);
 void OnReady(Turn&, const v1::Ready&);
 void OnRunning(Turn&, const v1::Running&);
+// It runs, and what was wished for meanwhile is begun.
+void GoOn(Turn&);
+
+// failed_start.cc
 // Also of memory that a restore still owed: its pod has been killed, and nothing was saved since.
 void OnFailedStart(Turn&, const v1::Failed&);
 void OnFailedStarting(Turn&, const v1::Failed&);
 void OnGatheringTimeout(Turn&, const Timer&);
 void OnPreparingTimeout(Turn&, const Timer&);
 void OnStartingTimeout(Turn&, const Timer&);
-// It runs, and what was wished for meanwhile is begun.
-void GoOn(Turn&);
 
 // spread.cc: on another number of nodes.
 // How many different nodes its pods are on.
