@@ -98,6 +98,7 @@ class PrecopyMemoryTest : public CriuTest {
     ASSERT_TRUE(reader) << reader.error().message();
     const auto held = HeldPod::Restore(*pod_, **reader,
                                        {.criu = "criu",
+                                        .criu_preload = HOLDFAST_TEST_CRIU_RESTORE_PRELOAD,
                                         .log_directory = directory_ + "/log",
                                         .work_directory = directory_ + "/work",
                                         .timeout = seconds(60)},
@@ -147,6 +148,7 @@ TEST_F(PrecopyMemoryTest, TheFreezeStoresOnlyWhatHasChangedSince) {
   ASSERT_TRUE(reader) << reader.error().message();
   const auto held = HeldPod::Restore(*pod_, **reader,
                                      {.criu = "criu",
+                                      .criu_preload = HOLDFAST_TEST_CRIU_RESTORE_PRELOAD,
                                       .log_directory = directory_ + "/log",
                                       .work_directory = directory_ + "/work",
                                       .timeout = seconds(60)},
