@@ -9,22 +9,21 @@ assert_counted() { assert_equal "$(cat /shared/alice/count.out)" "$(seq 300)"; }
 setup() { alice rm -rf ckpt count.out go fill; }
 
 @test "a dump that CRIU refuses leaves the job running, and says why in CRIU's words" {
-    on ctl tee /shared/alice/uring.py >/dev/null <<'END'
-import ctypes, time
-params = (ctypes.c_uint * 64)()
-fd = ctypes.CDLL(None).syscall(425, 4, ctypes.byref(params))
-assert fd >= 0, fd
+    on ctl tee /shared/alice/fault.py >/dev/null <<'END'
+import ctypes, fcntl, struct, time
+fd = ctypes.CDLL(None).syscall(323, 1) # userfaultfd(UFFD_USER_MODE_ONLY)
+fcntl.ioctl(fd, 0xc018aa3f, struct.pack("3Q", 0xaa, 0, 0)) # UFFDIO_API
 print("ready", flush=True)
 time.sleep(15)
 print("unharmed", flush=True)
 END
-    job=$(submit --checkpoint -o uring.out --wrap 'python3 uring.py')
-    wait_for_text /shared/alice/uring.out ready
+    job=$(submit --checkpoint -o fault.out --wrap 'python3 fault.py')
+    wait_for_text /shared/alice/fault.out ready
     assert_run 1 alice holdfast save "$job"
     assert_contains "$output" 'Error'
     assert_contains "$(details "$job" .last_error)" 'criu'
     assert_contains "$(on ctl scontrol show job "$job")" 'holdfast'
-    wait_for_text /shared/alice/uring.out unharmed
+    wait_for_text /shared/alice/fault.out unharmed
     wait_for_state "$job" COMPLETED
 }
 
