@@ -144,7 +144,7 @@ class Chaos {
 };
 
 TEST(Interleavings, JobIsNeverLostNorStartedOver) {
-  constexpr uint32_t kRuns = 5000;
+  constexpr uint32_t kRuns = 2500;
   int running = 0;
   int commits = 0;
   for (uint32_t seed = 0; seed < kRuns && !::testing::Test::HasFailure(); ++seed) {
