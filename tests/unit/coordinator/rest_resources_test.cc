@@ -5,9 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "coordinator/rest_server.h"
 #include "protocol/rest.h"
-#include "tests/unit/coordinator/harness.h"
+#include "tests/unit/coordinator/rest_fixture.h"
 
 namespace holdfast::coordinator {
 namespace {
@@ -18,18 +17,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class RestResourcesTest : public CoordinatorTest {
+class RestResourcesTest : public RestTest {
  protected:
-  void SetUp() override {
-    CoordinatorTest::SetUp();
-    server_ = std::make_unique<RestServer>(*controller_, slurm_, authenticator_, metrics_);
-    ASSERT_TRUE(server_->Listen("127.0.0.1", 0));
-  }
-  void TearDown() override {
-    server_.reset();
-    CoordinatorTest::TearDown();
-  }
-
   struct Answer {
     int status = 0;
     json body;
@@ -84,7 +73,6 @@ class RestResourcesTest : public CoordinatorTest {
 
   const std::string job_path_ = "/v1/jobs/4242";
   std::vector<std::unique_ptr<FakeWarden>> kept_;
-  std::unique_ptr<RestServer> server_;
 };
 
 TEST_F(RestResourcesTest, JobsComeInPages) {

@@ -13,7 +13,7 @@
 
 #include "base/unique_fd.h"
 #include "protocol/rest.h"
-#include "tests/unit/coordinator/harness.h"
+#include "tests/unit/coordinator/rest_fixture.h"
 
 namespace holdfast::coordinator {
 namespace {
@@ -23,18 +23,12 @@ using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class RestServerTest : public CoordinatorTest {
+class RestServerTest : public RestTest {
  protected:
   void SetUp() override {
-    CoordinatorTest::SetUp();
-    server_ = std::make_unique<RestServer>(*controller_, slurm_, authenticator_, metrics_);
-    ASSERT_TRUE(server_->Listen("127.0.0.1", 0));
+    RestTest::SetUp();
     StartJob({"n1", "n2"});
     ASSERT_TRUE(Reaches(Stage::kRunning));
-  }
-  void TearDown() override {
-    server_.reset();
-    CoordinatorTest::TearDown();
   }
 
   struct Answer {
@@ -62,7 +56,6 @@ class RestServerTest : public CoordinatorTest {
     return {result->status, json::parse(result->body, nullptr, false)};
   }
   const std::string job_path_ = "/v1/jobs/4242";
-  std::unique_ptr<RestServer> server_;
 };
 
 // Credentials here are "UID:PAYLOAD", and the coordinator's uid is 999.

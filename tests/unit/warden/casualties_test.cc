@@ -20,6 +20,21 @@ class CasualtiesTest : public CriuTest {
     EXPECT_TRUE(Sees("/tmp/out", "over"));
     return *std::move(casualties);
   }
+  // Kills CRIU so long after a save has begun, or as soon as it is there; what is known afterwards.
+  Status KillCriuInASave(std::chrono::milliseconds delay) {
+    const auto casualties = Casualties::Watch(*pod_);
+    if (!casualties) {
+      ADD_FAILURE() << casualties.error().message();
+      return {};
+    }
+    std::thread killer([&] {
+      for (int i = 0; i < 500 && KillCriu() == 0; ++i)
+        std::this_thread::sleep_for(i == 0 ? delay : std::chrono::milliseconds(1));
+    });
+    const auto frozen = Save();
+    killer.join();
+    return casualties->Check();
+  }
 };
 
 TEST_F(CasualtiesTest, AProcessThatRanIntoABreakpointIsOne) {
@@ -63,15 +78,7 @@ TEST_F(CasualtiesTest, IfCriuIsKilledAtAnyMoment) {
     StartRoot("for i in {1.." + std::to_string(kProcesses) +
               "}; do bash -c 'while :; do sleep 0.05; done' & done; echo here; exec sleep 1000");
     ASSERT_TRUE(Sees("/tmp/out", "here"));
-    const auto casualties = Casualties::Watch(*pod_);
-    ASSERT_TRUE(casualties);
-    std::thread killer([&] {
-      for (int i = 0; i < 500 && KillCriu() == 0; ++i)
-        std::this_thread::sleep_for(std::chrono::milliseconds(i == 0 ? delay_ms : 1));
-    });
-    const auto frozen = Save();
-    killer.join();
-    const Status intact = casualties->Check();
+    const Status intact = KillCriuInASave(std::chrono::milliseconds(delay_ms));
     noticed += intact ? 0 : 1;
     const auto processes = ListDirectory(pod_->proc_path());
     ASSERT_TRUE(processes);
@@ -105,15 +112,7 @@ TEST_F(CasualtiesTest, AndSoIfTheyTalkByTcp) {
         "        except OSError as error: print('hurt:', error, flush=True); a.close()\n"
         "END");
     ASSERT_TRUE(Sees("/tmp/out", "here"));
-    const auto casualties = Casualties::Watch(*pod_);
-    ASSERT_TRUE(casualties);
-    std::thread killer([&] {
-      for (int i = 0; i < 500 && KillCriu() == 0; ++i)
-        std::this_thread::sleep_for(std::chrono::milliseconds(i == 0 ? delay_ms : 1));
-    });
-    const auto frozen = Save();
-    killer.join();
-    const Status intact = casualties->Check();
+    const Status intact = KillCriuInASave(std::chrono::milliseconds(delay_ms));
     noticed += intact ? 0 : 1;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     EXPECT_TRUE(!intact || ReadInPod("/tmp/out").find("hurt") == std::string::npos)
