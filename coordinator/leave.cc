@@ -85,6 +85,13 @@ std::optional<std::vector<std::string>> ChangeExclusions(
   return exclusions.set;
 }
 
+void AskForRequeue(Turn& turn) {
+  const Job& job = turn.job;
+  turn.Do(Requeue{.hold = job.departure.hold,
+                  .restart_count = job.start.restart_count,
+                  .unmark = job.start.unmarking});
+}
+
 void Leave(Turn& turn, Reason reason) {
   Job& job = turn.job;
   const bool requeued = job.start.eviction && job.start.eviction->requeued;
@@ -92,9 +99,7 @@ void Leave(Turn& turn, Reason reason) {
   if (requeued) return;
   // Slurm holds a suspended job that is requeued, whoever asked for it.
   job.departure.release = job.suspended && !job.departure.hold;
-  turn.Do(Requeue{.hold = job.departure.hold,
-                  .restart_count = job.start.restart_count,
-                  .unmark = job.start.unmarking});
+  AskForRequeue(turn);
 }
 
 Prospect ProspectOf(const Job& job) {

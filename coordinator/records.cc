@@ -154,9 +154,7 @@ void Follow(Turn& turn, const Record& record) {
   const bool unheard = job.start.unmarking && turn.now() - job.since_ns > step_end;
   if (record.state == Record::State::kRunning && (job.requeue_failed || unheard)) {
     job.requeue_failed = false;
-    turn.Do(Requeue{.hold = job.departure.hold,
-                    .restart_count = job.start.restart_count,
-                    .unmark = job.start.unmarking});
+    AskForRequeue(turn);
   }
   turn.Do(Arm{TimerKind::kAsk, turn.policy.ask_pause});
 }

@@ -198,6 +198,8 @@ void KeepForATime(Turn&);
 // leave.cc: off its nodes, and back.
 // Off its nodes and back into the queue.
 void Leave(Turn&, Reason reason);
+// Of this start; also once more, if Slurm seems not to have heard of it.
+void AskForRequeue(Turn&);
 void Hold(Turn&, const std::string& why);
 // As Leave, when Slurm has requeued it already.
 void Depart(Turn&, Reason reason);
