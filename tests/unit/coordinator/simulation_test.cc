@@ -4,8 +4,8 @@
 // that die. What must hold at a moment is checked then (simulation/operations.h, coordinator.h);
 // here, that a job always comes to rest, and whole.
 //
-// HOLDFAST_SEEDS=N runs the first N seeds, not a hundred; HOLDFAST_SEED=N that one alone, and tells what
-// happens in it.
+// HOLDFAST_SEEDS=N runs the first N seeds, not a hundred; HOLDFAST_SEED=N runs that one alone, and
+// tells what happens in it.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
